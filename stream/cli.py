@@ -1,0 +1,202 @@
+"""The command line: a contract. Exit status 0 when it ran, 2 for wrong usage, 1 when it failed."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+import orjson
+
+from stream import __version__
+from stream.config import ConfigError, Settings, load_settings
+from stream.demo.run import DemoError, demo
+from stream.replay import Outputs, lines, replay
+from stream.shell import clock
+from stream.shell.broker import BrokerError
+from stream.shell.connection import ConnectionSettingsError
+from stream.shell.http import EndpointError
+from stream.shell.publish import publish
+from stream.shell.topics import TopicsError, check, create
+from stream.shell.worker import run_until
+from stream.wiring import build_connection, build_replay_pipeline, build_topics, build_worker
+
+logger = logging.getLogger("driftline")
+
+_ERRORS = (BrokerError, ConnectionSettingsError, DemoError, EndpointError, TopicsError)
+"""Errors for people: their text says what is wrong, where, and what to do."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        sys.stderr.write(f"{self.prog}: {message}; see {self.prog} --help\n")
+        sys.exit(2)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; give the exit status."""
+    parser = _build_parser()
+    options = parser.parse_args(arguments)
+    try:
+        settings = load_settings(os.environ, options.config)
+        status: int = options.run(settings, options)
+    except ConfigError as error:
+        sys.stderr.write(f"driftline: {error}\n")
+        return 2
+    except _ERRORS as error:
+        sys.stderr.write(f"driftline: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="driftline", description="Watches AI models in production, over Kafka.")
+    parser.add_argument("--version", action="version", version=f"driftline {__version__}")
+    parser.add_argument("--config", type=Path, help="settings file (default: driftline.toml where it exists)")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+
+    show = commands.add_parser("demo", help="embedded broker, worker and ten months of real flights")
+    show.add_argument("--keep", action="store_true", help="keep broker and worker running afterwards")
+    show.set_defaults(run=_demo)
+
+    worker = commands.add_parser("worker", help="watch the topics until stopped")
+    worker.set_defaults(run=_worker)
+
+    again = commands.add_parser("replay", help="the same watch over files of events, without Kafka")
+    again.add_argument("files", nargs="+", metavar="FILE", help="JSON Lines, .gz too; - is standard input")
+    again.add_argument("--policy", help="policy file (TOML)")
+    for name in ("alerts", "incidents", "rejected", "summary"):
+        again.add_argument(f"--{name}", type=Path, metavar="PATH", help=f"where the {name} go")
+    again.set_defaults(run=_replay)
+
+    send = commands.add_parser("publish", help="send files of events to the topics")
+    send.add_argument("files", nargs="+", metavar="FILE", help="JSON Lines, .gz too; - is standard input")
+    send.add_argument("--rate", type=_positive, metavar="N", help="records per second at most")
+    send.set_defaults(run=_publish)
+
+    topics = commands.add_parser("topics", help="make or check the topics")
+    topics.add_argument("action", choices=("create", "check"))
+    topics.set_defaults(run=_topics)
+
+    config = commands.add_parser("config", help="the settings in force")
+    config.add_argument("action", choices=("show",))
+    config.set_defaults(run=_config)
+    return parser
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def _demo(settings: Settings, options: argparse.Namespace) -> int:
+    return demo(settings, keep=options.keep)
+
+
+def _worker(settings: Settings, _options: argparse.Namespace) -> int:
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    for noisy in ("faust", "mode", "aiokafka"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))
+    return asyncio.run(_run_worker(settings))
+
+
+async def _run_worker(settings: Settings) -> int:
+    worker, endpoints = build_worker(settings)
+    connection, topics = build_connection(settings), build_topics(settings)
+    if settings.create_topics:
+        for name in await create(connection, topics):
+            logger.info("created topic %s", name)
+    if wrong := await check(connection, topics):
+        raise TopicsError("; ".join(wrong))
+    address = await endpoints.start()
+    logger.info("metrics at %s/metrics", address)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    reason = await run_until(worker, stop)
+    await endpoints.stop()
+    if reason is not None:
+        logger.error("stopped by an error: %r", reason)
+        return 1
+    logger.info("stopped")
+    return 0
+
+
+def _replay(settings: Settings, options: argparse.Namespace) -> int:
+    if options.policy:
+        settings = load_settings({**os.environ, "DRIFTLINE_POLICY_FILE": options.policy}, options.config)
+    pipeline = build_replay_pipeline(settings)
+    outputs = Outputs(alerts=options.alerts, incidents=options.incidents, rejected=options.rejected)
+    began = clock.steady()
+    try:
+        totals = replay(options.files, pipeline, outputs, _progress(sys.stderr, "replayed"))
+        summary = orjson.dumps(totals.summary(clock.steady() - began), option=orjson.OPT_APPEND_NEWLINE)
+        if options.summary is None:
+            sys.stdout.write(summary.decode())
+        else:
+            options.summary.write_bytes(summary)
+    except OSError as error:
+        sys.stderr.write(f"driftline replay: {error.filename}: {error.strerror or error}\n")
+        return 2
+    return 0
+
+
+def _publish(settings: Settings, options: argparse.Namespace) -> int:
+    async def run() -> int:
+        connection, topics = build_connection(settings), build_topics(settings)
+        if settings.create_topics:
+            await create(connection, topics)
+        report = _progress(sys.stderr, "published")
+        return await publish(lines(options.files), connection, topics, rate=options.rate, progress=report)
+
+    try:
+        sent = asyncio.run(run())
+    except OSError as error:
+        sys.stderr.write(f"driftline publish: {error.filename}: {error.strerror or error}\n")
+        return 2
+    sys.stdout.write(f"{sent} records published\n")
+    return 0
+
+
+def _topics(settings: Settings, options: argparse.Namespace) -> int:
+    connection, topics = build_connection(settings), build_topics(settings)
+    if options.action == "create":
+        made = asyncio.run(create(connection, topics))
+        sys.stdout.write("".join(f"created {name}\n" for name in made) or "all topics exist\n")
+    wrong = asyncio.run(check(connection, topics))
+    sys.stdout.write("".join(f"{line}\n" for line in wrong) or "all topics are as they should be\n")
+    return 1 if wrong else 0
+
+
+def _config(settings: Settings, _options: argparse.Namespace) -> int:
+    for name, value in settings.shown().items():
+        shown: Any = f'"{value}"' if isinstance(value, str) else str(value).lower()
+        sys.stdout.write(f"{name} = {shown}\n")
+    return 0
+
+
+def _progress(stream: IO[str], verb: str) -> Any:
+    """Give a function that shows a running count where *stream* is a terminal, and does nothing elsewhere."""
+    if not stream.isatty():
+        return lambda _count: None
+
+    def show(count: int) -> None:
+        stream.write(f"\r{verb} {count:,} records")
+        stream.flush()
+
+    return show

@@ -1,0 +1,106 @@
+"""Detect: readings to findings, by the detectors that the policy chose for each series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from schemas.policy import Policy
+from stream.core.errors import UnreadableRowError
+from stream.core.nouns import Readings, SeriesKey, Tally, Watched
+from stream.core.observe import Column
+from stream.core.ports import Detector, DetectorFactory
+
+
+class SeriesRow(msgspec.Struct, array_like=True):
+    """The state of one series as it is kept: its direction, its newest time, its detector's snapshot."""
+
+    only_rise: bool
+    clock: float
+    snapshot: bytes
+
+
+@dataclass(slots=True)
+class Series:
+    """A series that is watched; *clock* is its newest event time, in seconds since the epoch."""
+
+    detector: Detector
+    only_rise: bool
+    clock: float = 0.0
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(SeriesRow).decode
+
+
+class Watch:
+    """Keeps a detector for every series of one model."""
+
+    def __init__(self, policy: Policy, factory: DetectorFactory) -> None:
+        self._chosen = policy.detectors
+        self._factory = factory
+        self._series: dict[SeriesKey, Series] = {}
+        self._changed: set[SeriesKey] = set()
+
+    def __len__(self) -> int:
+        return len(self._series)
+
+    def watch(self, columns: Iterable[Column], tally: Tally) -> list[Watched]:
+        """Show every column to its series' detector; give what was read and what was found.
+
+        The times of what is given are the series' clock: a reading of an older event has the newest time.
+        """
+        watched: list[Watched] = []
+        for spec, readings in columns:
+            series = self._series.get(spec.key)
+            if series is None:
+                detector = self._factory.make(self._chosen, only_rise=spec.only_rise)
+                series = self._series[spec.key] = Series(detector, spec.only_rise)
+            clocked = _clocked(readings, series.clock)
+            series.clock = float(clocked.times[-1])
+            findings = series.detector.update(clocked)
+            self._changed.add(spec.key)
+            watched.append(Watched(spec=spec, readings=clocked, findings=findings))
+            key = spec.key
+            tally.gauge("signal_value", key.model, key.version, key.signal, value=float(readings.values.mean()))
+            for finding in findings:
+                tally.count("findings_total", key.model, key.signal, finding.detector)
+        return watched
+
+    def forget(self, version: str) -> list[SeriesKey]:
+        """Drop every series of *version*; give their keys."""
+        gone = [key for key in self._series if key.version == version]
+        for key in gone:
+            del self._series[key]
+        self._changed.difference_update(gone)
+        return gone
+
+    def keys(self) -> list[SeriesKey]:
+        """Give the series that are watched."""
+        return list(self._series)
+
+    def rows(self) -> dict[SeriesKey, bytes]:
+        """Give the state of the series that changed since the last call."""
+        changed, self._changed = self._changed, set()
+        rows: dict[SeriesKey, bytes] = {}
+        for key in changed:
+            series = self._series[key]
+            rows[key] = _encode(SeriesRow(series.only_rise, series.clock, series.detector.snapshot()))
+        return rows
+
+    def restore(self, key: SeriesKey, row: bytes) -> None:
+        """Take the state of one series; raises UnreadableRowError where it cannot be read."""
+        try:
+            kept = _decode(row)
+        except msgspec.DecodeError as error:
+            raise UnreadableRowError(str(error)) from error
+        detector = self._factory.restore(self._chosen, kept.snapshot, only_rise=kept.only_rise)
+        self._series[key] = Series(detector, kept.only_rise, kept.clock)
+
+
+def _clocked(readings: Readings, clock: float) -> Readings:
+    times = np.maximum(np.maximum.accumulate(readings.times), clock)
+    return Readings(values=readings.values, times=times, at=readings.at)

@@ -1,0 +1,238 @@
+"""Incident: the record of the procedure that an alert opens; its way is a table of transitions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.alerts import Alert, AlertReason, HistoryEntry, Incident, IncidentState, Trigger
+from schemas.policy import Policy
+from stream.core.alert import Suppressed, decide, digest, evidence_of, fingerprint, utc
+from stream.core.errors import UnreadableRowError
+from stream.core.nouns import Finding, Readings, SeriesKey, SeriesSpec, Watched
+
+SYSTEM = "system"
+
+
+class Cause(StrEnum):
+    """What moves an incident on."""
+
+    DETECTED = "detected"
+    QUIET = "quiet"
+    UNWATCHED = "unwatched"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Transition:
+    """Where a cause leads from a state, and what the history says of it."""
+
+    to: IncidentState
+    reason: str
+
+
+TRANSITIONS: Mapping[tuple[IncidentState | None, Cause], Transition] = {
+    (None, Cause.DETECTED): Transition(to=IncidentState.DETECTED, reason="a detector found a change"),
+    (IncidentState.DETECTED, Cause.QUIET): Transition(
+        to=IncidentState.RECOVERED, reason="no detector found a change for the recovery time"
+    ),
+    (IncidentState.DETECTED, Cause.UNWATCHED): Transition(
+        to=IncidentState.RECOVERED, reason="the series is no longer watched: newer versions took its place"
+    ),
+}
+
+
+class Open(msgspec.Struct, kw_only=True):
+    """An open incident with the times of its last finding and last alert, in seconds since the epoch."""
+
+    incident: Incident
+    last_finding: float
+    last_alert: float
+    clock: float
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Open).decode
+
+class Change(NamedTuple):
+    """An incident as it is after the event with number *seq*, with the alert that changed it."""
+
+    seq: int
+    alert: Alert | None
+    incident: Incident
+
+
+class Incidents:
+    """Opens, updates and closes the incidents of one model, in the log's order.
+
+    An incident recovers by the readings of its own series: when they have gone on for ``recover_seconds`` of
+    event time without a finding. A series that falls silent does not recover.
+    """
+
+    def __init__(self, model: str, policy: Policy) -> None:
+        self._model = model
+        self._alerting = policy.alerting
+        self._open: dict[SeriesKey, Open] = {}
+        self._changed: set[SeriesKey] = set()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def follow(self, watched: Sequence[Watched], prefix: str) -> list[Change]:
+        """Take what was read and found; give the incidents as they changed, in the log's order."""
+        changes: list[Change] = []
+        for part in watched:
+            if part.findings or part.spec.key in self._open:
+                changes += self._follow_series(part, prefix)
+        changes.sort(key=lambda change: (change.seq, change.incident.signal, change.incident.version))
+        return changes
+
+    def close_unwatched(self, keys: Iterable[SeriesKey]) -> list[Incident]:
+        """Close the incidents of series that are watched no longer; give them as they are now."""
+        closed: list[Incident] = []
+        for key in keys:
+            held = self._open.pop(key, None)
+            if held is not None:
+                self._changed.add(key)
+                closed.append(_close(held, Cause.UNWATCHED, held.clock))
+        return closed
+
+    def open_incidents(self) -> list[Incident]:
+        """Give the incidents that are open now."""
+        return [held.incident for held in self._open.values()]
+
+    def rows(self) -> dict[SeriesKey, bytes | None]:
+        """Give the open incidents that changed since the last call; None for one that was closed."""
+        changed, self._changed = self._changed, set()
+        return {key: _encode(held) if (held := self._open.get(key)) else None for key in changed}
+
+    def restore(self, key: SeriesKey, row: bytes) -> None:
+        """Take an open incident; raises UnreadableRowError where it cannot be read."""
+        try:
+            self._open[key] = _decode(row)
+        except msgspec.DecodeError as error:
+            raise UnreadableRowError(str(error)) from error
+
+    def _follow_series(self, part: Watched, prefix: str) -> Iterator[Change]:
+        key, readings = part.spec.key, part.readings
+        held = self._open.get(key)
+        clocks = readings.times
+        self._changed.add(key)
+        start = 0
+        for finding in part.findings:
+            held, quiet = self._recover(key, held, readings, clocks, start, finding.index + 1)
+            yield from quiet
+            at = float(clocks[finding.index])
+            start = finding.index
+            reason = decide(None if held is None else held.last_alert, at, self._alerting.repeat_seconds)
+            if held is None:
+                held = self._begin(part.spec, readings, finding, at, prefix)
+            held.last_finding = at
+            if reason is Suppressed.UNCHANGED:
+                held.incident = msgspec.structs.replace(held.incident, findings=held.incident.findings + 1)
+                continue
+            held.last_alert = at
+            held.incident = msgspec.structs.replace(
+                held.incident,
+                alerts=held.incident.alerts + 1,
+                findings=held.incident.findings + 1,
+                last_alert_at=utc(at),
+            )
+            alert = _alert(part.spec, held.incident, reason, finding, at, _trigger(readings, finding, prefix))
+            self._open[key] = held
+            yield Change(readings.at[finding.index].seq, alert, held.incident)
+        held, quiet = self._recover(key, held, readings, clocks, start, len(readings))
+        yield from quiet
+        if held is not None:
+            held.clock = float(clocks[-1])
+
+    def _recover(  # noqa: PLR0913 - the arguments are the run of readings to look at
+        self,
+        key: SeriesKey,
+        held: Open | None,
+        readings: Readings,
+        clocks: NDArray[np.float64],
+        start: int,
+        stop: int,
+    ) -> tuple[Open | None, list[Change]]:
+        """Close *held* when its series went on for the recovery time without a finding, before *stop*."""
+        if held is None:
+            return None, []
+        due = held.last_finding + self._alerting.recover_seconds
+        place = start + int(np.searchsorted(clocks[start:stop], due))
+        if place >= stop:
+            return held, []
+        del self._open[key]
+        return None, [Change(readings.at[place].seq, None, _close(held, Cause.QUIET, due))]
+
+    def _begin(self, spec: SeriesSpec, readings: Readings, finding: Finding, at: float, prefix: str) -> Open:
+        trigger = _trigger(readings, finding, prefix)
+        name = fingerprint(spec)
+        step = TRANSITIONS[None, Cause.DETECTED]
+        incident = Incident(
+            id=f"inc-{digest(name, trigger.event_id, at)}",
+            fingerprint=name,
+            model=spec.key.model,
+            version=spec.key.version,
+            segment=spec.key.segment,
+            signal=spec.key.signal,
+            kind=spec.kind,
+            severity=self._alerting.severity.of(spec.kind),
+            state=step.to,
+            detected_at=utc(at),
+            opened_at=utc(at),
+            last_alert_at=utc(at),
+            resolved_at=None,
+            alerts=0,
+            findings=0,
+            evidence=evidence_of(finding),
+            trigger=trigger,
+            roles=self._alerting.roles,
+            history=(HistoryEntry(seq=1, state=step.to, at=utc(at), actor=SYSTEM, reason=step.reason),),
+        )
+        return Open(incident=incident, last_finding=at, last_alert=at, clock=at)
+
+
+def _close(held: Open, cause: Cause, at: float) -> Incident:
+    step = TRANSITIONS[held.incident.state, cause]
+    entry = HistoryEntry(
+        seq=len(held.incident.history) + 1, state=step.to, at=utc(at), actor=SYSTEM, reason=step.reason
+    )
+    return msgspec.structs.replace(
+        held.incident, state=step.to, resolved_at=utc(at), history=(*held.incident.history, entry)
+    )
+
+
+def _trigger(readings: Readings, finding: Finding, prefix: str) -> Trigger:
+    at = readings.at[finding.index]
+    return Trigger(
+        topic=prefix + at.record.topic.suffix,
+        partition=at.record.partition,
+        offset=at.record.offset,
+        event_id=at.event.id,
+    )
+
+
+def _alert(
+    spec: SeriesSpec, incident: Incident, reason: AlertReason, finding: Finding, at: float, trigger: Trigger
+) -> Alert:
+    return Alert(
+        id=f"alt-{digest(incident.id, incident.alerts)}",
+        incident_id=incident.id,
+        fingerprint=incident.fingerprint,
+        model=spec.key.model,
+        version=spec.key.version,
+        segment=spec.key.segment,
+        signal=spec.key.signal,
+        kind=spec.kind,
+        severity=incident.severity,
+        reason=reason,
+        detected_at=utc(at),
+        evidence=evidence_of(finding),
+        trigger=trigger,
+    )

@@ -1,0 +1,120 @@
+"""Intake: records to events, each taken once, none that is absurd; what is not taken says why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import msgspec
+
+from schemas.alerts import Rejected, RejectReason, Source
+from schemas.codec import decode_record, encode, reject
+from schemas.events import Command, Event, Feedback, Lifecycle, Prediction
+from schemas.policy import Policy
+from stream.core.nouns import Forward, Record, Result, Topic
+from stream.core.seen import SeenIds
+
+FORWARDED_HEADER: Final = "driftline-forwarded"
+"""Marks a record that a worker sent to its model's partition; such a record is not sent on again."""
+
+TOPIC_OF: Final = {
+    Prediction: Topic.PREDICTIONS,
+    Feedback: Topic.FEEDBACK,
+    Lifecycle: Topic.LIFECYCLE,
+    Command: Topic.COMMANDS,
+}
+
+PartitionOf = Callable[[str], int]
+"""Gives the input partition of a model name."""
+
+
+class Intake:
+    """Reads the records of one partition; what belongs to another is forwarded, what is bad is rejected."""
+
+    def __init__(self, partition: int, prefix: str, partition_of: PartitionOf) -> None:
+        self._partition = partition
+        self._prefix = prefix
+        self._partition_of = partition_of
+
+    def read(self, record: Record, result: Result) -> Iterator[tuple[Event, Source | None]]:
+        """Give the events of *record* that are this partition's; the rest goes to *result*.
+
+        The source is given for an element of an array, which has an index that the record does not know.
+        """
+        source = Source(
+            topic=self._prefix + record.topic.suffix, partition=record.partition, offset=record.offset
+        )
+        decoded = decode_record(record.value, source, record.headers)
+        forwarded = any(name == FORWARDED_HEADER for name, _ in record.headers)
+        is_array = len(decoded) > 1 or (record.value or b"")[:1] == b"["
+        for index, event in enumerate(decoded):
+            if isinstance(event, Rejected):
+                result.rejected.append(with_key(event, record))
+                continue
+            where = Source(topic=source.topic, partition=source.partition, offset=source.offset, index=index)
+            if TOPIC_OF[type(event)] is not record.topic:
+                kind = type(event).__name__.lower()
+                detail = f"a {kind} belongs on {self._prefix}{TOPIC_OF[type(event)].suffix}"
+                raw = encode(event) if is_array else record.value
+                rejected = reject(RejectReason.WRONG_TOPIC, detail, where if is_array else source, raw)
+                result.rejected.append(with_key(rejected, record))
+                continue
+            if not forwarded and self._partition_of(event.model) != self._partition:
+                raw = encode(event) if is_array else record.value or b""
+                headers = () if is_array else record.headers
+                result.forwards.append(Forward(record.topic, event.model, record.timestamp, raw, headers))
+                continue
+            yield event, where if is_array else None
+
+
+class Admission:
+    """Decides for one model which events are taken: not twice, not too late, not from the future.
+
+    Late is measured against the newest time that the same topic has shown for the model, so that predictions
+    read ahead of their labels do not make the labels late.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._lateness = policy.horizons.lateness_seconds
+        self._future = policy.horizons.future_seconds
+        self.newest = dict.fromkeys(Topic, 0.0)
+        self.seen = {topic: SeenIds(policy.bounds.seen_ids) for topic in Topic}
+
+    def refuse(
+        self, event: Event, time: float, record: Record, now: float
+    ) -> tuple[RejectReason, str] | None:
+        """Give why an event is not taken, with the detail; None when it may be. Times are epoch seconds."""
+        ahead = time - now
+        if ahead > self._future:
+            return RejectReason.FUTURE, f"{ahead:.0f} s ahead of the clock, {self._future:.0f} are allowed"
+        behind = self.newest[record.topic] - time
+        if behind > self._lateness:
+            return RejectReason.LATE, (
+                f"{behind:.0f} s behind the newest {type(event).__name__.lower()} of {event.model}, "
+                f"{self._lateness:.0f} are allowed"
+            )
+        return None
+
+    def is_new(self, event: Event, time: float, record: Record) -> bool:
+        """Take note of an event that is not refused; False when its id was taken before."""
+        if not self.seen[record.topic].add(event.id):
+            return False
+        self.newest[record.topic] = max(self.newest[record.topic], time)
+        return True
+
+
+def rejected_event(
+    event: Event, refused: tuple[RejectReason, str], record: Record, source: Source | None, prefix: str
+) -> Rejected:
+    """Keep an event that was decoded and yet is not taken; *source* is given for an array's element."""
+    reason, detail = refused
+    if source is not None:
+        return with_key(reject(reason, detail, source, encode(event)), record)
+    own = Source(topic=prefix + record.topic.suffix, partition=record.partition, offset=record.offset)
+    return with_key(reject(reason, detail, own, record.value), record)
+
+
+def with_key(rejected: Rejected, record: Record) -> Rejected:
+    """Note the key of the record that a rejected message came in."""
+    return rejected if record.key is None else msgspec.structs.replace(rejected, key=record.key)
+

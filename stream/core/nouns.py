@@ -1,0 +1,186 @@
+"""The nouns that the stages pass to each other: Event -> Outcome -> Signal -> Finding -> Alert -> Incident."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.alerts import Alert, Incident, Kind, Rejected
+from schemas.codec import Headers
+from schemas.events import Event, Feedback
+
+UNVERSIONED = "unversioned"
+"""The version of predictions that name none."""
+
+
+class Topic(IntEnum):
+    """The input topics, in the order in which records of one timestamp are taken."""
+
+    LIFECYCLE = 0
+    PREDICTIONS = 1
+    FEEDBACK = 2
+    COMMANDS = 3
+
+    @property
+    def suffix(self) -> str:
+        """The topic's name without the prefix, ``predictions`` and so on."""
+        return self.name.lower()
+
+
+class Record(NamedTuple):
+    """One record of an input topic; *timestamp* in seconds since the epoch."""
+
+    topic: Topic
+    partition: int
+    offset: int
+    timestamp: float
+    value: bytes | None
+    key: bytes | None = None
+    headers: Headers = ()
+
+
+class Admitted(NamedTuple):
+    """An event that was taken: its number in the pipeline's order, its time in seconds, where it stands."""
+
+    seq: int
+    time: float
+    event: Event
+    record: Record
+
+
+class Forward(NamedTuple):
+    """An event that belongs to another partition: sent there once, as it came."""
+
+    topic: Topic
+    model: str
+    timestamp: float
+    value: bytes
+    headers: Headers = ()
+
+
+class PredictionKept(NamedTuple):
+    """What of a prediction is kept until its label comes; *time* in seconds since the epoch."""
+
+    time: float
+    version: str
+    output: bool | int | float | str | None
+    score: float | None
+
+
+class Outcome(NamedTuple):
+    """A prediction together with the feedback that concerns it; *at* is the event that completed it.
+
+    *time* is when both were there and *feedback_time* when the feedback was, in seconds since the epoch.
+    """
+
+    at: Admitted
+    time: float
+    prediction: PredictionKept
+    feedback: Feedback
+    feedback_time: float
+
+
+class SeriesKey(NamedTuple):
+    """Names one series of a model; the empty segment is the whole of the traffic."""
+
+    model: str
+    version: str
+    segment: str
+    signal: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeriesSpec:
+    """What a series is about, and whether only a rise of it is bad."""
+
+    key: SeriesKey
+    kind: Kind
+    only_rise: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Readings:
+    """A run of readings of one series, in the log's order.
+
+    Values and times (seconds since the epoch) have shape (n,), float64, and are finite; *at* names for each
+    reading the event that completed it.
+    """
+
+    values: NDArray[np.float64]
+    times: NDArray[np.float64]
+    at: Sequence[Admitted] = ()
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """What a detector concludes at reading *index* of a batch, in the units of the series.
+
+    The window is the *n* readings that the conclusion rests on; its times are seconds since the epoch.
+    """
+
+    index: int
+    detector: str
+    observed: float
+    expected: float
+    statistic: float
+    threshold: float
+    n: int
+    window_start: float
+    window_end: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Watched:
+    """One series' part of a batch: what was read, and what its detectors found in it."""
+
+    spec: SeriesSpec
+    readings: Readings
+    findings: Sequence[Finding]
+
+
+Labels = tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a step counted, by metric name (without prefix) and label values in the metric's order."""
+
+    counts: dict[tuple[str, Labels], float] = field(default_factory=lambda: defaultdict(float))
+    gauges: dict[tuple[str, Labels], float] = field(default_factory=dict)
+    observations: dict[tuple[str, Labels], list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    def count(self, name: str, *labels: str, by: float = 1.0) -> None:
+        """Add *by* to a counter."""
+        self.counts[name, labels] += by
+
+    def gauge(self, name: str, *labels: str, value: float) -> None:
+        """Set a gauge."""
+        self.gauges[name, labels] = value
+
+    def observe(self, name: str, *labels: str, value: float) -> None:
+        """Add one observation to a histogram."""
+        self.observations[name, labels].append(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a step has to say to the outside, in the log's order."""
+
+    alerts: list[Alert] = field(default_factory=list)
+    incidents: list[Incident] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    forwards: list[Forward] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
+
+
+Rows = Mapping[str, bytes | None]
+"""Changed rows of state by key; None deletes the row."""

@@ -1,0 +1,120 @@
+"""Predictions that wait for their label, and feedback that waits for its prediction, within bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
+
+CHUNK_ENTRIES = 256
+"""Entries that one row of state holds."""
+
+
+
+class Timed(Protocol):
+    """Anything with a time, in seconds since the epoch."""
+
+    @property
+    def time(self) -> float: ...
+
+
+T = TypeVar("T", bound=Timed)
+
+
+class Waiting(Generic[T]):
+    """Entries by id, in order of arrival, at most *bound*; the oldest make room for new ones.
+
+    Entries stand in chunks by arrival, each chunk a row of state, so that a checkpoint writes only the chunks
+    that changed.
+    """
+
+    def __init__(self, bound: int, entry: type[T]) -> None:
+        self._bound = bound
+        self._chunk_of: dict[str, int] = {}
+        self._chunks: dict[int, dict[str, T]] = {}
+        self._next = 0
+        self._room = 0
+        self._changed: set[int] = set()
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(dict[str, entry]).decode  # type: ignore[valid-type]
+
+    def __len__(self) -> int:
+        return len(self._chunk_of)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._chunk_of
+
+    def add(self, key: str, entry: T) -> int:
+        """Let *entry* wait under *key* (replacing what waited there); give how many were evicted for it."""
+        if key in self._chunk_of:
+            self.take(key)
+        if self._room == 0:
+            if self._chunks.get(self._next - 1) == {}:
+                del self._chunks[self._next - 1]
+            self._chunks[self._next] = {}
+            self._next += 1
+            self._room = CHUNK_ENTRIES
+        number = self._next - 1
+        self._chunks[number][key] = entry
+        self._chunk_of[key] = number
+        self._room -= 1
+        self._changed.add(number)
+        evicted = 0
+        while len(self._chunk_of) > self._bound:
+            self.take(next(self._oldest())[0])
+            evicted += 1
+        return evicted
+
+    def get(self, key: str) -> T | None:
+        """Give what waits under *key* and leave it there."""
+        number = self._chunk_of.get(key)
+        return None if number is None else self._chunks[number][key]
+
+    def take(self, key: str) -> T | None:
+        """Give what waits under *key* and let it wait no longer."""
+        number = self._chunk_of.pop(key, None)
+        if number is None:
+            return None
+        chunk = self._chunks[number]
+        entry = chunk.pop(key)
+        self._changed.add(number)
+        if not chunk and number != self._next - 1:
+            del self._chunks[number]
+        return entry
+
+    def take_oldest_before(self, time: float) -> list[tuple[str, T]]:
+        """Take entries from the oldest arrival on, as long as their time is before *time* (epoch seconds)."""
+        taken: list[tuple[str, T]] = []
+        for key, entry in self._oldest():
+            if entry.time >= time:
+                break
+            taken.append((key, entry))
+        for key, _ in taken:
+            self.take(key)
+        return taken
+
+    def rows(self) -> dict[str, bytes | None]:
+        """Give the chunks that changed since the last call, by chunk number; None for one that is empty."""
+        changed, self._changed = self._changed, set()
+        return {
+            str(number): self._encode(chunk) if (chunk := self._chunks.get(number)) else None
+            for number in sorted(changed)
+        }
+
+    def keys(self) -> list[str]:
+        """Give the chunk numbers that rows may exist for."""
+        return [str(number) for number in self._chunks]
+
+    def restore(self, rows: dict[str, bytes]) -> None:
+        """Take the chunks that :meth:`rows` gave; raises msgspec.DecodeError where one cannot be read."""
+        for number in sorted(int(key) for key in rows):
+            chunk = self._decode(rows[str(number)])
+            self._chunks[number] = chunk
+            self._chunk_of.update(dict.fromkeys(chunk, number))
+            self._next = number + 1
+        self._room = 0
+
+    def _oldest(self) -> Iterator[tuple[str, T]]:
+        for number in list(self._chunks):
+            yield from list(self._chunks.get(number, {}).items())

@@ -1,0 +1,3 @@
+"""placeholder"""
+class DemoError(Exception): ...
+def demo(settings, *, keep): raise DemoError("x")

@@ -1,0 +1,1 @@
+"""Detectors: one algorithm a file, behind the contract of stream.core.ports; the only users of river."""

@@ -1,0 +1,59 @@
+"""What a river detector is made to look like inside this package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from stream.core.errors import UnreadableRowError
+from stream.detectors.recent import Cut
+
+
+class Shift(NamedTuple):
+    """A shift found at place *index* of a batch, by the readings since the detector's last shift.
+
+    *latest* is their number; *rise* tells the direction where the detector knows it. The statistic
+    is None where it is the difference between the means of the two parts that the readings fall into.
+    """
+
+    index: int
+    latest: int
+    rise: bool | None = None
+    statistic: float | None = None
+
+
+class ShiftDetector(Protocol):
+    """Finds shifts in standardised values."""
+
+    name: str
+
+    def threshold(self, cut: Cut) -> float:
+        """Give what the statistic had to exceed when the readings fall into the parts of *cut*."""
+
+    def update(self, values: Sequence[float]) -> list[Shift]:
+        """Take standardised, finite *values* in the log's order; give the shifts found among them."""
+
+    def snapshot(self) -> bytes:
+        """Give the state as bytes."""
+
+    def restore(self, snapshot: bytes) -> None:
+        """Take the state back; raises UnreadableRowError where it is damaged."""
+
+
+@contextmanager
+def restoring(name: str) -> Iterator[None]:
+    """Turn whatever a damaged snapshot makes river do into an UnreadableRowError.
+
+    River's Rust code panics on damaged bytes, and a panic is a BaseException.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except (msgspec.DecodeError, Exception) as error:
+        raise UnreadableRowError(f"{name}: {error}") from error
+    except BaseException as panic:  # noqa: BLE001 - pyo3's PanicException has no importable name
+        raise UnreadableRowError(f"{name}: {panic}") from panic

@@ -1,0 +1,21 @@
+"""The only place that reads a clock."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+
+def wall() -> float:
+    """Give the time of day, in seconds since the epoch."""
+    return time.time()
+
+
+def steady() -> float:
+    """Give seconds of a clock that never goes back; only differences mean anything."""
+    return time.monotonic()
+
+
+def utc_now() -> datetime:
+    """Give the time of day in UTC."""
+    return datetime.now(UTC)

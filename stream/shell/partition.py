@@ -1,0 +1,108 @@
+"""One input partition at work: its merge, its pipeline, its outputs, its checkpoints."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka import AIOKafkaProducer, ConsumerRecord
+
+from schemas.codec import encode
+from stream.core.intake import FORWARDED_HEADER
+from stream.core.merge import Merge
+from stream.core.nouns import Record, Result, Topic
+from stream.core.pipeline import Pipeline
+from stream.shell import clock
+from stream.shell.metrics import Metrics
+from stream.shell.state import Writer
+from stream.shell.topics import ALERTS, INCIDENTS, REJECTED, Topics
+
+
+@dataclass(slots=True)
+class Partition:
+    """Owns one partition while this worker does; one thing at a time happens to it, under its lock."""
+
+    pipeline: Pipeline
+    merge: Merge
+    writer: Writer
+    producer: AIOKafkaProducer
+    topics: Topics
+    metrics: Metrics
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    last_checkpoint: float = field(default_factory=clock.steady)
+    last_progress: float = field(default_factory=clock.steady)
+    is_changed: bool = False
+    is_lost: bool = False
+    _sent: list[asyncio.Future[Any]] = field(default_factory=list)
+
+    @property
+    def number(self) -> int:
+        """The partition's number."""
+        return self.pipeline.partition
+
+    def offer(self, topic: Topic, start: int, records: Sequence[ConsumerRecord], arrived: float) -> None:
+        """Take a run of records; raises NotContiguousError where it does not follow what was taken before."""
+        run = [
+            Record(topic, r.partition, r.offset, r.timestamp / 1000.0, r.value, r.key, r.headers) for r in records
+        ]
+        self.merge.offer(topic, start, run, arrived)
+
+    async def advance(self, empty_at: Mapping[Topic, float]) -> int:
+        """Process the records whose turn it is and publish what follows; give how many there were."""
+        async with self.lock:
+            if self.is_lost:
+                return 0
+            records = self.merge.take(empty_at, clock.wall())
+            if not records:
+                return 0
+            began = clock.steady()
+            result = self.pipeline.step(records, clock.wall())
+            self.last_progress = clock.steady()
+            self.metrics.observe("processing_seconds", value=self.last_progress - began)
+            self.metrics.add(result.tally)
+            self.is_changed = True
+            await self._publish(result)
+            return len(records)
+
+    async def checkpoint(self) -> Mapping[Topic, int]:
+        """Make sure that all that was processed survives a crash; give the offsets up to which it does.
+
+        What was published is acknowledged first, so that a committed checkpoint never lacks an output.
+        """
+        async with self.lock:
+            if self.is_lost or not self.is_changed:
+                return {}
+            began = clock.steady()
+            rows = self.pipeline.rows()
+            positions = dict(self.pipeline.positions)
+            self.is_changed = False
+            sent, self._sent = self._sent, []
+            await asyncio.gather(*sent)
+            size = await self.writer.write(rows)
+            self.last_checkpoint = clock.steady()
+            self.metrics.count("checkpoints_total")
+            self.metrics.count("checkpoint_bytes_total", by=size)
+            self.metrics.observe("checkpoint_seconds", value=self.last_checkpoint - began)
+            return positions
+
+    async def _publish(self, result: Result) -> None:
+        for alert in result.alerts:
+            await self._send(ALERTS, alert.model.encode(), encode(alert))
+        for incident in result.incidents:
+            await self._send(INCIDENTS, incident.id.encode(), encode(incident))
+        for rejected in result.rejected:
+            await self._send(REJECTED, rejected.key, encode(rejected))
+        for forward in result.forwards:
+            await self._send(
+                forward.topic.suffix,
+                forward.model.encode(),
+                forward.value,
+                partition=self.topics.partition_of(forward.model),
+                timestamp_ms=int(forward.timestamp * 1000),
+                headers=[*forward.headers, (FORWARDED_HEADER, b"1")],
+            )
+
+    async def _send(self, name: str, key: bytes | None, value: bytes, **more: Any) -> None:
+        self._sent.append(await self.producer.send(self.topics.full(name), value, key=key, **more))

@@ -1,0 +1,247 @@
+"""State in Kafka: the rows of every partition in a compacted topic, restored exactly as last committed.
+
+A log of claims, rows and commits (one partition of the topic for each input partition):
+
+- a worker that takes a partition writes a *claim*; whatever another writer puts behind it is void, so a
+  worker that stalled and lost the partition cannot overwrite the new owner's rows;
+- a checkpoint is its changed *rows* and then, when all of them are acknowledged, a *commit*; rows without
+  their commit are void. A crash between the two leaves the state at the checkpoint before.
+
+Checkpoints of a partition are numbered; every record carries writer and number in its headers. A claim says
+which checkpoint it builds on. Void rows are written over by the new owner's first checkpoint, so that
+compaction never keeps a void row in place of a valid one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+
+from stream.shell.connection import Connection
+from stream.shell.topics import LARGE_RECORD_BYTES
+
+CLAIM: Final = b"!claim"
+COMMIT: Final = b"!commit"
+PROBE: Final = b"!probe"
+FORMAT: Final = 1
+"""The version of this layout; a newer one in the topic is refused."""
+
+_FETCH_WAIT_MS: Final = 50
+
+
+class StateError(Exception):
+    """The state cannot be used: the text says why and what to do."""
+
+
+@dataclass(slots=True)
+class Fold:
+    """Reads one partition of the state topic, record by record: what is committed, what is void.
+
+    *tip* is the number of the last valid checkpoint and *owner* the writer that claimed the partition last.
+    """
+
+    rows: dict[bytes, bytes] = field(default_factory=dict)
+    void: set[bytes] = field(default_factory=set)
+    tip: int = 0
+    owner: str | None = None
+    unreadable: int = 0
+    _staged: list[tuple[str, int, bytes, bytes | None]] = field(default_factory=list)
+
+    def take(self, key: bytes, value: bytes | None, headers: Mapping[str, bytes]) -> None:
+        """Take the next record of the partition."""
+        try:
+            version, writer, number = _parse(headers)
+        except (KeyError, ValueError, UnicodeDecodeError):
+            self.unreadable += 1
+            return
+        if version > FORMAT:
+            raise StateError(
+                f"the state is of format {version}, this version reads up to {FORMAT}: run the newer version "
+                "again, or start over with another group, prefix or an empty state topic"
+            )
+        if key == PROBE:
+            return
+        if key == CLAIM:
+            self._apply(lambda _, staged_number: staged_number <= number)
+            self.tip = max(self.tip, number)
+            self.owner = writer
+        elif self.owner is not None and writer != self.owner:
+            if key != COMMIT:
+                self.void.add(key)
+        elif key == COMMIT:
+            self._apply(
+                lambda staged_writer, staged_number: staged_number < number
+                or (staged_writer == writer and staged_number == number)
+            )
+            self.tip = number
+        else:
+            self._staged.append((writer, number, key, value))
+
+    def finish(self) -> None:
+        """Take note that the log ends here: rows without their commit are void."""
+        self._apply(lambda _writer, _number: False)
+
+    def _apply(self, is_valid: Callable[[str, int], bool]) -> None:
+        for writer, number, key, value in self._staged:
+            if not is_valid(writer, number):
+                self.void.add(key)
+                continue
+            self.void.discard(key)
+            body = None if value is None else _unsealed(value)
+            if value is not None and body is None:
+                self.unreadable += 1
+            if body is None:
+                self.rows.pop(key, None)
+            else:
+                self.rows[key] = body
+        self._staged.clear()
+
+
+@dataclass(slots=True)
+class Restored:
+    """The state of a partition: its rows, how many records of it were damaged, and what its writer needs."""
+
+    rows: dict[bytes, bytes]
+    unreadable: int
+    writer: Writer
+
+
+@dataclass(slots=True)
+class Writer:
+    """Writes the checkpoints of one partition that this worker has claimed."""
+
+    producer: AIOKafkaProducer
+    topic: str
+    partition: int
+    name: str
+    number: int
+    void: dict[bytes, bytes | None]
+
+    async def write(self, rows: Mapping[bytes, bytes | None]) -> int:
+        """Write a checkpoint; give its size in bytes. When this returns it will survive a crash."""
+        number = self.number + 1
+        changed = {**self.void, **rows}
+        size = 0
+        sent = []
+        for key, row in changed.items():
+            value = None if row is None else _sealed(row)
+            size += len(key) + len(value or b"")
+            sent.append(await self._send(key, value, number))
+        await asyncio.gather(*sent)
+        await (await self._send(COMMIT, b"", number))
+        self.number = number
+        self.void = {}
+        return size
+
+    async def note(self, key: bytes, number: int) -> int:
+        """Write a claim or a probe; give its offset."""
+        metadata = await (await self._send(key, b"", number))
+        return int(metadata.offset)
+
+    async def _send(self, key: bytes, value: bytes | None, number: int) -> asyncio.Future[object]:
+        headers = [("f", b"%d" % FORMAT), ("w", self.name.encode()), ("n", b"%d" % number)]
+        return await self.producer.send(
+            self.topic, value, key=key, partition=self.partition, headers=headers
+        )
+
+
+class StateStore:
+    """Restores and claims partitions of the state topic."""
+
+    def __init__(self, connection: Connection, topic: str) -> None:
+        self._connection = connection
+        self._topic = topic
+        self._producer = AIOKafkaProducer(
+            **connection.for_aiokafka(), acks="all", linger_ms=2, max_request_size=LARGE_RECORD_BYTES
+        )
+
+    async def start(self) -> None:
+        """Connect."""
+        await self._producer.start()
+
+    async def stop(self) -> None:
+        """Send what is left and disconnect."""
+        await self._producer.stop()
+
+    async def restore(self, partitions: Iterable[int], writer: str) -> dict[int, Restored]:
+        """Claim *partitions* for *writer* and give their state.
+
+        Nothing that another writer puts behind the claim counts. Raises StateError where the state is of a
+        newer format.
+        """
+        wanted = sorted(partitions)
+        if not wanted:
+            return {}
+        consumer = AIOKafkaConsumer(
+            **self._connection.for_aiokafka(),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+            max_partition_fetch_bytes=LARGE_RECORD_BYTES,
+        )
+        await consumer.start()
+        try:
+            return await self._restore(consumer, wanted, writer)
+        finally:
+            await consumer.stop()
+
+    async def _restore(
+        self, consumer: AIOKafkaConsumer, partitions: list[int], writer: str
+    ) -> dict[int, Restored]:
+        consumer.assign([TopicPartition(self._topic, partition) for partition in partitions])
+        await consumer.seek_to_beginning()
+        folds = {partition: Fold() for partition in partitions}
+        writers = {
+            partition: Writer(self._producer, self._topic, partition, writer, 0, {})
+            for partition in partitions
+        }
+        ends = {p: await writers[p].note(PROBE, 0) for p in partitions}
+        await _read_to(consumer, folds, ends)
+        unclaimed = set(partitions)
+        while unclaimed:
+            bases = {p: folds[p].tip for p in unclaimed}
+            ends = {p: await writers[p].note(CLAIM, bases[p]) for p in unclaimed}
+            await _read_to(consumer, folds, ends)
+            unclaimed = {p for p in unclaimed if folds[p].tip != bases[p] or folds[p].owner != writer}
+        restored: dict[int, Restored] = {}
+        for partition, fold in folds.items():
+            fold.finish()
+            writers[partition].number = fold.tip
+            writers[partition].void = {key: fold.rows.get(key) for key in fold.void}
+            restored[partition] = Restored(fold.rows, fold.unreadable, writers[partition])
+        return restored
+
+
+async def _read_to(consumer: AIOKafkaConsumer, folds: Mapping[int, Fold], ends: Mapping[int, int]) -> None:
+    """Read until the record at each of *ends* was taken; a broker's own idea of the end is not to be trusted."""
+    missing = dict(ends)
+    while missing:
+        for tp, records in (await consumer.getmany(timeout_ms=1000, max_records=5000)).items():
+            fold = folds[tp.partition]
+            for record in records:
+                _take(fold, record)
+                if record.offset >= missing.get(tp.partition, record.offset + 1):
+                    del missing[tp.partition]
+
+
+def _take(fold: Fold, record: ConsumerRecord) -> None:
+    fold.take(record.key or b"", record.value, dict(record.headers))
+
+
+def _parse(headers: Mapping[str, bytes]) -> tuple[int, str, int]:
+    return int(headers["f"]), headers["w"].decode(), int(headers["n"])
+
+
+def _sealed(row: bytes) -> bytes:
+    """Put a checksum before a row, so that a damaged one is known for what it is."""
+    return zlib.crc32(row).to_bytes(4) + row
+
+
+def _unsealed(value: bytes) -> bytes | None:
+    row = value[4:]
+    return row if zlib.crc32(row).to_bytes(4) == value[:4] else None

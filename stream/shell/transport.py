@@ -1,0 +1,204 @@
+"""Faust's aiokafka driver with two changes: it delivers runs of records, and it reads from stored positions.
+
+*Runs.* Plain Faust makes two asyncio tasks for every record. Here ``_getmany`` folds the records of one
+partition from one poll into one message, whose value is the run of them.
+
+*Positions.* A pipeline's state says from where it goes on, not the consumer group's commit. ``_getmany`` runs
+in the main loop between deliveries, the one place where a seek cannot race with a delivery. What is older
+than the position is dropped; where there is a gap, the consumer seeks once; a gap that stays is a hole in the
+log (transaction markers, expired records) and is passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Protocol
+
+import aiokafka
+from aiokafka import TopicPartition
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+FETCH_WAIT_MS: Final = 100
+"""How long the broker holds back the answer to a fetch that finds nothing."""
+
+RecordMap = dict[TP, list[Any]]
+
+
+class Run(NamedTuple):
+    """Records of one topic partition that stand in the log from offset *start* on.
+
+    *arrived* is when they were fetched, in seconds since the epoch.
+    """
+
+    start: int
+    records: Sequence[Any]
+    arrived: float
+
+
+class Reader(Protocol):
+    """Who reads the runs: it says where to start, and when it has had enough."""
+
+    async def positions(self, generation: int, assigned: Iterable[TP]) -> Mapping[TP, int]:
+        """Get ready for the partitions of a new *generation*; give the offset at which each one goes on."""
+
+    def is_full(self, tp: TP) -> bool:
+        """Tell whether *tp* has enough records waiting, so that no more should be fetched."""
+
+
+class _Message(NamedTuple):
+    """What Faust takes for a record: the last one's place, and the run for its value."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    timestamp_type: int
+    headers: Any
+    key: Any
+    value: Any
+    checksum: Any
+    serialized_key_size: int
+    serialized_value_size: int
+
+
+@dataclass(slots=True)
+class _Expected:
+    """Where the next run of a partition starts, and whether that was sought in vain."""
+
+    offset: int
+    sought: bool = False
+
+
+class Consumer(driver.Consumer):
+    """A Faust consumer that delivers runs from stored positions."""
+
+    reader: Reader
+    topics: frozenset[str]
+    _generation: int | None = None
+    _expected: dict[TP, _Expected]
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> RecordMap:
+        generation = self.app.consumer_generation_id
+        if generation != self._generation:
+            await self._begin(generation)
+        active = {tp for tp in active_partitions or () if not self._is_full(tp)}
+        if not active:
+            await self.sleep(0.05)
+            return {}
+        fetched = await super()._getmany(active_partitions=active, timeout=timeout)
+        if not fetched or not self.flow_active or generation != self.app.consumer_generation_id:
+            return fetched or {}
+        delivered: RecordMap = {}
+        for tp, records in fetched.items():
+            if tp.topic not in self.topics:
+                delivered[tp] = records
+            elif run := self._run(tp, records):
+                self._read_offset[tp] = None
+                delivered[tp] = [_message(run)]
+        return delivered
+
+    async def _begin(self, generation: int) -> None:
+        """Forget what was expected and go to the stored positions of a new generation."""
+        assigned = {tp for tp in self.assignment() if tp.topic in self.topics}
+        positions = await self.reader.positions(generation, assigned)
+        if generation != self.app.consumer_generation_id:
+            return
+        self._expected = {tp: _Expected(offset) for tp, offset in positions.items()}
+        for tp, offset in positions.items():
+            self._thread.seek(tp, offset)
+        self._generation = generation
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def forget(self, tp: TP, position: int) -> None:
+        """Read *tp* again from *position*: what was delivered could not be taken."""
+        self._expected[tp] = _Expected(position)
+
+    def _is_full(self, tp: TP) -> bool:
+        return tp.topic in self.topics and self.reader.is_full(tp)
+
+    def _run(self, tp: TP, records: list[Any]) -> Run | None:
+        expected = self._expected.get(tp)
+        if expected is None:
+            return None
+        if records[0].offset < expected.offset:
+            records = [record for record in records if record.offset >= expected.offset]
+            if not records:
+                return None
+        if records[0].offset > expected.offset and not expected.sought:
+            expected.sought = True
+            self._thread.seek(tp, expected.offset)
+            return None
+        run = Run(expected.offset, records, self._fetched_at(tp))
+        self._expected[tp] = _Expected(records[-1].offset + 1)
+        return run
+
+    def empty_at(self, tp: TP, taken: int) -> float:
+        """Give when it was last seen that the log of *tp* ends before offset *taken*, in seconds; 0 for never."""
+        expected, state = self._expected.get(tp), self._state(tp)
+        if expected is None or expected.offset != taken or state is None:
+            return 0.0
+        if state.highwater is None or not state.has_valid_position or state.position < state.highwater:
+            return 0.0
+        return float(state.timestamp or 0) / 1000.0
+
+    def end_of(self, tp: TP) -> int | None:
+        """Give the offset after the last record of *tp*, as of the last fetch; None while that is not known."""
+        state = self._state(tp)
+        return None if state is None else state.highwater
+
+    def _fetched_at(self, tp: TP) -> float:
+        state = self._state(tp)
+        return float(state.timestamp or 0) / 1000.0 if state is not None else 0.0
+
+    def _state(self, tp: TP) -> Any:
+        subscription = self._thread._ensure_consumer()._subscription.subscription  # noqa: SLF001 - nobody else knows
+        if subscription is None or subscription.assignment is None:
+            return None
+        known = TopicPartition(tp.topic, tp.partition)
+        if known not in subscription.assignment.tps:
+            return None
+        return subscription.assignment.state_value(known)
+
+    async def commit_positions(self, offsets: Mapping[TP, int]) -> None:
+        """Tell the group how far this worker is; for people and tools alone, the state has its own positions."""
+        mine = self.assignment()
+        wanted = {tp: offset for tp, offset in offsets.items() if tp in mine and offset > 0}
+        if wanted:
+            await self._thread.commit(wanted)
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):
+    """The thread of the aiokafka consumer, with a fetch that does not wait longer than an alert may."""
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001 - Faust has no setting for it
+        return consumer
+
+
+class Transport(driver.Transport):
+    """Makes such consumers, for one reader."""
+
+    def __init__(self, *args: Any, reader: Reader, topics: Iterable[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._reader = reader
+        self._topics = frozenset(topics)
+
+    def create_consumer(self, callback: Any, **kwargs: Any) -> Consumer:
+        """Make the consumer of a worker."""
+        consumer = Consumer(self, callback=callback, loop=self.loop, **kwargs)
+        consumer.reader = self._reader
+        consumer.topics = self._topics
+        consumer._expected = {}  # noqa: SLF001 - ours
+        return consumer
+
+
+def _message(run: Run) -> _Message:
+    last = run.records[-1]
+    return _Message(
+        last.topic, last.partition, last.offset, last.timestamp, last.timestamp_type, (), None, run, None, 0, 0
+    )

@@ -1,0 +1,99 @@
+"""Settings to running parts: the only place that picks implementations."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from schemas.policy import Policy
+from stream import __version__
+from stream.config import ConfigError, PolicyBook, Settings, load_policies
+from stream.core.pipeline import Pipeline
+from stream.detectors.registry import DETECTORS, Registry
+from stream.shell.connection import Connection
+from stream.shell.http import Endpoints
+from stream.shell.metrics import Metrics
+from stream.shell.topics import Topics
+from stream.shell.worker import Worker, WorkerOptions
+
+
+def build_connection(settings: Settings) -> Connection:
+    """Make the connection that the settings describe."""
+    return Connection(
+        bootstrap=settings.brokers,
+        security_protocol=settings.security_protocol,
+        sasl_mechanism=settings.sasl_mechanism,
+        sasl_username=settings.sasl_username,
+        sasl_password=settings.sasl_password,
+        tls_ca_file=settings.tls_ca_file,
+        tls_cert_file=settings.tls_cert_file,
+        tls_key_file=settings.tls_key_file,
+    )
+
+
+def build_topics(settings: Settings) -> Topics:
+    """Make the topics that the settings describe."""
+    return Topics(
+        prefix=settings.prefix,
+        partitions=settings.partitions,
+        replication=settings.replication,
+        retention_seconds=settings.retention_seconds,
+    )
+
+
+def build_policies(settings: Settings) -> PolicyBook:
+    """Read the policies; raises ConfigError that names the file and the key."""
+    book = load_policies(settings.policy_file)
+    _check_detectors(book.default, f"{settings.policy_file}: [default]")
+    for name, policy in book.models.items():
+        _check_detectors(policy, f'{settings.policy_file}: [models."{name}"]')
+    return book
+
+
+def build_replay_pipeline(settings: Settings) -> Pipeline:
+    """Make the pipeline of a replay: one partition that has all models."""
+    return Pipeline(
+        0,
+        prefix=settings.prefix,
+        policies=build_policies(settings),
+        factory=Registry(),
+        partition_of=lambda _model: 0,
+        max_models=settings.max_models,
+    )
+
+
+def build_worker(settings: Settings) -> tuple[Worker, Endpoints]:
+    """Make a worker and its endpoints, neither of them started."""
+    connection, topics, policies = build_connection(settings), build_topics(settings), build_policies(settings)
+    factory = Registry()
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, version=__version__)
+    for collector in (GCCollector, PlatformCollector, ProcessCollector):
+        collector(registry=registry)
+
+    def make_pipeline(partition: int) -> Pipeline:
+        return Pipeline(
+            partition,
+            prefix=settings.prefix,
+            policies=policies,
+            factory=factory,
+            partition_of=topics.partition_of,
+            max_models=settings.max_models,
+        )
+
+    options = WorkerOptions(
+        group=settings.group,
+        checkpoint_seconds=settings.checkpoint_seconds,
+        max_idle_seconds=settings.max_idle_seconds,
+        max_poll_records=settings.max_poll_records,
+        session_timeout_seconds=settings.session_timeout_seconds,
+        rebalance_timeout_seconds=settings.rebalance_timeout_seconds,
+    )
+    worker = Worker(connection, topics, options, metrics, make_pipeline)
+    return worker, Endpoints(worker, registry, settings.http_host, settings.http_port)
+
+
+def _check_detectors(policy: Policy, where: str) -> None:
+    unknown = [name for name in policy.detectors.use if name not in DETECTORS]
+    if unknown or not policy.detectors.use:
+        known = ", ".join(sorted(DETECTORS))
+        raise ConfigError(f"{where}: detectors.use: {unknown or 'none'} is not among {known}")
