@@ -9,6 +9,12 @@ from typing import Final
 from stream.core.errors import NotContiguousError
 from stream.core.nouns import Record, Topic
 
+BEHIND: Final = -1.0
+"""Said of a topic whose log is known to have more than was offered."""
+
+BEHIND_PATIENCE: Final = 30.0
+"""Seconds for which a topic that is behind is waited for without anything coming."""
+
 ROOM_RECORDS: Final = 20_000
 """Records of one topic that may wait before no more of it should be fetched."""
 
@@ -17,7 +23,8 @@ class Merge:
     """Orders records by timestamp; ties go by topic (lifecycle, predictions, feedback, commands), then offset.
 
     Within a topic the order is always that of the log. A record waits until every other topic has a record in
-    hand too, or is known to have had none after this record arrived; for at most *max_idle* seconds.
+    hand too, or is known to have had none after this record arrived. It waits *max_idle* seconds for that to be
+    known, counted anew with every run that comes, and :data:`BEHIND_PATIENCE` where there is known to be more.
     """
 
     def __init__(self, positions: Mapping[Topic, int], max_idle: float) -> None:
@@ -25,6 +32,7 @@ class Merge:
         self._max_idle = max_idle
         self._buffers: dict[Topic, deque[Record]] = {topic: deque() for topic in Topic}
         self._arrivals: dict[Topic, deque[tuple[float, int]]] = {topic: deque() for topic in Topic}
+        self._waiting_since: float | None = None
 
     def __len__(self) -> int:
         return sum(map(len, self._buffers.values()))
@@ -48,24 +56,33 @@ class Merge:
         self._buffers[topic].extend(records)
         self._expected[topic] = records[-1].offset + 1
         self._arrivals[topic].append((arrived, self._expected[topic]))
+        self._waiting_since = None
 
     def take(self, empty_at: Mapping[Topic, float], now: float) -> list[Record]:
         """Give the records whose turn it is.
 
-        *empty_at* says of a topic when it was last known that all of its log had been fetched; *now* is of the
-        same clock, in seconds.
+        *empty_at* says of a topic when it was last known that all of its log had been offered, or
+        :data:`BEHIND`; *now* is of the same clock, in seconds.
         """
         taken: list[Record] = []
         while filled := [topic for topic in Topic if self._buffers[topic]]:
             first = min(filled, key=lambda topic: (self._buffers[topic][0].timestamp, topic))
             arrived, run_end = self._arrivals[first][0]
-            missing = [topic for topic in Topic if not self._buffers[topic]]
-            if now - arrived < self._max_idle and any(
-                empty_at.get(topic, 0.0) <= arrived for topic in missing
-            ):
-                break
+            unsure = [
+                at
+                for topic in Topic
+                if not self._buffers[topic] and (at := empty_at.get(topic, 0.0)) <= arrived
+            ]
+            if unsure and not self._is_overdue(now, BEHIND_PATIENCE if BEHIND in unsure else self._max_idle):
+                return taken
             taken += self._run(first, run_end, filled)
+        self._waiting_since = None
         return taken
+
+    def _is_overdue(self, now: float, patience: float) -> bool:
+        if self._waiting_since is None:
+            self._waiting_since = now
+        return now - self._waiting_since >= patience
 
     def _run(self, first: Topic, run_end: int, filled: Sequence[Topic]) -> list[Record]:
         """Take records of *first*, of the run that ends before offset *run_end*, as long as it is their turn."""

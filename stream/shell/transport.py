@@ -20,6 +20,8 @@ from aiokafka import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from stream.core.merge import BEHIND
+
 FETCH_WAIT_MS: Final = 100
 """How long the broker holds back the answer to a fetch that finds nothing."""
 
@@ -136,13 +138,16 @@ class Consumer(driver.Consumer):
         self._expected[tp] = _Expected(records[-1].offset + 1)
         return run
 
-    def empty_at(self, tp: TP, taken: int) -> float:
-        """Give when it was last seen that the log of *tp* ends before offset *taken*, in seconds; 0 for never."""
+    def empty_at(self, tp: TP, taken: int) -> float | None:
+        """Give when it was last seen that the log of *tp* ends before offset *taken*, in seconds.
+
+        BEHIND where it is known to have more, None where nothing is known.
+        """
         expected, state = self._expected.get(tp), self._state(tp)
-        if expected is None or expected.offset != taken or state is None:
-            return 0.0
-        if state.highwater is None or not state.has_valid_position or state.position < state.highwater:
-            return 0.0
+        if expected is None or state is None or state.highwater is None or not state.has_valid_position:
+            return None
+        if expected.offset != taken or state.position < state.highwater:
+            return BEHIND
         return float(state.timestamp or 0) / 1000.0
 
     def end_of(self, tp: TP) -> int | None:

@@ -96,7 +96,7 @@ class Worker:
         app.transport = Transport(app.conf.broker, app, reader=self, topics=self._inputs, loop=app.loop)
         channel = app.topic(*self._inputs, key_serializer="raw", value_serializer="raw")
         app.agent(channel, name="inputs")(self._read)
-        app.timer(TICK_SECONDS, name="tick")(self._tick)
+        app.task(self._tick_until_stopped)
         app.on_partitions_revoked.connect(self._revoked)
         return app
 
@@ -195,11 +195,22 @@ class Worker:
 
     def _empty_at(self, partition: Partition) -> dict[Topic, float]:
         """Say of each topic when it was last seen that all of its log had been fetched and handed over."""
-        return {
-            topic: at
+        seen = {
+            topic: self._consumer.empty_at(TP(name, partition.number), partition.merge.expected(topic))
             for name, topic in self._inputs.items()
-            if (at := self._consumer.empty_at(TP(name, partition.number), partition.merge.expected(topic)))
         }
+        return {topic: at for topic, at in seen.items() if at is not None}
+
+    async def _tick_until_stopped(self) -> None:
+        """Look after what no record wakes: runs that were held back, checkpoints that are due."""
+        while not self.app.should_stop:
+            try:
+                await self._tick()
+            except Exception as error:
+                logger.exception("a partition cannot go on")
+                await self.app.crash(error)
+                raise
+            await self.app.sleep(TICK_SECONDS)
 
     async def _tick(self) -> None:
         self.last_tick = clock.steady()
