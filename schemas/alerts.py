@@ -154,7 +154,8 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Rejected(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A message that was not taken, kept as it came.
 
-    ``raw`` is Base64 of the bytes, cut at a bound; ``raw_size`` is their full number. ``key`` is the record's.
+    ``raw`` is Base64 of the bytes, cut at a bound; ``raw_size`` is their full number. ``key``, in Base64 too,
+    is the record's.
     """
 
     reason: RejectReason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,43 +16,54 @@ from schemas.events import Event
 RECORD_MAX_BYTES: Final = 4 * 1024 * 1024
 """Largest record that is decoded; a larger one is rejected unread."""
 
+ARRAY_MAX_ELEMENTS: Final = 10_000
+"""Most events in one record; a longer array is rejected as a whole."""
+
 RAW_MAX_BYTES: Final = 256 * 1024
 """How much of a rejected message is kept; its source says where the whole of it stands."""
+
+DETAIL_MAX_CHARACTERS: Final = 500
+"""Longest explanation of a rejection, which may quote what the message said."""
 
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
 """Event times outside [EARLIEST, LATEST) are mistakes."""
 
-_one = msgspec.json.Decoder(Event)
-_many = msgspec.json.Decoder(list[Event])
-_elements = msgspec.json.Decoder(list[msgspec.Raw])
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_encoder = msgspec.json.Encoder(order="deterministic")
+Headers = Sequence[tuple[str, bytes | None]]
+"""The headers of a record as Kafka has them: a name may stand twice, a value may be null."""
 
-_BARE_NON_FINITE = re.compile(rb"(?<![\w\"])-?(?:NaN|Infinity)(?![\w\"])")
-_CLOUDEVENT_FIELDS: Final = (("ce_id", "id"), ("ce_type", "type"), ("ce_time", "time"))
-_CLOUDEVENT_TYPE = re.compile(r"(?:.*\.)?(prediction|feedback|lifecycle|command)(?:\.v1)?")
+_one: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
+_many: Final[msgspec.json.Decoder[list[Event]]] = msgspec.json.Decoder(list[Event])
+_fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_encoder: Final = msgspec.json.Encoder(order="deterministic")
+_lenient: Final = json.JSONDecoder(parse_int=str, parse_float=str, strict=False)
 
-Headers = Sequence[tuple[str, bytes]]
+_FAULTS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_WHITESPACE: Final = " \t\r\n"
+_SPACES: Final = re.compile(f"[{_WHITESPACE}]*")
+_PLACE: Final = re.compile(r"\(byte (\d+)\)$")
+_NON_FINITE: Final = re.compile(rb"(?:nan|inf(?:inity)?)\b", re.IGNORECASE)
+_CLOUDEVENT_FIELDS: Final = {"ce_id": "id", "ce_type": "type", "ce_time": "time"}
+_CLOUDEVENT_TYPE: Final = re.compile(r"(?:.*\.)?(prediction|feedback|lifecycle|command)(?:\.v1)?")
 
 
 def decode(raw: bytes | None, source: Source, headers: Headers = ()) -> Event | Rejected:
     """Turn the bytes of one event into the event, or into why they are none.
 
-    CloudEvents headers ``ce_id``, ``ce_type`` and ``ce_time`` win over the fields of the body.
+    CloudEvents headers ``ce_id``, ``ce_type`` and ``ce_time`` win over the fields of the body. Where a field
+    stands twice, the last one counts, as with other readers of JSON; two different types are refused.
     """
     if not raw:
         return reject(RejectReason.EMPTY, "the record has no value", source, raw)
     if len(raw) > RECORD_MAX_BYTES:
         detail = f"{len(raw)} bytes; the most that is read is {RECORD_MAX_BYTES}"
         return reject(RejectReason.TOO_LARGE, detail, source, raw)
-    attributes = _cloudevent(headers) if headers else None
     try:
         if not raw.isascii():
             raw.decode()  # fields that nobody reads must be UTF-8 too
-        event = _one.decode(raw if attributes is None else _override(raw, attributes))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return reject(_reason(error, raw), _detail(error), source, raw)
+        event = _one.decode(_override(raw, headers) if headers else raw)
+    except _FAULTS as error:
+        return _refuse(error, raw, source)
     if not EARLIEST <= event.time < LATEST:
         return reject(RejectReason.TIME_OUT_OF_RANGE, f"time {event.time.isoformat()}", source, raw)
     return event
@@ -60,25 +72,40 @@ def decode(raw: bytes | None, source: Source, headers: Headers = ()) -> Event | 
 def decode_record(raw: bytes | None, source: Source, headers: Headers = ()) -> list[Event | Rejected]:
     """Turn one record, a single event or a JSON array of events, into as many results as it has elements.
 
-    An element that is bad is rejected alone. CloudEvents headers describe one event: an array ignores them.
+    An element that is bad is rejected alone, even where it is what makes the array no JSON (NaN, bytes that
+    are not UTF-8); an array that cannot be cut into elements is rejected as a whole. CloudEvents headers
+    describe one event: an array ignores them.
     """
-    if raw is None or raw[:1] != b"[" and raw.lstrip(b" \t\r\n")[:1] != b"[" or len(raw) > RECORD_MAX_BYTES:
+    if raw is None or len(raw) > RECORD_MAX_BYTES or not is_array(raw):
         return [decode(raw, source, headers)]
     try:
         if not raw.isascii():
             raw.decode()
         events = _many.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _decode_elements(raw, source)
+    except _FAULTS as error:
+        return _decode_elements(raw, source, error)
+    if len(events) > ARRAY_MAX_ELEMENTS:
+        return [_refuse_long(raw, source)]
     if all(EARLIEST <= event.time < LATEST for event in events):
         return list(events)
     return _decode_elements(raw, source)
 
 
+def is_array(raw: bytes) -> bool:
+    """Tell whether a record holds an array of events rather than one event."""
+    return raw[:1] == b"[" or raw.lstrip(_WHITESPACE.encode())[:1] == b"["
+
+
 def reject(reason: RejectReason, detail: str, source: Source, raw: bytes | None) -> Rejected:
     """Keep *raw* as it came, cut at :data:`RAW_MAX_BYTES`, with the reason why it was not taken."""
     value = raw or b""
-    return Rejected(reason=reason, detail=detail, source=source, raw=value[:RAW_MAX_BYTES], raw_size=len(value))
+    return Rejected(
+        reason=reason,
+        detail=detail[:DETAIL_MAX_CHARACTERS],
+        source=source,
+        raw=value[:RAW_MAX_BYTES],
+        raw_size=len(value),
+    )
 
 
 def encode(message: Event | Alert | Incident | Rejected | Sequence[Event]) -> bytes:
@@ -86,47 +113,97 @@ def encode(message: Event | Alert | Incident | Rejected | Sequence[Event]) -> by
     return _encoder.encode(message)
 
 
-def _decode_elements(raw: bytes, source: Source) -> list[Event | Rejected]:
+def _decode_elements(raw: bytes, source: Source, error: Exception | None = None) -> list[Event | Rejected]:
     try:
-        elements = _elements.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return [reject(_reason(error, raw), _detail(error), source, raw)]
+        elements = _split(raw)
+    except (ValueError, RecursionError) as uncut:
+        unread = error is not None and not isinstance(error, msgspec.ValidationError)
+        return [_refuse(error if error is not None and unread else uncut, raw, source)]
+    if len(elements) > ARRAY_MAX_ELEMENTS:
+        return [_refuse_long(raw, source)]
     return [
-        decode(bytes(element), msgspec.structs.replace(source, index=index))
+        decode(element, msgspec.structs.replace(source, index=index))
         for index, element in enumerate(elements)
     ]
 
 
-def _cloudevent(headers: Headers) -> Mapping[str, bytes] | None:
-    given = {name.lower(): value for name, value in headers if name.lower().startswith("ce_")}
-    if not given:
-        return None
-    return {field: given[header] for header, field in _CLOUDEVENT_FIELDS if header in given}
+def _split(raw: bytes) -> list[bytes]:
+    """Cut an array into its elements, one more than is allowed at the most; ValueError where it has no end.
+
+    Python's reader takes what JSON forbids but people send (NaN, control characters, halves of surrogate
+    pairs), so that the fault stays with its element; bytes that are not UTF-8 come out as they went in.
+    """
+    text = raw.decode(errors="surrogateescape")
+    elements: list[bytes] = []
+    place = text.index("[")
+    while len(elements) <= ARRAY_MAX_ELEMENTS:
+        start = _after_spaces(text, place + 1)
+        _, end = _lenient.raw_decode(text, start)
+        elements.append(text[start:end].encode(errors="surrogateescape"))
+        place = _after_spaces(text, end)
+        if text[place : place + 1] != ",":
+            if text[place:].rstrip(_WHITESPACE) != "]":
+                raise ValueError(f"the array does not end at character {place}")
+            break
+    return elements
 
 
-def _override(raw: bytes, attributes: Mapping[str, bytes]) -> bytes:
-    fields: dict[str, msgspec.Raw] = _fields.decode(raw)
-    for field, value in attributes.items():
-        text = value.decode()
-        if field == "type" and (match := _CLOUDEVENT_TYPE.fullmatch(text)):
-            text = match[1]
-        fields[field] = msgspec.Raw(_encoder.encode(text))
+def _after_spaces(text: str, place: int) -> int:
+    spaces = _SPACES.match(text, place)
+    return spaces.end() if spaces else place
+
+
+def _override(raw: bytes, headers: Headers) -> bytes:
+    """Write CloudEvents attributes over the fields of a body; of a header given twice the last counts."""
+    attributes: dict[str, str] = {}
+    for name, value in headers:
+        field = _CLOUDEVENT_FIELDS.get(name.lower())
+        if field is None or value is None:
+            continue
+        try:
+            attributes[field] = value.decode()
+        except UnicodeDecodeError as error:
+            raise msgspec.ValidationError(f"Header {name} is not UTF-8: {error}") from error
+    return _written_over(raw, attributes) if attributes else raw
+
+
+def _written_over(raw: bytes, attributes: Mapping[str, str]) -> bytes:
+    fields = _fields.decode(raw)
+    for field, text in attributes.items():
+        known = _CLOUDEVENT_TYPE.fullmatch(text) if field == "type" else None
+        fields[field] = msgspec.Raw(_encoder.encode(known[1] if known else text))
     return _encoder.encode(fields)
+
+
+def _refuse_long(raw: bytes, source: Source) -> Rejected:
+    detail = f"an array of more than {ARRAY_MAX_ELEMENTS} elements"
+    return reject(RejectReason.TOO_LARGE, detail, source, raw)
+
+
+def _refuse(error: Exception, raw: bytes, source: Source) -> Rejected:
+    detail = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+    return reject(_reason(error, raw), detail, source, raw)
 
 
 def _reason(error: Exception, raw: bytes) -> RejectReason:
     text = str(error)
     if not isinstance(error, msgspec.ValidationError):
-        found = _BARE_NON_FINITE.search(raw) and isinstance(error, msgspec.DecodeError)
-        return RejectReason.NOT_FINITE if found else RejectReason.MALFORMED
+        return _why_no_json(text, raw)
+    if text.startswith("Expected `object`") and " - at " not in text:
+        return RejectReason.MALFORMED  # JSON, but no object
     if text.startswith("Number out of range"):
         return RejectReason.NOT_FINITE
     if text.startswith("Object missing required field"):
         return RejectReason.MISSING_FIELD
-    if text.endswith("`$.type`"):
-        return RejectReason.UNKNOWN_TYPE
-    return RejectReason.INVALID_FIELD
+    return RejectReason.UNKNOWN_TYPE if text.endswith("`$.type`") else RejectReason.INVALID_FIELD
 
 
-def _detail(error: Exception) -> str:
-    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
+def _why_no_json(text: str, raw: bytes) -> RejectReason:
+    """Look at the byte that the reader names; at ``nan`` it expects ``null`` and names the byte after four."""
+    if not raw.strip(_WHITESPACE.encode()):
+        return RejectReason.EMPTY
+    if place := _PLACE.search(text):
+        at = int(place[1])
+        if any(_NON_FINITE.match(raw, start) for start in (at, max(0, at - 4))):
+            return RejectReason.NOT_FINITE
+    return RejectReason.MALFORMED

@@ -90,7 +90,8 @@ class Prediction(_Event, frozen=True, kw_only=True, omit_defaults=True, gc=False
 class Feedback(_Event, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="feedback"):
     """What turned out to be true of a prediction, or what somebody said of it.
 
-    ``label`` goes with kind ``label`` and ``override``; ``value`` with ``thumbs`` (true is up) and ``rating``.
+    ``label`` goes with the kinds ``label`` and ``override``, ``value`` with ``thumbs`` (true is up) and
+    ``rating``.
     """
 
     prediction_id: Name

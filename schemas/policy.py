@@ -1,7 +1,7 @@
 """How a model is watched: thresholds, horizons and what is read, as a data science lead writes them.
 
-A policy file is TOML: a table ``[default]`` and a table ``[models."NAME"]`` for each model that differs from it.
-Durations are numbers of seconds, named ``*_seconds``.
+A policy file is TOML: a table ``[default]`` and a table ``[models."NAME"]`` for each model that differs from
+it. Durations are numbers of seconds, named ``*_seconds``.
 """
 
 from __future__ import annotations
