@@ -199,7 +199,7 @@ def _reason(error: Exception, raw: bytes) -> RejectReason:
 
 
 def _why_no_json(text: str, raw: bytes) -> RejectReason:
-    """Look at the byte that the reader names; at ``nan`` it expects ``null`` and names the byte after four."""
+    """Look at the byte that the reader names: for ``nan`` the one after four, as it expects ``null``."""
     if not raw.strip(_WHITESPACE.encode()):
         return RejectReason.EMPTY
     if place := _PLACE.search(text):

@@ -8,9 +8,10 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, NoReturn
 
 import orjson
 
@@ -28,6 +29,9 @@ from stream.shell.worker import run_until
 from stream.wiring import build_connection, build_replay_pipeline, build_topics, build_worker
 
 logger = logging.getLogger("driftline")
+
+STOP_SECONDS = 20.0
+"""How long a worker may take to stop in good order."""
 
 _ERRORS = (BrokerError, ConnectionSettingsError, DemoError, EndpointError, TopicsError)
 """Errors for people: their text says what is wrong, where, and what to do."""
@@ -128,13 +132,31 @@ async def _run_worker(settings: Settings) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    reason = await run_until(worker, stop)
+
+    def end(reason: BaseException | None) -> None:
+        if reason is not None:
+            logger.error("stopped by an error: %s: %s", type(reason).__name__, reason)
+        _exit_within(STOP_SECONDS)
+
+    reason = await run_until(worker, stop, end)
     await endpoints.stop()
     if reason is not None:
-        logger.error("stopped by an error: %r", reason)
         return 1
     logger.info("stopped")
     return 0
+
+
+def _exit_within(seconds: float) -> None:
+    """End this process after *seconds*, whatever still waits for a broker that does not answer."""
+
+    def give_up() -> None:
+        sys.stderr.write(f"driftline: the worker did not stop within {seconds:g} s and is ended\n")
+        sys.stderr.flush()
+        os._exit(1)
+
+    timer = threading.Timer(seconds, give_up)
+    timer.daemon = True
+    timer.start()
 
 
 def _replay(settings: Settings, options: argparse.Namespace) -> int:
@@ -185,12 +207,12 @@ def _topics(settings: Settings, options: argparse.Namespace) -> int:
 
 def _config(settings: Settings, _options: argparse.Namespace) -> int:
     for name, value in settings.shown().items():
-        shown: Any = f'"{value}"' if isinstance(value, str) else str(value).lower()
+        shown = f'"{value}"' if isinstance(value, str) else str(value).lower()
         sys.stdout.write(f"{name} = {shown}\n")
     return 0
 
 
-def _progress(stream: IO[str], verb: str) -> Any:
+def _progress(stream: IO[str], verb: str) -> Callable[[int], None]:
     """Give a function that shows a running count where *stream* is a terminal, and does nothing elsewhere."""
     if not stream.isatty():
         return lambda _count: None

@@ -79,7 +79,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "sasl_username": "SASL user",
     "sasl_password": "SASL password; the environment or a file is the better place for it",
     "sasl_password_file": "file whose first line is the SASL password",
-    "tls_ca_file": "PEM file with the authorities that sign the brokers' certificates; none uses the system's",
+    "tls_ca_file": "PEM file with the authorities that sign the brokers' certificates; none: the system's",
     "tls_cert_file": "PEM file with the client's certificate",
     "tls_key_file": "PEM file with the client's key",
     "http_host": "address on which /metrics, /healthz and /readyz answer",

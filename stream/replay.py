@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import sys
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -79,7 +81,8 @@ def replay(
     totals = Totals()
     with ExitStack() as stack:
         alerts, rejected = (
-            stack.enter_context(path.open("wb")) if path else None for path in (outputs.alerts, outputs.rejected)
+            stack.enter_context(path.open("wb")) if path else None
+            for path in (outputs.alerts, outputs.rejected)
         )
         for batch in _batches(_records(files)):
             result = pipeline.step(batch, NEVER)
@@ -94,7 +97,10 @@ def replay(
 
 
 def lines(files: Iterable[str]) -> Iterator[bytes]:
-    """Give the lines of *files* that are not blank; ``-`` is standard input, ``.gz`` is unpacked."""
+    """Give the lines of *files* that are not blank; ``-`` is standard input, ``.gz`` is unpacked.
+
+    Raises OSError, with the file's name, where one cannot be read.
+    """
     for file in files:
         with ExitStack() as stack:
             source: Iterable[bytes]
@@ -104,19 +110,22 @@ def lines(files: Iterable[str]) -> Iterator[bytes]:
                 source = stack.enter_context(gzip.open(file, "rb"))
             else:
                 source = stack.enter_context(Path(file).open("rb"))
-            for line in source:
-                if stripped := line.strip():
-                    yield stripped
+            try:
+                for line in source:
+                    if stripped := line.strip():
+                        yield stripped
+            except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+                raise OSError(errno.EIO, f"damaged: {error}", file) from error
 
 
 def _records(files: Iterable[str]) -> Iterator[Record]:
-    """Number the events as a fresh topic of one partition would."""
+    """Give the records that fresh topics of one partition would hold; what has no time takes the last."""
     offsets = dict.fromkeys(Topic, 0)
-    newest = 0.0
+    last = 0.0
     for line in lines(files):
         for part in parts(line):
-            newest = newest if part.time is None else part.time
-            yield Record(part.topic, 0, offsets[part.topic], newest, part.value)
+            last = last if part.time is None else part.time
+            yield Record(part.topic, 0, offsets[part.topic], last, part.value)
             offsets[part.topic] += 1
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-
 from schemas.policy import Policy
 from stream import __version__
 from stream.config import ConfigError, PolicyBook, Settings, load_policies
@@ -11,9 +9,12 @@ from stream.core.pipeline import Pipeline
 from stream.detectors.registry import DETECTORS, Registry
 from stream.shell.connection import Connection
 from stream.shell.http import Endpoints
-from stream.shell.metrics import Metrics
+from stream.shell.metrics import Metrics, new_registry
 from stream.shell.topics import Topics
 from stream.shell.worker import Worker, WorkerOptions
+
+SESSIONS_UNTIL_STALLED = 6
+"""A worker that hears nothing of the broker gives up after so many session timeouts."""
 
 
 def build_connection(settings: Settings) -> Connection:
@@ -63,12 +64,11 @@ def build_replay_pipeline(settings: Settings) -> Pipeline:
 
 def build_worker(settings: Settings) -> tuple[Worker, Endpoints]:
     """Make a worker and its endpoints, neither of them started."""
-    connection, topics, policies = build_connection(settings), build_topics(settings), build_policies(settings)
+    connection, topics = build_connection(settings), build_topics(settings)
+    policies = build_policies(settings)
     factory = Registry()
-    registry = CollectorRegistry()
+    registry = new_registry()
     metrics = Metrics(registry, version=__version__)
-    for collector in (GCCollector, PlatformCollector, ProcessCollector):
-        collector(registry=registry)
 
     def make_pipeline(partition: int) -> Pipeline:
         return Pipeline(
@@ -87,6 +87,9 @@ def build_worker(settings: Settings) -> tuple[Worker, Endpoints]:
         max_poll_records=settings.max_poll_records,
         session_timeout_seconds=settings.session_timeout_seconds,
         rebalance_timeout_seconds=settings.rebalance_timeout_seconds,
+        stall_seconds=(
+            SESSIONS_UNTIL_STALLED * settings.session_timeout_seconds + settings.rebalance_timeout_seconds
+        ),
     )
     worker = Worker(connection, topics, options, metrics, make_pipeline)
     return worker, Endpoints(worker, registry, settings.http_host, settings.http_port)

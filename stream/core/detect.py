@@ -10,8 +10,7 @@ import numpy as np
 
 from schemas.policy import Policy
 from stream.core.errors import UnreadableRowError
-from stream.core.nouns import Readings, SeriesKey, Tally, Watched
-from stream.core.observe import Column
+from stream.core.nouns import Column, Readings, SeriesKey, Tally, Watched
 from stream.core.ports import Detector, DetectorFactory
 
 
@@ -45,9 +44,6 @@ class Watch:
         self._series: dict[SeriesKey, Series] = {}
         self._changed: set[SeriesKey] = set()
 
-    def __len__(self) -> int:
-        return len(self._series)
-
     def watch(self, columns: Iterable[Column], tally: Tally) -> list[Watched]:
         """Show every column to its series' detector; give what was read and what was found.
 
@@ -65,28 +61,26 @@ class Watch:
             self._changed.add(spec.key)
             watched.append(Watched(spec=spec, readings=clocked, findings=findings))
             key = spec.key
-            tally.gauge("signal_value", key.model, key.version, key.signal, value=float(readings.values.mean()))
+            tally.gauge(
+                "signal_value", key.model, key.version, key.signal, value=float(readings.values.mean())
+            )
             for finding in findings:
                 tally.count("findings_total", key.model, key.signal, finding.detector)
         return watched
 
     def forget(self, version: str) -> list[SeriesKey]:
-        """Drop every series of *version*; give their keys."""
-        gone = [key for key in self._series if key.version == version]
+        """Drop every series of *version*; give their keys, in order."""
+        gone = sorted(key for key in self._series if key.version == version)
         for key in gone:
             del self._series[key]
         self._changed.difference_update(gone)
         return gone
 
-    def keys(self) -> list[SeriesKey]:
-        """Give the series that are watched."""
-        return list(self._series)
-
     def rows(self) -> dict[SeriesKey, bytes]:
         """Give the state of the series that changed since the last call."""
         changed, self._changed = self._changed, set()
         rows: dict[SeriesKey, bytes] = {}
-        for key in changed:
+        for key in sorted(changed):
             series = self._series[key]
             rows[key] = _encode(SeriesRow(series.only_rise, series.clock, series.detector.snapshot()))
         return rows

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -13,11 +12,14 @@ from numpy.typing import NDArray
 
 from schemas.alerts import Alert, AlertReason, HistoryEntry, Incident, IncidentState, Trigger
 from schemas.policy import Policy
-from stream.core.alert import Suppressed, decide, digest, evidence_of, fingerprint, utc
 from stream.core.errors import UnreadableRowError
-from stream.core.nouns import Finding, Readings, SeriesKey, SeriesSpec, Watched
+from stream.core.identity import digest, fingerprint
+from stream.core.nouns import Change, Finding, Readings, SeriesKey, SeriesSpec, Suppressed, Watched, utc
 
 SYSTEM = "system"
+
+Decide = Callable[[float | None, float, float], AlertReason | Suppressed]
+"""Chooses why a finding is published, or why not: the time of the last alert, its own, when to repeat."""
 
 
 class Cause(StrEnum):
@@ -42,7 +44,8 @@ TRANSITIONS: Mapping[tuple[IncidentState | None, Cause], Transition] = {
         to=IncidentState.RECOVERED, reason="no detector found a change for the recovery time"
     ),
     (IncidentState.DETECTED, Cause.UNWATCHED): Transition(
-        to=IncidentState.RECOVERED, reason="the series is no longer watched: newer versions took its place"
+        to=IncidentState.RECOVERED,
+        reason="the series is no longer watched: newer versions or models took its place",
     ),
 }
 
@@ -59,13 +62,6 @@ class Open(msgspec.Struct, kw_only=True):
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Open).decode
 
-class Change(NamedTuple):
-    """An incident as it is after the event with number *seq*, with the alert that changed it."""
-
-    seq: int
-    alert: Alert | None
-    incident: Incident
-
 
 class Incidents:
     """Opens, updates and closes the incidents of one model, in the log's order.
@@ -74,14 +70,11 @@ class Incidents:
     event time without a finding. A series that falls silent does not recover.
     """
 
-    def __init__(self, model: str, policy: Policy) -> None:
-        self._model = model
+    def __init__(self, policy: Policy, decide: Decide) -> None:
         self._alerting = policy.alerting
+        self._decide = decide
         self._open: dict[SeriesKey, Open] = {}
         self._changed: set[SeriesKey] = set()
-
-    def __len__(self) -> int:
-        return len(self._open)
 
     def follow(self, watched: Sequence[Watched], prefix: str) -> list[Change]:
         """Take what was read and found; give the incidents as they changed, in the log's order."""
@@ -92,12 +85,15 @@ class Incidents:
         changes.sort(key=lambda change: (change.seq, change.incident.signal, change.incident.version))
         return changes
 
-    def close_unwatched(self, keys: Iterable[SeriesKey]) -> list[Incident]:
-        """Close the incidents of series that are watched no longer; give them as they are now."""
+    def close_unwatched(self, version: str | None = None) -> list[Incident]:
+        """Close the incidents of a version that is watched no longer, of all where None is given.
+
+        Gives them as they are now, in the order of their series.
+        """
         closed: list[Incident] = []
-        for key in keys:
-            held = self._open.pop(key, None)
-            if held is not None:
+        for key in sorted(self._open):
+            if version is None or key.version == version:
+                held = self._open.pop(key)
                 self._changed.add(key)
                 closed.append(_close(held, Cause.UNWATCHED, held.clock))
         return closed
@@ -109,7 +105,7 @@ class Incidents:
     def rows(self) -> dict[SeriesKey, bytes | None]:
         """Give the open incidents that changed since the last call; None for one that was closed."""
         changed, self._changed = self._changed, set()
-        return {key: _encode(held) if (held := self._open.get(key)) else None for key in changed}
+        return {key: _encode(held) if (held := self._open.get(key)) else None for key in sorted(changed)}
 
     def restore(self, key: SeriesKey, row: bytes) -> None:
         """Take an open incident; raises UnreadableRowError where it cannot be read."""
@@ -129,11 +125,12 @@ class Incidents:
             yield from quiet
             at = float(clocks[finding.index])
             start = finding.index
-            reason = decide(None if held is None else held.last_alert, at, self._alerting.repeat_seconds)
+            last_alert = None if held is None else held.last_alert
+            reason = self._decide(last_alert, at, self._alerting.repeat_seconds)
             if held is None:
                 held = self._begin(part.spec, readings, finding, at, prefix)
             held.last_finding = at
-            if reason is Suppressed.UNCHANGED:
+            if isinstance(reason, Suppressed):
                 held.incident = msgspec.structs.replace(held.incident, findings=held.incident.findings + 1)
                 continue
             held.last_alert = at
@@ -151,7 +148,7 @@ class Incidents:
         if held is not None:
             held.clock = float(clocks[-1])
 
-    def _recover(  # noqa: PLR0913 - the arguments are the run of readings to look at
+    def _recover(
         self,
         key: SeriesKey,
         held: Open | None,
@@ -190,7 +187,7 @@ class Incidents:
             resolved_at=None,
             alerts=0,
             findings=0,
-            evidence=evidence_of(finding),
+            evidence=finding.evidence(),
             trigger=trigger,
             roles=self._alerting.roles,
             history=(HistoryEntry(seq=1, state=step.to, at=utc(at), actor=SYSTEM, reason=step.reason),),
@@ -233,6 +230,6 @@ def _alert(
         severity=incident.severity,
         reason=reason,
         detected_at=utc(at),
-        evidence=evidence_of(finding),
+        evidence=finding.evidence(),
         trigger=trigger,
     )

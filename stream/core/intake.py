@@ -24,6 +24,9 @@ TOPIC_OF: Final = {
     Command: Topic.COMMANDS,
 }
 
+TYPE_NAMES: Final = {kind: kind.__name__.lower() for kind in TOPIC_OF}
+"""The events' classes by the name that a message gives as its ``type``."""
+
 PartitionOf = Callable[[str], int]
 """Gives the input partition of a model name."""
 
@@ -45,26 +48,26 @@ class Intake:
             topic=self._prefix + record.topic.suffix, partition=record.partition, offset=record.offset
         )
         decoded = decode_record(record.value, source, record.headers)
-        forwarded = any(name == FORWARDED_HEADER for name, _ in record.headers)
-        is_array = len(decoded) > 1 or (record.value or b"")[:1] == b"["
+        is_forwarded = bool(record.headers) and any(name == FORWARDED_HEADER for name, _ in record.headers)
+        is_array = len(decoded) > 1 or (record.value or b"").lstrip()[:1] == b"["
         for index, event in enumerate(decoded):
             if isinstance(event, Rejected):
                 result.rejected.append(with_key(event, record))
                 continue
-            where = Source(topic=source.topic, partition=source.partition, offset=source.offset, index=index)
+            where = msgspec.structs.replace(source, index=index) if is_array else None
             if TOPIC_OF[type(event)] is not record.topic:
-                kind = type(event).__name__.lower()
-                detail = f"a {kind} belongs on {self._prefix}{TOPIC_OF[type(event)].suffix}"
-                raw = encode(event) if is_array else record.value
-                rejected = reject(RejectReason.WRONG_TOPIC, detail, where if is_array else source, raw)
-                result.rejected.append(with_key(rejected, record))
+                detail = (
+                    f"a {TYPE_NAMES[type(event)]} belongs on {self._prefix}{TOPIC_OF[type(event)].suffix}"
+                )
+                refused = RejectReason.WRONG_TOPIC, detail
+                result.rejected.append(rejected_event(event, refused, record, where, self._prefix))
                 continue
-            if not forwarded and self._partition_of(event.model) != self._partition:
+            if not is_forwarded and self._partition_of(event.model) != self._partition:
                 raw = encode(event) if is_array else record.value or b""
                 headers = () if is_array else record.headers
                 result.forwards.append(Forward(record.topic, event.model, record.timestamp, raw, headers))
                 continue
-            yield event, where if is_array else None
+            yield event, where
 
 
 class Admission:
@@ -90,17 +93,19 @@ class Admission:
         behind = self.newest[record.topic] - time
         if behind > self._lateness:
             return RejectReason.LATE, (
-                f"{behind:.0f} s behind the newest {type(event).__name__.lower()} of {event.model}, "
+                f"{behind:.0f} s behind the newest {TYPE_NAMES[type(event)]} of {event.model}, "
                 f"{self._lateness:.0f} are allowed"
             )
         return None
 
-    def is_new(self, event: Event, time: float, record: Record) -> bool:
-        """Take note of an event that is not refused; False when its id was taken before."""
-        if not self.seen[record.topic].add(event.id):
-            return False
+    def knows(self, event: Event, record: Record) -> bool:
+        """Tell whether the id of *event* was taken before."""
+        return event.id in self.seen[record.topic]
+
+    def take(self, event: Event, time: float, record: Record) -> None:
+        """Take note of an event that is neither known nor refused."""
+        self.seen[record.topic].add(event.id)
         self.newest[record.topic] = max(self.newest[record.topic], time)
-        return True
 
 
 def rejected_event(
@@ -117,4 +122,3 @@ def rejected_event(
 def with_key(rejected: Rejected, record: Record) -> Rejected:
     """Note the key of the record that a rejected message came in."""
     return rejected if record.key is None else msgspec.structs.replace(rejected, key=record.key)
-

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from schemas.events import Feedback, FeedbackKind, Prediction
+from schemas.events import Feedback, Prediction
 from schemas.policy import Policy
-from stream.core.nouns import UNVERSIONED, Admitted, Outcome, PredictionKept, Tally
+from stream.core.nouns import UNVERSIONED, Admitted, Outcome, PredictionKept, Tally, says_what_was_true
 from stream.core.pending import Waiting
 
-_CLOSING = frozenset({FeedbackKind.LABEL, FeedbackKind.OVERRIDE})
-"""Feedback that says what was true: after it the prediction waits no longer."""
+ORPHAN_FEEDBACK_MAX = 100
+"""Feedback on one prediction that waits for it; what comes beyond that makes the oldest go."""
 
 
 class Orphans(NamedTuple):
@@ -50,10 +50,6 @@ class Join:
             elif type(event) is Feedback:
                 self._take_feedback(at, event, outcomes, tally)
         self._expire(tally)
-        for outcome in outcomes:
-            if outcome.feedback.kind in _CLOSING:
-                delay = max(0.0, outcome.feedback_time - outcome.prediction.time)
-                tally.observe("label_delay_seconds", self._model, value=delay)
         tally.count("outcomes_total", self._model, by=len(outcomes))
         return outcomes
 
@@ -72,8 +68,7 @@ class Join:
         orphans = self.orphans.take(event.id)
         if orphans is None:
             return
-        if self.clock - orphans.time > self._orphan_seconds:
-            tally.count("orphans_total", self._model, by=len(orphans.feedback))
+        if self._is_expired(orphans, tally):
             return
         for feedback in orphans.feedback:
             if event.id in self.pending:
@@ -82,14 +77,31 @@ class Join:
                 tally.count("orphans_total", self._model)
 
     def _take_feedback(self, at: Admitted, event: Feedback, outcomes: list[Outcome], tally: Tally) -> None:
-        kept = self.pending.get(event.prediction_id)
+        prediction_id = event.prediction_id
+        kept = self.pending.get(prediction_id)
+        if kept is not None and kept.time < self.clock - self._label_seconds:
+            self.pending.take(prediction_id)
+            self._count_unlabelled(1, tally)
+            kept = None
         if kept is not None:
-            self._complete(at, event.prediction_id, kept, event, outcomes, tally)
+            self._complete(at, prediction_id, kept, event, outcomes, tally)
             return
-        waiting = self.orphans.take(event.prediction_id) or Orphans(self.clock, [])
-        evicted = self.orphans.add(event.prediction_id, Orphans(waiting.time, [*waiting.feedback, event]))
+        waiting = self.orphans.take(prediction_id)
+        if waiting is None or self._is_expired(waiting, tally):
+            waiting = Orphans(self.clock, [])
+        waiting.feedback.append(event)
+        evicted = max(0, len(waiting.feedback) - ORPHAN_FEEDBACK_MAX)
+        del waiting.feedback[:evicted]
+        evicted += self.orphans.add(prediction_id, waiting)
         if evicted:
             tally.count("evicted_total", "orphans", by=evicted)
+
+    def _is_expired(self, orphans: Orphans, tally: Tally) -> bool:
+        """Tell, and count, whether *orphans* waited too long, whether or not a batch has ended since."""
+        is_expired = orphans.time < self.clock - self._orphan_seconds
+        if is_expired:
+            tally.count("orphans_total", self._model, by=len(orphans.feedback))
+        return is_expired
 
     def _complete(
         self,
@@ -104,15 +116,19 @@ class Join:
         if feedback_time - kept.time > self._label_seconds:
             tally.count("orphans_total", self._model)
             return
-        if feedback.kind in _CLOSING:
+        if says_what_was_true(feedback):
             self.pending.take(prediction_id)
             self.labelled += 1
+            tally.observe("label_delay_seconds", self._model, value=max(0.0, feedback_time - kept.time))
         outcomes.append(Outcome(at, max(kept.time, feedback_time), kept, feedback, feedback_time))
 
     def _expire(self, tally: Tally) -> None:
         expired = self.pending.take_oldest_before(self.clock - self._label_seconds)
         if expired:
-            self.unlabelled += len(expired)
-            tally.count("unlabelled_total", self._model, by=len(expired))
-        for _, orphans in self.orphans.take_oldest_before(self.clock - self._orphan_seconds):
+            self._count_unlabelled(len(expired), tally)
+        for orphans in self.orphans.take_oldest_before(self.clock - self._orphan_seconds):
             tally.count("orphans_total", self._model, by=len(orphans.feedback))
+
+    def _count_unlabelled(self, number: int, tally: Tally) -> None:
+        self.unlabelled += number
+        tally.count("unlabelled_total", self._model, by=number)

@@ -20,11 +20,12 @@ ROOM_RECORDS: Final = 20_000
 
 
 class Merge:
-    """Orders records by timestamp; ties go by topic (lifecycle, predictions, feedback, commands), then offset.
+    """Orders records by timestamp; ties by topic (lifecycle, predictions, feedback, commands), then offset.
 
-    Within a topic the order is always that of the log. A record waits until every other topic has a record in
-    hand too, or is known to have had none after this record arrived. It waits *max_idle* seconds for that to be
-    known, counted anew with every run that comes, and :data:`BEHIND_PATIENCE` where there is known to be more.
+    Within a topic the order is always that of the log. A record waits until every other topic has a record
+    in hand too, or is known to have had none after this record arrived. It waits *max_idle* seconds for that
+    to be known, counted anew with every run that comes, and :data:`BEHIND_PATIENCE` where there is known to
+    be more.
     """
 
     def __init__(self, positions: Mapping[Topic, int], max_idle: float) -> None:
@@ -85,11 +86,11 @@ class Merge:
         return now - self._waiting_since >= patience
 
     def _run(self, first: Topic, run_end: int, filled: Sequence[Topic]) -> list[Record]:
-        """Take records of *first*, of the run that ends before offset *run_end*, as long as it is their turn."""
+        """Take records of *first*, of the run that ends before *run_end*, as long as it is their turn."""
         buffer = self._buffers[first]
         others = [(self._buffers[topic][0].timestamp, topic) for topic in filled if topic is not first]
         until = min(others, default=None)
-        run = []
+        run: list[Record] = []
         while buffer and buffer[0].offset < run_end:
             if until is not None and (buffer[0].timestamp, first) > until:
                 return run

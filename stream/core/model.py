@@ -9,14 +9,27 @@ import msgspec
 from schemas.alerts import Kind
 from schemas.events import Prediction
 from schemas.policy import Policy
+from stream.core.alert import decide
 from stream.core.detect import Watch
 from stream.core.errors import UnreadableRowError
-from stream.core.incident import Change, Incidents
+from stream.core.incident import Incidents
 from stream.core.intake import Admission
-from stream.core.join import Join
-from stream.core.nouns import UNVERSIONED, Admitted, Outcome, SeriesKey, Tally, Topic
-from stream.core.observe import Column, Observer, Shape
+from stream.core.join import Join, Orphans
+from stream.core.nouns import (
+    UNVERSIONED,
+    Admitted,
+    Change,
+    Column,
+    Outcome,
+    PredictionKept,
+    SeriesKey,
+    Tally,
+    Topic,
+)
+from stream.core.observe import Observer, Shape
+from stream.core.pending import Waiting
 from stream.core.ports import DetectorFactory
+from stream.core.seen import SeenIds
 
 RowKey = tuple[str, ...]
 """What a row holds, the model, and what of the model: ``("series", model, version, segment, signal)``."""
@@ -33,7 +46,7 @@ class Summary(msgspec.Struct, array_like=True):
     last_seq: int
 
 
-_encode = msgspec.msgpack.Encoder().encode
+_encode = msgspec.msgpack.Encoder(order="deterministic").encode
 _decode_summary = msgspec.msgpack.Decoder(Summary).decode
 _decode_shape = msgspec.msgpack.Decoder(Shape).decode
 
@@ -51,7 +64,7 @@ class Model:
         self.admission = Admission(policy)
         self._join = Join(name, policy)
         self._watch = Watch(policy, factory)
-        self.incidents = Incidents(name, policy)
+        self.incidents = Incidents(policy, decide)
 
     def knows(self, version: str) -> bool:
         """Tell whether *version* has been met, and has not been evicted since."""
@@ -73,9 +86,13 @@ class Model:
         version = min(self._version_seq, key=self._version_seq.__getitem__)
         del self._version_seq[version], self._versions[version]
         gone = self._watch.forget(version)
-        closed = [Change(seq, None, incident) for incident in self.incidents.close_unwatched(gone)]
+        closed = [Change(seq, None, incident) for incident in self.incidents.close_unwatched(version)]
         keys: list[RowKey] = [("shape", self.name, version)]
         return keys + [("series", *key) for key in gone], closed
+
+    def close(self, seq: int) -> list[Change]:
+        """Close what is open: the model is watched no longer."""
+        return [Change(seq, None, incident) for incident in self.incidents.close_unwatched()]
 
     def step(self, events: Sequence[Admitted], tally: Tally) -> list[Change]:
         """Lead *events* through the stages; give what became of the model's incidents, in order."""
@@ -100,7 +117,10 @@ class Model:
                 yield from self._versions[version].read_outcomes(outcomes_of_version)
 
     def gauges(self, tally: Tally) -> None:
-        """Tell what stands: the newest event; and every counter of alerts, so that its first rise is seen."""
+        """Tell what stands: the newest event, the open incidents, the labels that came.
+
+        Every counter of alerts is shown from the start, so that its first rise is seen.
+        """
         if newest := max(self.admission.newest.values()):
             tally.gauge("last_event_timestamp_seconds", self.name, value=newest)
         self._join.gauges(tally)
@@ -108,34 +128,37 @@ class Model:
             severity = self._policy.alerting.severity.of(kind)
             tally.count("alerts_total", self.name, kind.value, severity.value, by=0.0)
             tally.count("incidents_total", self.name, kind.value, severity.value, by=0.0)
+            tally.gauge("incidents_open", self.name, kind.value, severity.value, value=0.0)
+        for incident in self.incidents.open_incidents():
+            key = ("incidents_open", (self.name, incident.kind.value, incident.severity.value))
+            tally.gauges[key] = tally.gauges.get(key, 0.0) + 1.0
 
     def rows(self) -> Iterator[tuple[RowKey, bytes | None]]:
         """Give the rows that changed since the last call."""
-        yield ("model", self.name), _encode(
-            Summary(
-                newest={topic.suffix: newest for topic, newest in self.admission.newest.items()},
-                clock=self._join.clock,
-                labelled=self._join.labelled,
-                unlabelled=self._join.unlabelled,
-                versions=self._version_seq,
-                last_seq=self.last_seq,
-            )
+        yield (
+            ("model", self.name),
+            _encode(
+                Summary(
+                    newest={topic.suffix: newest for topic, newest in self.admission.newest.items()},
+                    clock=self._join.clock,
+                    labelled=self._join.labelled,
+                    unlabelled=self._join.unlabelled,
+                    versions=self._version_seq,
+                    last_seq=self.last_seq,
+                )
+            ),
         )
-        for topic, seen in self.admission.seen.items():
-            for number, row in seen.rows().items():
-                yield ("seen", self.name, topic.suffix, number), row
-        for number, row in self._join.pending.rows().items():
-            yield ("pending", self.name, number), row
-        for number, row in self._join.orphans.rows().items():
-            yield ("orphans", self.name, number), row
+        for key, store in self._stores().items():
+            for number, row in store.rows().items():
+                yield (*key, number), row
         for version, observer in self._versions.items():
             if observer.changed:
                 observer.changed = False
                 yield ("shape", self.name, version), _encode(observer.shape)
-        for key, series in self._watch.rows().items():
-            yield ("series", *key), series
-        for key, incident in self.incidents.rows().items():
-            yield ("incident", *key), incident
+        for series, row in self._watch.rows().items():
+            yield ("series", *series), row
+        for series, held in self.incidents.rows().items():
+            yield ("incident", *series), held
 
     def restore(self, rows: dict[RowKey, bytes]) -> list[RowKey]:
         """Take the rows that :meth:`rows` gave; give the keys of those that could not be read.
@@ -143,28 +166,31 @@ class Model:
         What such a row held has to be learned again.
         """
         unreadable: list[RowKey] = []
-        chunks: dict[tuple[str, str], dict[str, bytes]] = {}
+        chunks: dict[RowKey, dict[str, bytes]] = {}
         for key in sorted(rows):
             try:
                 match key:
                     case ("model", _):
                         self._restore_summary(rows[key])
-                    case ("seen", _, topic, number):
-                        chunks.setdefault(("seen", topic), {})[number] = rows[key]
-                    case ("pending" | "orphans" as store, _, number):
-                        chunks.setdefault((store, ""), {})[number] = rows[key]
+                    case ("seen", _, _, number) | ("pending" | "orphans", _, number):
+                        chunks.setdefault(key[:-1], {})[number] = rows[key]
                     case ("shape", _, version):
                         self._observer(version).shape = _decode_shape(rows[key])
                     case ("series", model, version, segment, signal):
+                        self._observer(version)
                         self._watch.restore(SeriesKey(model, version, segment, signal), rows[key])
                     case ("incident", model, version, segment, signal):
+                        self._observer(version)
                         self.incidents.restore(SeriesKey(model, version, segment, signal), rows[key])
                     case _:
                         unreadable.append(key)
             except (UnreadableRowError, msgspec.DecodeError):
                 unreadable.append(key)
-        for (store, topic), of_store in chunks.items():
-            unreadable += self._restore_chunks(store, topic, of_store)
+        stores = self._stores()
+        for key, of_store in chunks.items():
+            store = stores.get(key)
+            numbers = list(of_store) if store is None else store.restore(of_store)
+            unreadable += [(*key, number) for number in numbers]
         return unreadable
 
     def _restore_summary(self, row: bytes) -> None:
@@ -186,16 +212,10 @@ class Model:
             self._version_seq.setdefault(version, 0)
         return self._versions[version]
 
-    def _restore_chunks(self, store: str, topic: str, rows: dict[str, bytes]) -> list[RowKey]:
-        stores = {"pending": self._join.pending, "orphans": self._join.orphans}
-        target = (
-            next(seen for known, seen in self.admission.seen.items() if known.suffix == topic)
-            if store == "seen"
-            else stores[store]
-        )
-        label = (store, self.name, topic) if topic else (store, self.name)
-        try:
-            target.restore(rows)
-        except (msgspec.DecodeError, ValueError):
-            return [(*label, number) for number in rows]
-        return []
+    def _stores(self) -> dict[RowKey, SeenIds | Waiting[PredictionKept] | Waiting[Orphans]]:
+        """Give the stores that are kept in chunks, by what their rows' keys begin with."""
+        return {
+            **{("seen", self.name, topic.suffix): seen for topic, seen in self.admission.seen.items()},
+            ("pending", self.name): self._join.pending,
+            ("orphans", self.name): self._join.orphans,
+        }

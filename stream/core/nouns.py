@@ -1,19 +1,20 @@
-"""The nouns that the stages pass to each other: Event -> Outcome -> Signal -> Finding -> Alert -> Incident."""
+"""What the stages pass to each other: Event -> Outcome -> Signal -> Finding -> Alert -> Incident."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
+from datetime import UTC, datetime
+from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.alerts import Alert, Incident, Kind, Rejected
+from schemas.alerts import Alert, Evidence, Incident, Kind, Rejected
 from schemas.codec import Headers
-from schemas.events import Event, Feedback
+from schemas.events import Event, Feedback, FeedbackKind
 
 UNVERSIONED = "unversioned"
 """The version of predictions that name none."""
@@ -120,6 +121,10 @@ class Readings:
         return len(self.values)
 
 
+Column = tuple[SeriesSpec, Readings]
+"""One series' part of a batch."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
     """What a detector concludes at reading *index* of a batch, in the units of the series.
@@ -137,6 +142,19 @@ class Finding:
     window_start: float
     window_end: float
 
+    def evidence(self) -> Evidence:
+        """Give the finding as the evidence that is published."""
+        return Evidence(
+            observed=self.observed,
+            expected=self.expected,
+            statistic=self.statistic,
+            threshold=self.threshold,
+            n=self.n,
+            window_start=utc(self.window_start),
+            window_end=utc(self.window_end),
+            detector=self.detector,
+        )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Watched:
@@ -145,6 +163,20 @@ class Watched:
     spec: SeriesSpec
     readings: Readings
     findings: Sequence[Finding]
+
+
+class Suppressed(StrEnum):
+    """Why a finding was not published."""
+
+    UNCHANGED = "unchanged"
+
+
+class Change(NamedTuple):
+    """An incident as it is after the event with number *seq*, with the alert that changed it."""
+
+    seq: int
+    alert: Alert | None
+    incident: Incident
 
 
 Labels = tuple[str, ...]
@@ -182,5 +214,14 @@ class Result:
     tally: Tally = field(default_factory=Tally)
 
 
-Rows = Mapping[str, bytes | None]
-"""Changed rows of state by key; None deletes the row."""
+_TRUTH = frozenset({FeedbackKind.LABEL, FeedbackKind.OVERRIDE})
+
+
+def says_what_was_true(feedback: Feedback) -> bool:
+    """Tell whether *feedback* carries the label of its prediction, which then waits no longer."""
+    return feedback.label is not None and feedback.kind in _TRUTH
+
+
+def utc(seconds: float) -> datetime:
+    """Turn seconds since the epoch into a time in UTC, to the microsecond."""
+    return datetime.fromtimestamp(round(seconds, 6), UTC)

@@ -6,14 +6,26 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from schemas.alerts import Kind
 from schemas.events import FeedbackKind, Prediction
 from schemas.policy import Policy, Task
-from stream.core.nouns import Admitted, Outcome, Readings, SeriesKey, SeriesSpec, Tally
+from stream.core.nouns import (
+    Admitted,
+    Column,
+    Outcome,
+    Readings,
+    SeriesKey,
+    SeriesSpec,
+    Tally,
+    says_what_was_true,
+)
 
-Column = tuple[SeriesSpec, Readings]
 _USAGE = ("latency_ms", "input_tokens", "output_tokens", "cost")
+LARGEST = 1e100
+"""Numbers of a larger size are read as this: their squares and sums must stay finite."""
+
 CLASSES_MAX = 20
 """Classes of an output that get a rate of their own; what comes later shares one under ``other``."""
 
@@ -75,7 +87,9 @@ class Observer:
         """Give the error, and what people said, of *outcomes*, which are of this version, in order."""
         if self._signals.error:
             yield from self._outcomes(
-                "error", Kind.PERFORMANCE, [(o, error) for o in outcomes if (error := self.error(o)) is not None]
+                "error",
+                Kind.PERFORMANCE,
+                [(o, error) for o in outcomes if (error := self.error(o)) is not None],
             )
         if self._signals.feedback:
             thumbs = [
@@ -94,7 +108,7 @@ class Observer:
     def error(self, outcome: Outcome) -> float | None:
         """Give 0 or 1 for classes and the absolute error for numbers; None where either side is missing."""
         output, label = outcome.prediction.output, outcome.feedback.label
-        if output is None or label is None:
+        if output is None or label is None or not says_what_was_true(outcome.feedback):
             return None
         quantities = not isinstance(output, str) and not isinstance(label, str)
         both_boolean = isinstance(output, bool) and isinstance(label, bool)
@@ -109,7 +123,7 @@ class Observer:
             yield (
                 self._spec(signal, kind, only_rise=only_rise),
                 Readings(
-                    values=np.array([value for _, value in readings], dtype=np.float64),
+                    values=_bounded([value for _, value in readings]),
                     times=np.array([outcome.time for outcome, _ in readings], dtype=np.float64),
                     at=[outcome.at for outcome, _ in readings],
                 ),
@@ -122,14 +136,18 @@ class Observer:
             yield (
                 self._spec(signal, kind, only_rise=only_rise),
                 Readings(
-                    values=np.array([value for _, value in readings], dtype=np.float64),
+                    values=_bounded([value for _, value in readings]),
                     times=np.array([at.time for at, _ in readings], dtype=np.float64),
                     at=[at for at, _ in readings],
                 ),
             )
 
     def _output(self, readings: Sequence[tuple[Admitted, Prediction]]) -> Iterator[Column]:
-        numbers = [(at, float(e.output)) for at, e in readings if e.output is not None and not isinstance(e.output, str)]
+        numbers = [
+            (at, float(e.output))
+            for at, e in readings
+            if e.output is not None and not isinstance(e.output, str)
+        ]
         yield from self._numbers("output", Kind.DRIFT, numbers)
         names = [(at, e.output) for at, e in readings if isinstance(e.output, str)]
         if not names:
@@ -157,7 +175,9 @@ class Observer:
             if not column:
                 continue
             fits = [
-                (at, value) for at, value in column if value is not None and isinstance(value, str) is not feature.numeric
+                (at, value)
+                for at, value in column
+                if value is not None and isinstance(value, str) is not feature.numeric
             ]
             if self._signals.missing:
                 there = {at.seq for at, _ in fits} if len(fits) < len(column) else None
@@ -216,3 +236,6 @@ class Observer:
             spec = self._specs[signal] = SeriesSpec(key=key, kind=kind, only_rise=only_rise)
         return spec
 
+
+def _bounded(values: Sequence[float]) -> NDArray[np.float64]:
+    return np.clip(np.array(values, dtype=np.float64), -LARGEST, LARGEST)

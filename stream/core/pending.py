@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
@@ -11,12 +10,13 @@ CHUNK_ENTRIES = 256
 """Entries that one row of state holds."""
 
 
-
 class Timed(Protocol):
-    """Anything with a time, in seconds since the epoch."""
+    """Anything with a time."""
 
     @property
-    def time(self) -> float: ...
+    def time(self) -> float:
+        """Seconds since the epoch."""
+        ...
 
 
 T = TypeVar("T", bound=Timed)
@@ -33,6 +33,7 @@ class Waiting(Generic[T]):
         self._bound = bound
         self._chunk_of: dict[str, int] = {}
         self._chunks: dict[int, dict[str, T]] = {}
+        self._first = 0
         self._next = 0
         self._room = 0
         self._changed: set[int] = set()
@@ -61,8 +62,8 @@ class Waiting(Generic[T]):
         self._room -= 1
         self._changed.add(number)
         evicted = 0
-        while len(self._chunk_of) > self._bound:
-            self.take(next(self._oldest())[0])
+        while len(self._chunk_of) > self._bound and (oldest := self._oldest()):
+            self.take(oldest[0])
             evicted += 1
         return evicted
 
@@ -83,15 +84,12 @@ class Waiting(Generic[T]):
             del self._chunks[number]
         return entry
 
-    def take_oldest_before(self, time: float) -> list[tuple[str, T]]:
+    def take_oldest_before(self, time: float) -> list[T]:
         """Take entries from the oldest arrival on, as long as their time is before *time* (epoch seconds)."""
-        taken: list[tuple[str, T]] = []
-        for key, entry in self._oldest():
-            if entry.time >= time:
-                break
-            taken.append((key, entry))
-        for key, _ in taken:
-            self.take(key)
+        taken: list[T] = []
+        while (oldest := self._oldest()) and oldest[1].time < time:
+            self.take(oldest[0])
+            taken.append(oldest[1])
         return taken
 
     def rows(self) -> dict[str, bytes | None]:
@@ -102,19 +100,27 @@ class Waiting(Generic[T]):
             for number in sorted(changed)
         }
 
-    def keys(self) -> list[str]:
-        """Give the chunk numbers that rows may exist for."""
-        return [str(number) for number in self._chunks]
-
-    def restore(self, rows: dict[str, bytes]) -> None:
-        """Take the chunks that :meth:`rows` gave; raises msgspec.DecodeError where one cannot be read."""
-        for number in sorted(int(key) for key in rows):
-            chunk = self._decode(rows[str(number)])
-            self._chunks[number] = chunk
-            self._chunk_of.update(dict.fromkeys(chunk, number))
-            self._next = number + 1
+    def restore(self, rows: dict[str, bytes]) -> list[str]:
+        """Take the chunks that :meth:`rows` gave; give the numbers of those that cannot be read."""
+        chunks: dict[int, dict[str, T]] = {}
+        unreadable: list[str] = []
+        for number, row in rows.items():
+            try:
+                chunks[int(number)] = self._decode(row)
+            except (msgspec.DecodeError, ValueError):
+                unreadable.append(number)
+        self._chunks = {place: chunks[place] for place in sorted(chunks)}
+        self._chunk_of = {key: place for place, chunk in self._chunks.items() for key in chunk}
+        self._first = min(chunks, default=0)
+        self._next = max(chunks, default=-1) + 1
         self._room = 0
+        return unreadable
 
-    def _oldest(self) -> Iterator[tuple[str, T]]:
-        for number in list(self._chunks):
-            yield from list(self._chunks.get(number, {}).items())
+    def _oldest(self) -> tuple[str, T] | None:
+        while self._first < self._next:
+            for oldest in self._chunks.get(self._first, {}).items():
+                return oldest
+            if self._first == self._next - 1:
+                break
+            self._first += 1
+        return None

@@ -13,11 +13,10 @@ from collections.abc import Sequence
 import msgspec
 
 from schemas.alerts import AlertReason
-from schemas.events import Event, Prediction
-from stream.core.incident import Change
-from stream.core.intake import Intake, PartitionOf, rejected_event
+from schemas.events import Prediction
+from stream.core.intake import TYPE_NAMES, Intake, PartitionOf, rejected_event
 from stream.core.model import Model, RowKey
-from stream.core.nouns import UNVERSIONED, Admitted, Record, Result, Tally, Topic
+from stream.core.nouns import UNVERSIONED, Admitted, Change, Record, Result, Tally, Topic
 from stream.core.ports import DetectorFactory, Policies
 
 
@@ -74,21 +73,26 @@ class Pipeline:
         gathered: dict[str, list[Admitted]] = {}
         for record in records:
             for event, source in self._intake.read(record, result):
-                model = self._model(event.model, gathered, result)
+                known = self._models.get(event.model)
+                model = self._new_model(event.model) if known is None else known
                 time = event.time.timestamp()
+                if model.admission.knows(event, record):
+                    result.tally.count("duplicates_total", model.name, TYPE_NAMES[type(event)])
+                    continue
                 if refused := model.admission.refuse(event, time, record, now):
                     result.rejected.append(rejected_event(event, refused, record, source, self._prefix))
                     continue
-                self._touched.add(model.name)
-                if not model.admission.is_new(event, time, record):
-                    result.tally.count("duplicates_total", model.name, _type_of(event))
-                    continue
+                if known is None:
+                    self._make_room(gathered, result)
+                    self._models[event.model] = model
+                self._touched.add(event.model)
+                model.admission.take(event, time, record)
                 self._seq += 1
                 model.last_seq = self._seq
                 if isinstance(event, Prediction):
                     self._meet_version(model, event, gathered, result)
                 gathered.setdefault(model.name, []).append(Admitted(self._seq, time, event, record))
-                result.tally.count("events_total", model.name, _type_of(event))
+                result.tally.count("events_total", model.name, TYPE_NAMES[type(event)])
             self.positions[record.topic] = record.offset + 1
         self._flush(gathered, result)
         _count(result)
@@ -99,9 +103,6 @@ class Pipeline:
         tally = Tally()
         for model in self._models.values():
             model.gauges(tally)
-            for incident in model.incidents.open_incidents():
-                key = ("incidents_open", (model.name, incident.kind.value, incident.severity.value))
-                tally.gauges[key] = tally.gauges.get(key, 0) + 1
         return tally
 
     def rows(self) -> dict[bytes, bytes | None]:
@@ -125,22 +126,32 @@ class Pipeline:
         return changed
 
     def restore(self, rows: dict[bytes, bytes]) -> list[str]:
-        """Take the rows of a checkpoint; give the keys of those that could not be read."""
+        """Take the rows of a checkpoint; give the keys of those that could not be read.
+
+        What cannot be read is deleted with the next checkpoint. Rows without the position that they reflect
+        are of no use: the pipeline then begins anew, at the start of the log.
+        """
         unreadable: list[str] = []
         by_model: dict[str, dict[RowKey, bytes]] = {}
+        is_placed = False
         for raw_key, row in rows.items():
             try:
                 key = _decode_key(raw_key)
                 if key == _PIPELINE:
                     self._restore_position(_decode_position(row))
+                    is_placed = True
                 else:
                     by_model.setdefault(key[1], {})[key] = row
             except (msgspec.DecodeError, IndexError):
                 unreadable.append(repr(raw_key))
-        for name, of_model in by_model.items():
-            model = self._new_model(name)
-            unreadable += [str(key) for key in model.restore(of_model)]
-            self._row_keys[name] = set(of_model)
+        for name, of_model in sorted(by_model.items()):
+            lost = list(of_model)
+            if is_placed:
+                model = self._models[name] = self._new_model(name)
+                lost = model.restore(of_model)
+                self._row_keys[name] = set(of_model)
+            self._deleted.update(lost)
+            unreadable += [str(key) for key in lost]
         return unreadable
 
     def _restore_position(self, position: Position) -> None:
@@ -148,34 +159,31 @@ class Pipeline:
         for topic in Topic:
             self.positions[topic] = position.offsets.get(topic.suffix, 0)
 
-    def _model(self, name: str, gathered: dict[str, list[Admitted]], result: Result) -> Model:
-        model = self._models.get(name)
-        if model is not None:
-            return model
-        if len(self._models) >= self._max_models:
+    def _make_room(self, gathered: dict[str, list[Admitted]], result: Result) -> None:
+        """Evict models until one more may be watched, first those that were unseen for longest."""
+        while len(self._models) >= self._max_models:
             self._flush(gathered, result)
-            oldest = min(self._models.values(), key=lambda known: known.last_seq).name
-            del self._models[oldest]
-            self._deleted |= self._row_keys.pop(oldest, set())
+            oldest = min(self._models.values(), key=lambda known: known.last_seq)
+            del self._models[oldest.name]
+            self._deleted |= self._row_keys.pop(oldest.name, set())
             result.tally.count("evicted_total", "models")
-        return self._new_model(name)
+            _publish(oldest.close(self._seq), result)
 
     def _new_model(self, name: str) -> Model:
-        model = Model(name, self._policies.of(name), self._factory, self._prefix)
-        self._models[name] = model
-        return model
+        return Model(name, self._policies.of(name), self._factory, self._prefix)
 
     def _meet_version(
         self, model: Model, event: Prediction, gathered: dict[str, list[Admitted]], result: Result
     ) -> None:
         version = event.version or UNVERSIONED
-        if not model.knows(version) and model.is_full():
-            self._flush(gathered, result)
-            gone, closed = model.evict_version(self._seq)
-            self._deleted.update(gone)
-            self._row_keys.get(model.name, set()).difference_update(gone)
-            result.tally.count("evicted_total", "versions")
-            _publish(closed, result)
+        if not model.knows(version):
+            self._flush(gathered, result)  # what came before is none of the new version's business
+            while model.is_full():
+                gone, closed = model.evict_version(self._seq)
+                self._deleted.update(gone)
+                self._row_keys.get(model.name, set()).difference_update(gone)
+                result.tally.count("evicted_total", "versions")
+                _publish(closed, result)
         model.meet(version, self._seq)
 
     def _flush(self, gathered: dict[str, list[Admitted]], result: Result) -> None:
@@ -208,7 +216,3 @@ def _count(result: Result) -> None:
         tally.count("rejected_total", rejected.reason.value)
     for forward in result.forwards:
         tally.count("forwarded_total", forward.topic.suffix)
-
-
-def _type_of(event: Event) -> str:
-    return type(event).__name__.lower()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 import msgspec
 
 CHUNK_IDS = 2_048
@@ -23,8 +21,8 @@ class SeenIds:
     def __init__(self, bound: int) -> None:
         self._bound = bound
         self._hashes: set[int] = set()
-        self._closed: deque[list[int]] = deque()
-        self._first = 0
+        self._closed: dict[int, list[int]] = {}
+        self._number = 0
         self._open: list[str] = []
         self._open_changed = False
         self._unwritten: dict[int, bytes | None] = {}
@@ -32,50 +30,51 @@ class SeenIds:
     def __len__(self) -> int:
         return len(self._hashes)
 
-    def add(self, event_id: str) -> bool:
-        """Remember *event_id*; False when it was known."""
-        hashed = hash(event_id)
-        if hashed in self._hashes:
-            return False
-        self._hashes.add(hashed)
+    def __contains__(self, event_id: str) -> bool:
+        return hash(event_id) in self._hashes
+
+    def add(self, event_id: str) -> None:
+        """Remember *event_id*, which is not known."""
+        self._hashes.add(hash(event_id))
         self._open.append(event_id)
         self._open_changed = True
         if len(self._open) >= CHUNK_IDS:
             self._close()
-        return True
 
     def rows(self) -> dict[str, bytes | None]:
-        """Give the chunks that changed since the last call, by chunk number."""
+        """Give the chunks that changed since the last call, by number; None for one that is forgotten."""
         changed, self._unwritten = self._unwritten, {}
         if self._open_changed:
-            changed[self._first + len(self._closed)] = _encode(self._open)
+            changed[self._number] = _encode(self._open)
             self._open_changed = False
         return {str(number): row for number, row in changed.items()}
 
-    def keys(self) -> list[str]:
-        """Give the chunk numbers that rows exist for."""
-        return [str(self._first + place) for place in range(len(self._closed) + 1)]
-
-    def restore(self, rows: dict[str, bytes]) -> None:
-        """Take the chunks that :meth:`rows` gave; raises msgspec.DecodeError where one cannot be read."""
-        numbers = sorted(int(number) for number in rows)
-        for number in numbers:
-            ids = _decode(rows[str(number)])
-            hashes = [hash(event_id) for event_id in ids]
-            self._hashes.update(hashes)
-            if len(ids) >= CHUNK_IDS or number != numbers[-1]:
-                self._closed.append(hashes)
-            else:
-                self._open = ids
-        if numbers:
-            self._first = numbers[0]
+    def restore(self, rows: dict[str, bytes]) -> list[str]:
+        """Take the chunks that :meth:`rows` gave; give the numbers of those that cannot be read."""
+        chunks: dict[int, list[str]] = {}
+        unreadable: list[str] = []
+        for number, row in rows.items():
+            try:
+                chunks[int(number)] = _decode(row)
+            except (msgspec.DecodeError, ValueError):
+                unreadable.append(number)
+        self._number = max(chunks, default=0)
+        self._open = chunks.pop(self._number, [])
+        for place in sorted(chunks):
+            self._closed[place] = [hash(event_id) for event_id in chunks[place]]
+            self._hashes.update(self._closed[place])
+        self._hashes.update(map(hash, self._open))
+        if len(self._open) >= CHUNK_IDS:
+            self._close()
+        return unreadable
 
     def _close(self) -> None:
-        self._unwritten[self._first + len(self._closed)] = _encode(self._open)
-        self._closed.append([hash(event_id) for event_id in self._open])
+        self._unwritten[self._number] = _encode(self._open)
+        self._closed[self._number] = [hash(event_id) for event_id in self._open]
+        self._number += 1
         self._open = []
         self._open_changed = False
         while (len(self._closed) - 1) * CHUNK_IDS >= self._bound:
-            self._hashes.difference_update(self._closed.popleft())
-            self._unwritten[self._first] = None
-            self._first += 1
+            oldest = next(iter(self._closed))
+            self._hashes.difference_update(self._closed.pop(oldest))
+            self._unwritten[oldest] = None

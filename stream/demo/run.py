@@ -1,4 +1,4 @@
-"""The demo: ten months of real flights through an embedded broker and a worker, with every incident as it opens."""
+"""The demo: ten months of real flights through an embedded broker and a worker; incidents as they open."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pathlib import Path
 import aiohttp
 import msgspec
 import orjson
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -23,8 +22,9 @@ from stream.demo.flights import FlightsMissingError, events, read_flights
 from stream.shell import clock
 from stream.shell.broker import LOOPBACK, EmbeddedBroker, free_port
 from stream.shell.child import Child
+from stream.shell.follow import follow
 from stream.shell.publish import publish
-from stream.shell.topics import INCIDENTS, Topics, create
+from stream.shell.topics import INCIDENTS, create
 from stream.wiring import build_connection, build_topics
 
 READY_SECONDS = 60.0
@@ -57,7 +57,9 @@ def demo(settings: Settings, *, keep: bool) -> int:
     with ExitStack() as stack:
         binary = Path(settings.broker_binary) if settings.broker_binary else None
         broker = stack.enter_context(EmbeddedBroker(binary))
-        console.print(f"Broker at {broker.bootstrap}: embedded, in memory, it forgets everything when it stops.")
+        console.print(
+            f"Broker at {broker.bootstrap}: embedded, in memory, it forgets everything when it stops."
+        )
         own = msgspec.structs.replace(
             settings,
             brokers=broker.bootstrap,
@@ -110,10 +112,15 @@ async def _watch(settings: Settings, worker: Child, console: Console) -> tuple[S
         with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
             published = progress.add_task("published", total=None)
             processed = progress.add_task("processed", total=None)
-            following = asyncio.create_task(_follow(settings, topics, seen, console))
+            following = asyncio.create_task(_follow(settings, seen, console))
             lines = (orjson.dumps(event) for event in events(flights=flights))
             publishing = asyncio.create_task(
-                publish(lines, connection, topics, progress=lambda sent: progress.update(published, completed=sent))
+                publish(
+                    lines,
+                    connection,
+                    topics,
+                    progress=lambda sent: progress.update(published, completed=sent),
+                )
             )
             await _until_processed(session, worker, publishing, progress, processed)
             seconds = clock.steady() - began
@@ -166,24 +173,13 @@ async def _events_taken(session: aiohttp.ClientSession) -> int:
     )
 
 
-async def _follow(settings: Settings, topics: Topics, seen: Seen, console: Console) -> None:
+async def _follow(settings: Settings, seen: Seen, console: Console) -> None:
     """Print every incident as it opens."""
-    consumer = AIOKafkaConsumer(
-        **build_connection(settings).for_aiokafka(), auto_offset_reset="earliest", fetch_max_wait_ms=100
-    )
-    await consumer.start()
-    try:
-        name = topics.full(INCIDENTS)
-        consumer.assign([TopicPartition(name, partition) for partition in range(topics.partitions)])
-        await consumer.seek_to_beginning()
-        while True:
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                for record in records:
-                    incident = _decode(record.value)
-                    if seen.take(incident):
-                        console.print(_line(incident))
-    finally:
-        await consumer.stop()
+    topics = build_topics(settings)
+    async for value in follow(build_connection(settings), topics.full(INCIDENTS), topics.partitions):
+        incident = _decode(value)
+        if seen.take(incident):
+            console.print(_line(incident))
 
 
 async def _until_quiet(seen: Seen) -> None:
@@ -204,7 +200,9 @@ def _line(incident: Incident) -> str:
 
 
 def _table(seen: Seen, total: int, seconds: float) -> Table:
-    table = Table(title=f"{total:,} events in {seconds:.1f} s, {total / seconds:,.0f} per second", title_justify="left")
+    table = Table(
+        title=f"{total:,} events in {seconds:.1f} s, {total / seconds:,.0f} per second", title_justify="left"
+    )
     for heading in ("kind", "signal"):
         table.add_column(heading)
     for heading in ("incidents", "alerts", "findings", "still open"):
@@ -225,7 +223,8 @@ def _table(seen: Seen, total: int, seconds: float) -> Table:
 
 def _keep(settings: Settings, worker: Child, console: Console) -> None:
     console.print(
-        f"\nStill running: broker {settings.brokers}, metrics http://{LOOPBACK}:{settings.http_port}/metrics. "
+        f"\nStill running: broker {settings.brokers}, "
+        f"metrics http://{LOOPBACK}:{settings.http_port}/metrics. "
         "Stop with Ctrl-C."
     )
     try:

@@ -41,14 +41,18 @@ class Adwin:
         for index, value in enumerate(values):
             adwin.update(value)
             n += 1
-            if adwin.drift_detected:
+            if adwin._drift_detected:  # noqa: SLF001 - the property costs a tenth of the update
                 shifts.append(Shift(index, latest=n))
                 n = 0
         self._n = n
         return shifts
 
     def threshold(self, cut: Cut) -> float:
-        """Give epsilon_cut of the paper (theorem 3.2, the form by the window's variance)."""
+        """Give epsilon_cut of the paper (theorem 3.2, the form by the window's variance).
+
+        River does not tell where it cut: for the cut that is estimated here a statistic may lie some
+        percent below the threshold that it exceeded there.
+        """
         inverse = 1.0 / cut.before + 1.0 / cut.after
         log = math.log(2.0 * math.log(max(cut.before + cut.after, 3)) / self._delta)
         return math.sqrt(2.0 * inverse * cut.variance * log) + 2.0 / 3.0 * inverse * log

@@ -6,20 +6,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
-import msgspec
-
 from stream.core.errors import UnreadableRowError
 from stream.detectors.recent import Cut
 
 
 class Shift(NamedTuple):
-    """A shift found at place *index* of a batch, by the readings since the detector's last shift.
+    """A shift found at *place* of a batch, by the readings since the detector's last shift.
 
     *latest* is their number; *rise* tells the direction where the detector knows it. The statistic
     is None where it is the difference between the means of the two parts that the readings fall into.
     """
 
-    index: int
+    place: int
     latest: int
     rise: bool | None = None
     statistic: float | None = None
@@ -53,7 +51,7 @@ def restoring(name: str) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, SystemExit):
         raise
-    except (msgspec.DecodeError, Exception) as error:
+    except Exception as error:
         raise UnreadableRowError(f"{name}: {error}") from error
-    except BaseException as panic:  # noqa: BLE001 - pyo3's PanicException has no importable name
+    except BaseException as panic:  # pyo3's PanicException has no name that could be imported
         raise UnreadableRowError(f"{name}: {panic}") from panic

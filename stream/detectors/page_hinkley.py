@@ -1,4 +1,4 @@
-"""Page-Hinkley: the cumulative sum of deviations from the running mean (Page, 1954), by river, standardised."""
+"""Page-Hinkley: cumulative deviations from the running mean (Page, 1954), by river, standardised."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class PageHinkley:
         test, shifts = self._test, []
         for index, value in enumerate(values):
             test.update(value)
-            if test.drift_detected:
+            if test._drift_detected:  # noqa: SLF001 - the property costs a tenth of the update
                 shifts.append(self._shift(index))
         return shifts
 
@@ -62,7 +62,7 @@ class PageHinkley:
                 test._sum_increase,  # noqa: SLF001 - as above
                 test._sum_decrease,  # noqa: SLF001 - as above
                 lowest if lowest != float("inf") else None,
-                test._max_decrease,  # noqa: SLF001 - as above
+                float(test._max_decrease),  # noqa: SLF001 - as above
                 test.drift_detected,
             )
         )
@@ -77,7 +77,7 @@ class PageHinkley:
             test._sum_increase = state.increase  # noqa: SLF001 - as above
             test._sum_decrease = state.decrease  # noqa: SLF001 - as above
             test._min_increase = float("inf") if state.lowest is None else state.lowest  # noqa: SLF001 - as above
-            test._max_decrease = state.highest  # noqa: SLF001 - as above
+            test._max_decrease = state.highest  # type: ignore[assignment]  # noqa: SLF001 - as above; river starts it with an int
             test._drift_detected = state.detected  # noqa: SLF001 - as above
 
     def threshold(self, _cut: Cut) -> float:

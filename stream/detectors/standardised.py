@@ -7,6 +7,7 @@ raw features Page-Hinkley alarms thousands of times.
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Sequence
 
 import msgspec
@@ -20,6 +21,11 @@ from stream.detectors.recent import Recent, RecentState
 
 CLIP = 10.0
 """Standard deviations beyond which a reading says no more than that it lies far out."""
+
+LARGEST = 1e150
+"""What a larger reading counts as: sums and squares must stay finite."""
+
+_CHECKSUM_BYTES = 4
 
 
 class State(msgspec.Struct, array_like=True):
@@ -63,25 +69,28 @@ class Standardised:
         """
         if not np.isfinite(readings.values).all() or not np.isfinite(readings.times).all():
             raise ValueError("a detector takes finite readings only")
-        start = self._learn(readings.values)
+        values = np.clip(readings.values, -LARGEST, LARGEST)
+        start = self._learn(values)
         if self._mean is None or start == len(readings):
             return []
-        scaled = np.clip((readings.values[start:] - self._mean) / self._sd, -CLIP, CLIP).tolist()
-        times = readings.times[start:].tolist()
+        with np.errstate(over="ignore"):
+            scaled = np.clip((values[start:] - self._mean) / self._sd, -CLIP, CLIP).tolist()
+        watched, times = values[start:].tolist(), readings.times[start:].tolist()
         shifts = [(shift, detector) for detector in self._detectors for shift in detector.update(scaled)]
         findings, told = [], 0
-        for shift, detector in sorted(shifts, key=lambda found: found[0].index):
-            self._recent.add(scaled[told : shift.index + 1], times[told : shift.index + 1])
-            told = shift.index + 1
+        for shift, detector in sorted(shifts, key=lambda found: found[0].place):
+            news = slice(told, shift.place + 1)
+            self._recent.add(scaled[news], watched[news], times[news])
+            told = news.stop
             finding = self._finding(shift, detector, start, times)
             if finding is not None:
                 findings.append(finding)
-        self._recent.add(scaled[told:], times[told:])
+        self._recent.add(scaled[told:], watched[told:], times[told:])
         return findings
 
     def snapshot(self) -> bytes:
-        """Give all there is to know, as bytes."""
-        return _encode(
+        """Give all there is to know, as bytes, behind their checksum."""
+        state = _encode(
             State(
                 settings=self._settings,
                 warm_up=self._learning,
@@ -91,11 +100,15 @@ class Standardised:
                 detectors={detector.name: detector.snapshot() for detector in self._detectors},
             )
         )
+        return zlib.crc32(state).to_bytes(_CHECKSUM_BYTES) + state
 
     def restore(self, snapshot: bytes) -> None:
         """Take the state back; raises UnreadableRowError where it is damaged or of other settings."""
+        checksum, body = snapshot[:_CHECKSUM_BYTES], snapshot[_CHECKSUM_BYTES:]
+        if checksum != zlib.crc32(body).to_bytes(_CHECKSUM_BYTES):
+            raise UnreadableRowError("the checksum is wrong")
         try:
-            state = _decode(snapshot)
+            state = _decode(body)
         except msgspec.DecodeError as error:
             raise UnreadableRowError(str(error)) from error
         if state.settings != self._settings:
@@ -124,24 +137,22 @@ class Standardised:
         self, shift: Shift, detector: ShiftDetector, start: int, times: Sequence[float]
     ) -> Finding | None:
         """Say what changed when; None where only a rise counts and this was none."""
-        cut = self._recent.best_cut(shift.latest)
-        if cut is None:
-            return None
+        mean = 0.0 if self._mean is None else self._mean
+        cut = self._recent.best_cut(shift.latest) or self._recent.against_warm_up(self._warm_up, mean)
         rose = cut.mean_after > cut.mean_before if shift.rise is None else shift.rise
         if self._only_rise and not rose:
             return None
-        mean = 0.0 if self._mean is None else self._mean
         difference = abs(cut.mean_after - cut.mean_before)
         return Finding(
-            index=start + shift.index,
+            index=start + shift.place,
             detector=detector.name,
-            observed=mean + self._sd * cut.mean_after,
-            expected=mean + self._sd * cut.mean_before,
+            observed=cut.observed,
+            expected=cut.expected,
             statistic=difference if shift.statistic is None else shift.statistic,
             threshold=detector.threshold(cut),
             n=cut.after,
             window_start=cut.since,
-            window_end=times[shift.index],
+            window_end=times[shift.place],
         )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
@@ -18,6 +18,8 @@ from stream.shell import clock
 from stream.shell.metrics import Metrics
 from stream.shell.state import Writer
 from stream.shell.topics import ALERTS, INCIDENTS, REJECTED, Topics
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -32,7 +34,6 @@ class Partition:
     metrics: Metrics
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     last_checkpoint: float = field(default_factory=clock.steady)
-    last_progress: float = field(default_factory=clock.steady)
     is_changed: bool = False
     is_lost: bool = False
     _sent: list[asyncio.Future[Any]] = field(default_factory=list)
@@ -43,49 +44,70 @@ class Partition:
         return self.pipeline.partition
 
     def offer(self, topic: Topic, start: int, records: Sequence[ConsumerRecord], arrived: float) -> None:
-        """Take a run of records; raises NotContiguousError where it does not follow what was taken before."""
+        """Take a run of records; raises NotContiguousError where it does not follow the one before."""
         run = [
-            Record(topic, r.partition, r.offset, r.timestamp / 1000.0, r.value, r.key, r.headers) for r in records
+            Record(topic, r.partition, r.offset, r.timestamp / 1000.0, r.value, r.key, r.headers)
+            for r in records
         ]
         self.merge.offer(topic, start, run, arrived)
 
     async def advance(self, empty_at: Mapping[Topic, float]) -> int:
         """Process the records whose turn it is and publish what follows; give how many there were."""
-        async with self.lock:
-            if self.is_lost:
-                return 0
-            records = self.merge.take(empty_at, clock.wall())
-            if not records:
-                return 0
-            began = clock.steady()
-            result = self.pipeline.step(records, clock.wall())
-            self.last_progress = clock.steady()
-            self.metrics.observe("processing_seconds", value=self.last_progress - began)
-            self.metrics.add(result.tally)
-            self.is_changed = True
-            await self._publish(result)
-            return len(records)
+        return await asyncio.shield(self._alone(self._advance(empty_at)))
 
     async def checkpoint(self) -> Mapping[Topic, int]:
         """Make sure that all that was processed survives a crash; give the offsets up to which it does.
 
         What was published is acknowledged first, so that a committed checkpoint never lacks an output.
         """
+        return await asyncio.shield(self._alone(self._checkpoint()))
+
+    async def give_up(self) -> Mapping[Topic, int]:
+        """Write the last checkpoint; nothing is processed after it."""
+        return await asyncio.shield(self._alone(self._checkpoint(is_last=True)))
+
+    async def _alone(self, work: Coroutine[None, None, T]) -> T:
+        """Do *work* when nothing else is done here; who waits for it may be cancelled, the work is not.
+
+        Work that fails half-way is the last: a checkpoint after it would lack what it did not do.
+        """
         async with self.lock:
-            if self.is_lost or not self.is_changed:
-                return {}
-            began = clock.steady()
-            rows = self.pipeline.rows()
-            positions = dict(self.pipeline.positions)
-            self.is_changed = False
-            sent, self._sent = self._sent, []
-            await asyncio.gather(*sent)
-            size = await self.writer.write(rows)
-            self.last_checkpoint = clock.steady()
-            self.metrics.count("checkpoints_total")
-            self.metrics.count("checkpoint_bytes_total", by=size)
-            self.metrics.observe("checkpoint_seconds", value=self.last_checkpoint - began)
-            return positions
+            try:
+                return await work
+            except BaseException:
+                self.is_lost = True
+                raise
+
+    async def _advance(self, empty_at: Mapping[Topic, float]) -> int:
+        if self.is_lost:
+            return 0
+        records = self.merge.take(empty_at, clock.wall())
+        if not records:
+            return 0
+        began = clock.steady()
+        result = self.pipeline.step(records, clock.wall())
+        self.metrics.observe("processing_seconds", value=clock.steady() - began)
+        self.metrics.add(result.tally)
+        self.is_changed = True
+        await self._publish(result)
+        return len(records)
+
+    async def _checkpoint(self, *, is_last: bool = False) -> Mapping[Topic, int]:
+        was_lost, self.is_lost = self.is_lost, self.is_lost or is_last
+        if was_lost or not self.is_changed:
+            return {}
+        began = clock.steady()
+        rows = self.pipeline.rows()
+        positions = dict(self.pipeline.positions)
+        self.is_changed = False
+        sent, self._sent = self._sent, []
+        await asyncio.gather(*sent)
+        size = await self.writer.write(rows)
+        self.last_checkpoint = clock.steady()
+        self.metrics.count("checkpoints_total")
+        self.metrics.count("checkpoint_bytes_total", by=size)
+        self.metrics.observe("checkpoint_seconds", value=self.last_checkpoint - began)
+        return positions
 
     async def _publish(self, result: Result) -> None:
         for alert in result.alerts:
@@ -104,5 +126,5 @@ class Partition:
                 headers=[*forward.headers, (FORWARDED_HEADER, b"1")],
             )
 
-    async def _send(self, name: str, key: bytes | None, value: bytes, **more: Any) -> None:
+    async def _send(self, name: str, key: bytes | None, value: bytes, **more: object) -> None:
         self._sent.append(await self.producer.send(self.topics.full(name), value, key=key, **more))

@@ -29,8 +29,8 @@ async def publish(
     """Send every event of *lines*; give the number of records. *rate* is in records per second.
 
     A record's timestamp is its event's time, so that workers see predictions and feedback in that order; a
-    time in the future becomes the present. Within a chunk the predictions are acknowledged before the feedback
-    is sent: no label stands in the log before its prediction.
+    time in the future becomes the present. Within a chunk the predictions are acknowledged before the
+    feedback is sent: no label stands in the log before its prediction.
     """
     producer = AIOKafkaProducer(
         **connection.for_aiokafka(),

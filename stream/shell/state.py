@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.structs import RecordMetadata
 
 from stream.shell.connection import Connection
 from stream.shell.topics import LARGE_RECORD_BYTES
@@ -75,8 +76,9 @@ class Fold:
                 self.void.add(key)
         elif key == COMMIT:
             self._apply(
-                lambda staged_writer, staged_number: staged_number < number
-                or (staged_writer == writer and staged_number == number)
+                lambda staged_writer, staged_number: (
+                    staged_number < number or (staged_writer == writer and staged_number == number)
+                )
             )
             self.tip = number
         else:
@@ -143,11 +145,12 @@ class Writer:
         metadata = await (await self._send(key, b"", number))
         return int(metadata.offset)
 
-    async def _send(self, key: bytes, value: bytes | None, number: int) -> asyncio.Future[object]:
+    async def _send(self, key: bytes, value: bytes | None, number: int) -> asyncio.Future[RecordMetadata]:
         headers = [("f", b"%d" % FORMAT), ("w", self.name.encode()), ("n", b"%d" % number)]
-        return await self.producer.send(
+        sent: asyncio.Future[RecordMetadata] = await self.producer.send(
             self.topic, value, key=key, partition=self.partition, headers=headers
         )
+        return sent
 
 
 class StateStore:
@@ -218,7 +221,7 @@ class StateStore:
 
 
 async def _read_to(consumer: AIOKafkaConsumer, folds: Mapping[int, Fold], ends: Mapping[int, int]) -> None:
-    """Read until the record at each of *ends* was taken; a broker's own idea of the end is not to be trusted."""
+    """Read until the record at each of *ends* was taken; a broker's own idea of the end is not trusted."""
     missing = dict(ends)
     while missing:
         for tp, records in (await consumer.getmany(timeout_ms=1000, max_records=5000)).items():

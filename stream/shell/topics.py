@@ -116,9 +116,9 @@ async def check(connection: Connection, topics: Topics) -> list[str]:
                 keyed = spec.name in {*(topic.suffix for topic in Topic), STATE}
                 if keyed and has != topics.partitions:
                     wrong.append(
-                        f"topic {described['topic']} has {has} partitions, {topics.partitions} are configured: "
-                        f"the four inputs and the state need the same number; set DRIFTLINE_PARTITIONS to it "
-                        f"or make the topic anew"
+                        f"topic {described['topic']} has {has} partitions, {topics.partitions} are "
+                        "configured: the four inputs and the state need the same number; set "
+                        "DRIFTLINE_PARTITIONS to it or make the topic anew"
                     )
         return wrong
 

@@ -11,21 +11,33 @@ log (transaction markers, expired records) and is passed.
 
 from __future__ import annotations
 
+import logging
+from asyncio import AbstractEventLoop
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
 import aiokafka
 from aiokafka import TopicPartition
+from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
-from faust.types import TP
+from faust.types import TP, AppT
+from faust.types.transports import ConsumerCallback
+from yarl import URL
 
 from stream.core.merge import BEHIND
+
+logger = logging.getLogger(__name__)
 
 FETCH_WAIT_MS: Final = 100
 """How long the broker holds back the answer to a fetch that finds nothing."""
 
 RecordMap = dict[TP, list[Any]]
+
+
+class LogShrunkError(Exception):
+    """A topic ends before the position in the state: the text says which and what to do."""
 
 
 class Run(NamedTuple):
@@ -76,41 +88,77 @@ class _Expected:
 class Consumer(driver.Consumer):
     """A Faust consumer that delivers runs from stored positions."""
 
+    logger = logging.getLogger("faust.consumer")  # Faust's messages, at Faust's level
+
     reader: Reader
     topics: frozenset[str]
     _generation: int | None = None
+    _revocations: int = 0
     _expected: dict[TP, _Expected]
+    _settled: dict[TP, int]
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Forget what was expected: whatever comes next belongs to another generation, its number apart."""
+        self._forget_generation()
+        await super().on_partitions_revoked(revoked)
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> RecordMap:
-        generation = self.app.consumer_generation_id
-        if generation != self._generation:
-            await self._begin(generation)
+        revocations, generation = self._revocations, self.app.consumer_generation_id
+        if generation != self._generation and not await self._begin(generation):
+            return {}
         active = {tp for tp in active_partitions or () if not self._is_full(tp)}
         if not active:
             await self.sleep(0.05)
             return {}
         fetched = await super()._getmany(active_partitions=active, timeout=timeout)
-        if not fetched or not self.flow_active or generation != self.app.consumer_generation_id:
-            return fetched or {}
+        if not self.flow_active or (revocations, generation) != self._now():
+            return {}
         delivered: RecordMap = {}
-        for tp, records in fetched.items():
+        for tp, records in (fetched or {}).items():
             if tp.topic not in self.topics:
                 delivered[tp] = records
             elif run := self._run(tp, records):
                 self._read_offset[tp] = None
                 delivered[tp] = [_message(run)]
+        self._settle()
         return delivered
 
-    async def _begin(self, generation: int) -> None:
-        """Forget what was expected and go to the stored positions of a new generation."""
+    async def _begin(self, generation: int) -> bool:
+        """Go to the stored positions of a new generation; False when it was over before that."""
+        before = self._now()
         assigned = {tp for tp in self.assignment() if tp.topic in self.topics}
         positions = await self.reader.positions(generation, assigned)
-        if generation != self.app.consumer_generation_id:
-            return
+        if self._now() != before:
+            return False
+        try:
+            for tp, offset in positions.items():
+                self._thread.seek(tp, offset)
+        except IllegalStateError as error:  # the consumer's thread has begun to rebalance
+            logger.info("generation %d is over: %s", generation, error)
+            return False
         self._expected = {tp: _Expected(offset) for tp, offset in positions.items()}
-        for tp, offset in positions.items():
-            self._thread.seek(tp, offset)
+        self._settle()
         self._generation = generation
+        return True
+
+    def _now(self) -> tuple[int, int]:
+        """Give what tells one assignment from every other: a group that is lost counts from 1 again."""
+        return self._revocations, self.app.consumer_generation_id
+
+    def _forget_generation(self) -> None:
+        self._revocations += 1
+        self._generation = None
+        self._expected = {}
+        self._settled = {}
+
+    def _settle(self) -> None:
+        """Take note of the positions while nothing is on its way from the consumer's thread."""
+        states = {tp: self._state(tp) for tp in self._expected}
+        self._settled = {
+            tp: state.position
+            for tp, state in states.items()
+            if state is not None and state.has_valid_position
+        }
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -127,6 +175,13 @@ class Consumer(driver.Consumer):
         if expected is None:
             return None
         if records[0].offset < expected.offset:
+            end = self.end_of(tp)
+            if end is not None and end < expected.offset:
+                raise LogShrunkError(
+                    f"topic {tp.topic}, partition {tp.partition} ends at offset {end}, the state has seen it "
+                    f"up to {expected.offset}: if the topic was made anew, start over with another prefix or "
+                    "make the state topic anew too"
+                )
             records = [record for record in records if record.offset >= expected.offset]
             if not records:
                 return None
@@ -144,14 +199,24 @@ class Consumer(driver.Consumer):
         BEHIND where it is known to have more, None where nothing is known.
         """
         expected, state = self._expected.get(tp), self._state(tp)
-        if expected is None or state is None or state.highwater is None or not state.has_valid_position:
+        if expected is None or state is None or not state.has_valid_position:
             return None
-        if expected.offset != taken or state.position < state.highwater:
+        # The consumer's thread writes the end first, then the time: read the other way round.
+        seen, position, end = state.timestamp, state.position, state.highwater
+        if end is None or seen is None:
+            return None
+        on_its_way = position != self._settled.get(tp)
+        if expected.offset != taken or on_its_way or position < end:
             return BEHIND
-        return float(state.timestamp or 0) / 1000.0
+        return float(seen) / 1000.0
+
+    def last_fetch(self) -> float | None:
+        """Give when the broker last answered a fetch, in seconds; None where it never has."""
+        times = [state.timestamp for tp in self._expected if (state := self._state(tp)) is not None]
+        return max((float(time) / 1000.0 for time in times if time is not None), default=None)
 
     def end_of(self, tp: TP) -> int | None:
-        """Give the offset after the last record of *tp*, as of the last fetch; None while that is not known."""
+        """Give the offset after the last record of *tp* as of the last fetch; None while it is not known."""
         state = self._state(tp)
         return None if state is None else state.highwater
 
@@ -159,8 +224,8 @@ class Consumer(driver.Consumer):
         state = self._state(tp)
         return float(state.timestamp or 0) / 1000.0 if state is not None else 0.0
 
-    def _state(self, tp: TP) -> Any:
-        subscription = self._thread._ensure_consumer()._subscription.subscription  # noqa: SLF001 - nobody else knows
+    def _state(self, tp: TP) -> Any:  # noqa: ANN401 - aiokafka has no annotations
+        subscription = self._thread._ensure_consumer()._subscription.subscription
         if subscription is None or subscription.assignment is None:
             return None
         known = TopicPartition(tp.topic, tp.partition)
@@ -169,41 +234,72 @@ class Consumer(driver.Consumer):
         return subscription.assignment.state_value(known)
 
     async def commit_positions(self, offsets: Mapping[TP, int]) -> None:
-        """Tell the group how far this worker is; for people and tools alone, the state has its own positions."""
-        mine = self.assignment()
-        wanted = {tp: offset for tp, offset in offsets.items() if tp in mine and offset > 0}
-        if wanted:
-            await self._thread.commit(wanted)
+        """Tell the group how far this worker is; for people and tools: the state has its own positions."""
+        assert isinstance(self._thread, ConsumerThread)  # noqa: S101 - what _new_consumer_thread makes
+        await self._thread.note(offsets)
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread of the aiokafka consumer, with a fetch that does not wait longer than an alert may."""
 
+    logger = logging.getLogger("faust.consumer")
+
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001 - Faust has no setting for it
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # Faust has no setting for it
         return consumer
+
+    async def note(self, offsets: Mapping[TP, int]) -> None:
+        """Commit *offsets* to the group; what cannot be committed is no harm and is not."""
+        await self.call_thread(self._note, offsets)
+
+    async def _note(self, offsets: Mapping[TP, int]) -> None:
+        consumer = self._ensure_consumer()
+        mine = self.assignment()
+        wanted = {
+            TopicPartition(tp.topic, tp.partition): OffsetAndMetadata(offset, "")
+            for tp, offset in offsets.items()
+            if tp in mine and offset > 0
+        }
+        if not wanted:
+            return
+        try:
+            await consumer.commit(wanted)
+        except (KafkaError, IllegalStateError) as error:
+            logger.info("offsets are not committed to the group: %s", error)
 
 
 class Transport(driver.Transport):
     """Makes such consumers, for one reader."""
 
-    def __init__(self, *args: Any, reader: Reader, topics: Iterable[str], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self, url: list[URL], app: AppT, *, reader: Reader, topics: Iterable[str], loop: AbstractEventLoop
+    ) -> None:
+        super().__init__(url, app, loop=loop)
         self._reader = reader
         self._topics = frozenset(topics)
 
-    def create_consumer(self, callback: Any, **kwargs: Any) -> Consumer:
+    def create_consumer(self, callback: ConsumerCallback, **kwargs: Any) -> Consumer:  # noqa: ANN401 - Faust's
         """Make the consumer of a worker."""
         consumer = Consumer(self, callback=callback, loop=self.loop, **kwargs)
         consumer.reader = self._reader
         consumer.topics = self._topics
-        consumer._expected = {}  # noqa: SLF001 - ours
+        consumer._forget_generation()
         return consumer
 
 
 def _message(run: Run) -> _Message:
     last = run.records[-1]
     return _Message(
-        last.topic, last.partition, last.offset, last.timestamp, last.timestamp_type, (), None, run, None, 0, 0
+        last.topic,
+        last.partition,
+        last.offset,
+        last.timestamp,
+        last.timestamp_type,
+        (),
+        None,
+        run,
+        None,
+        0,
+        0,
     )

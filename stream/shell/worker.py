@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -15,20 +16,36 @@ from aiokafka import AIOKafkaProducer
 from faust.types import TP
 
 from stream.core.errors import NotContiguousError
-from stream.core.merge import Merge
+from stream.core.merge import BEHIND, Merge
 from stream.core.nouns import Topic
 from stream.core.pipeline import Pipeline
 from stream.shell import clock
 from stream.shell.connection import Connection
 from stream.shell.metrics import Metrics
 from stream.shell.partition import Partition
-from stream.shell.state import StateStore
+from stream.shell.state import Restored, StateStore
 from stream.shell.topics import LARGE_RECORD_BYTES, STATE, Topics
 from stream.shell.transport import Consumer, Run, Transport
 
 logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.05
+WATCH_SECONDS = 1.0
+COMMIT_SECONDS = 5.0
+"""How long the group's coordinator may take to note the offsets; nothing depends on them."""
+
+
+class StalledError(Exception):
+    """The worker hears nothing from the broker any more: it is better started anew."""
+
+
+class _App(faust.App):
+    """A Faust app that leaves nothing on disk: its state is in Kafka."""
+
+    logger = logging.getLogger("faust.worker")  # Faust's messages, at Faust's level
+
+    def _create_directories(self) -> None:
+        """Make none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +58,7 @@ class WorkerOptions:
     max_poll_records: int
     session_timeout_seconds: float
     rebalance_timeout_seconds: float
+    stall_seconds: float
 
 
 class Worker:
@@ -62,7 +80,9 @@ class Worker:
         self._inputs = topics.inputs()
         self._partitions: dict[int, Partition] = {}
         self._generation: int | None = None
-        self._name = uuid4().hex
+        self._revocations = 0
+        self._torn: list[int] = []
+        self._is_restoring = False
         self.is_ready = False
         self.last_tick = clock.steady()
         self._store = StateStore(connection, topics.full(STATE))
@@ -73,7 +93,7 @@ class Worker:
 
     def _make_app(self) -> faust.App:
         options = self._options
-        app = faust.App(
+        app = _App(
             options.group,
             broker=self._connection.faust_urls(),
             broker_credentials=self._connection.faust_credentials(),
@@ -83,7 +103,6 @@ class Worker:
             broker_rebalance_timeout=options.rebalance_timeout_seconds,
             consumer_auto_offset_reset="earliest",
             consumer_max_fetch_size=LARGE_RECORD_BYTES,
-            datadir=tempfile.mkdtemp(prefix="driftline-"),
             store="memory://",
             stream_buffer_maxsize=16,
             stream_wait_empty=False,
@@ -96,56 +115,95 @@ class Worker:
         app.transport = Transport(app.conf.broker, app, reader=self, topics=self._inputs, loop=app.loop)
         channel = app.topic(*self._inputs, key_serializer="raw", value_serializer="raw")
         app.agent(channel, name="inputs")(self._read)
-        app.task(self._tick_until_stopped)
         app.on_partitions_revoked.connect(self._revoked)
+        app.on_partitions_assigned.connect(self._assigned)
         return app
 
-    async def start(self) -> None:
-        """Connect and take part in the group."""
+    async def run(self) -> None:
+        """Take part in the group until cancelled. Raises what it cannot go on after."""
         await self._producer.start()
         await self._store.start()
-        await self.app.start()
+        parts: tuple[Coroutine[None, None, None], ...] = (
+            self.app.start(),
+            self._until_the_app_ends(),
+            self._tick_for_ever(),
+            self._watch(),
+        )
+        tasks = [asyncio.create_task(part) for part in parts]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def stop(self) -> None:
-        """Write a last checkpoint, leave the group, disconnect; nothing is left half done."""
-        self.is_ready = False
-        if not self.app.crashed:
-            await self._give_up(self._partitions)
-        await self.app.stop()
-        await self._producer.stop()
-        await self._store.stop()
+    async def _until_the_app_ends(self) -> None:
+        await self.app.wait_until_stopped()
+        raise self.app.crash_reason or StalledError("Faust has stopped by itself")
+
+    async def stop(self, *, in_good_order: bool) -> None:
+        """Leave the group and disconnect, *in_good_order* with a last checkpoint: nothing is done twice."""
+        self._end_generation()
+        try:
+            if in_good_order:
+                await self._give_up()
+        finally:
+            self._partitions = {}
+            await self.app.stop()
+            await self._producer.stop()
+            await self._store.stop()
 
     async def positions(self, generation: int, assigned: Iterable[TP]) -> Mapping[TP, int]:
         """Restore the partitions of a new generation; give the offset at which each topic of them goes on."""
         began = clock.steady()
         self.is_ready = False
-        await self._give_up(self._partitions)
-        wanted = list(assigned)
-        restored = await self._store.restore({tp.partition for tp in wanted}, f"{self._name}-{generation}")
-        for number, state in restored.items():
-            pipeline = self._make_pipeline(number)
-            unreadable = pipeline.restore(state.rows)
-            for key in unreadable:
-                logger.warning("partition %d: row %s cannot be read, it is learned again", number, key)
-            if lost := len(unreadable) + state.unreadable:
-                self._metrics.count("unreadable_rows_total", by=lost)
-            self._partitions[number] = Partition(
-                pipeline,
-                Merge(pipeline.positions, self._options.max_idle_seconds),
-                state.writer,
-                self._producer,
-                self._topics,
-                self._metrics,
-            )
+        await self._give_up()
+        revocations, wanted = self._revocations, self._complete(assigned)
+        self._is_restoring = True
+        try:
+            restored = await self._store.restore({tp.partition for tp in wanted}, uuid4().hex)
+        finally:
+            self._is_restoring = False
+        if revocations != self._revocations:
+            return {}
+        self._partitions = {number: self._restored(number, state) for number, state in restored.items()}
         self._generation = generation
-        self.is_ready = True
+        self.is_ready = not self._torn
         seconds = clock.steady() - began
         self._metrics.observe("restore_seconds", value=seconds)
         self._metrics.set("partitions", to=len(self._partitions))
         logger.info("ready: partitions %s restored in %.2f s", sorted(self._partitions), seconds)
-        return {
-            tp: self._partitions[tp.partition].merge.expected(self._inputs[tp.topic]) for tp in wanted
-        }
+        return {tp: self._partitions[tp.partition].merge.expected(self._inputs[tp.topic]) for tp in wanted}
+
+    def _complete(self, assigned: Iterable[TP]) -> list[TP]:
+        """Give what is assigned of the partitions of which this worker has every input topic."""
+        topics: dict[int, set[str]] = defaultdict(set)
+        given = list(assigned)
+        for tp in given:
+            topics[tp.partition].add(tp.topic)
+        self._torn = sorted(number for number, names in topics.items() if names != self._inputs.keys())
+        if self._torn:
+            logger.warning("partitions %s were assigned without some input topics: they wait", self._torn)
+        return [tp for tp in given if tp.partition not in self._torn]
+
+    def _restored(self, number: int, state: Restored) -> Partition:
+        pipeline = self._make_pipeline(number)
+        unreadable = pipeline.restore(state.rows)
+        for key in unreadable:
+            logger.warning("partition %d: row %s cannot be read, it is learned again", number, key)
+        if lost := len(unreadable) + state.unreadable:
+            self._metrics.count("unreadable_rows_total", by=lost)
+        return Partition(
+            pipeline,
+            Merge(pipeline.positions, self._options.max_idle_seconds),
+            state.writer,
+            self._producer,
+            self._topics,
+            self._metrics,
+            # A first checkpoint mends what a worker before this one left half written, and tells the group
+            # of positions that it could not tell.
+            is_changed=True,
+        )
 
     def is_full(self, tp: TP) -> bool:
         """Tell whether *tp* has enough records waiting."""
@@ -153,7 +211,7 @@ class Worker:
         return partition is not None and partition.merge.is_full(self._inputs[tp.topic])
 
     async def _read(self, stream: faust.StreamT[Run]) -> None:
-        async for event in stream.noack().events():
+        async for event in stream.noack().events():  # type: ignore[attr-defined]  # a Stream has it
             message = event.message
             partition = self._partitions.get(message.partition)
             if partition is None or message.generation_id != self._generation:
@@ -170,8 +228,10 @@ class Worker:
         try:
             partition.offer(topic, run.start, run.records, run.arrived)
         except NotContiguousError as error:
-            logger.warning("partition %d: %s; it is read again", partition.number, error)
-            self._consumer.forget(tp, partition.merge.expected(topic))
+            expected = partition.merge.expected(topic)
+            if run.start > expected:  # what starts earlier was read again needlessly
+                logger.warning("partition %d: %s; it is read again", partition.number, error)
+                self._consumer.forget(tp, expected)
             return
         await self._advance(partition)
 
@@ -183,15 +243,19 @@ class Worker:
                 await self._checkpoint(partition)
 
     async def _checkpoint(self, partition: Partition) -> None:
-        positions = await partition.checkpoint()
-        if positions and not partition.is_lost:
-            await self._consumer.commit_positions(
-                {
-                    TP(name, partition.number): positions[topic]
-                    for name, topic in self._inputs.items()
-                    if topic in positions
-                }
-            )
+        await self._commit(self._offsets(partition, await partition.checkpoint()))
+
+    def _offsets(self, partition: Partition, positions: Mapping[Topic, int]) -> dict[TP, int]:
+        return {
+            TP(name, partition.number): positions[topic]
+            for name, topic in self._inputs.items()
+            if topic in positions
+        }
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> None:
+        if offsets:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._consumer.commit_positions(offsets), COMMIT_SECONDS)
 
     def _empty_at(self, partition: Partition) -> dict[Topic, float]:
         """Say of each topic when it was last seen that all of its log had been fetched and handed over."""
@@ -201,51 +265,98 @@ class Worker:
         }
         return {topic: at for topic, at in seen.items() if at is not None}
 
-    async def _tick_until_stopped(self) -> None:
+    async def _tick_for_ever(self) -> None:
         """Look after what no record wakes: runs that were held back, checkpoints that are due."""
-        while not self.app.should_stop:
-            try:
-                await self._tick()
-            except Exception as error:
-                logger.exception("a partition cannot go on")
-                await self.app.crash(error)
-                raise
-            await self.app.sleep(TICK_SECONDS)
+        while True:
+            self.last_tick = clock.steady()
+            for partition in list(self._partitions.values()):
+                if len(partition.merge):
+                    await self._advance(partition)
+                if clock.steady() >= partition.last_checkpoint + self._options.checkpoint_seconds:
+                    await self._checkpoint(partition)
+            await asyncio.sleep(TICK_SECONDS)
 
-    async def _tick(self) -> None:
-        self.last_tick = clock.steady()
-        for partition in list(self._partitions.values()):
-            if len(partition.merge):
-                await self._advance(partition)
-            if clock.steady() >= partition.last_checkpoint + self._options.checkpoint_seconds:
-                await self._checkpoint(partition)
+    async def _watch(self) -> None:
+        """Raise StalledError where something that changes while all is well has not changed for too long.
 
-    async def _revoked(self, _app: Any, revoked: Iterable[TP], **_kwargs: Any) -> None:
-        logger.info("%d topic partitions revoked", len(set(revoked)))
+        Rounds are counted, not seconds: a process that was stopped for a while is given time to catch up.
+        """
+        before: dict[str, object] = {}
+        rounds: dict[str, int] = {}
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            signs = self._signs_of_life()
+            rounds = {
+                lack: rounds.get(lack, 0) + 1 if lack in before and before[lack] == sign else 0
+                for lack, sign in signs.items()
+            }
+            before = signs
+            for lack, count in rounds.items():
+                if (seconds := count * WATCH_SECONDS) > self._options.stall_seconds:
+                    raise StalledError(f"{lack} for {seconds:.0f} s")
+
+    def _signs_of_life(self) -> dict[str, object]:
+        """Give what should change, by what is wrong where it does not; nothing where nothing need happen."""
+        if self._is_restoring:
+            return {}
+        signs: dict[str, object] = {}
+        if self._torn:
+            topics = ", ".join(self._inputs)
+            signs[f"partitions {self._torn} have lacked some of the topics {topics}"] = self._revocations
+        if self._partitions:
+            signs["the broker has answered no fetch"] = self._consumer.last_fetch()
+        elif not self.is_ready:
+            signs["no partition has been assigned"] = self._revocations
+        for number, partition in self._partitions.items():
+            if len(partition.merge) or BEHIND in self._empty_at(partition).values():
+                positions = dict(partition.pipeline.positions)
+                signs[f"partition {number} has had records and processed none"] = positions
+        return signs
+
+    async def _revoked(self, *_signal: object, **_more: object) -> None:
+        logger.info("partitions %s revoked", sorted(self._partitions))
+        self._end_generation()
+        await self._give_up()
+
+    def _end_generation(self) -> None:
         self.is_ready = False
+        self._revocations += 1
         self._generation = None
-        await self._give_up(self._partitions)
+        self._torn = []
 
-    async def _give_up(self, partitions: Mapping[int, Partition]) -> None:
-        """Write the last checkpoint of partitions that are given away, and forget them."""
-        leaving = list(partitions.values())
-        self._partitions = {}
-        for partition in leaving:
-            await partition.checkpoint()
-            partition.is_lost = True
+    async def _assigned(self, *signal: Any, **_more: object) -> None:  # noqa: ANN401 - Faust's signature
+        """Be ready where there is nothing to restore: a worker more than there are partitions stands by."""
+        _app, assigned = signal
+        if not assigned:
+            logger.info("ready: no partition is left for this worker, it stands by")
+            self.is_ready = True
+
+    async def _give_up(self) -> None:
+        """Write the last checkpoint of the partitions, which are given away, and forget them."""
+        leaving, self._partitions = list(self._partitions.values()), {}
+        self._metrics.set("partitions", to=0)
+        reached = await asyncio.gather(*(partition.give_up() for partition in leaving))
+        offsets: dict[TP, int] = {}
+        for partition, positions in zip(leaving, reached, strict=True):
+            offsets |= self._offsets(partition, positions)
             self._metrics.forget(partition=str(partition.number))
             for model in partition.pipeline.models():
                 self._metrics.forget(model=model)
+        await self._commit(offsets)
 
     def collect(self) -> None:
         """Bring the gauges up to date, for a scrape."""
         for partition in self._partitions.values():
             self._metrics.add(partition.pipeline.gauges())
+            empty_at = self._empty_at(partition)
             for name, topic in self._inputs.items():
                 end = self._consumer.end_of(TP(name, partition.number))
-                if end is not None:
-                    lag = max(0, end - partition.pipeline.positions[topic])
-                    self._metrics.set("lag_events", topic.suffix, str(partition.number), to=lag)
+                if end is None:
+                    continue
+                is_done = not len(partition.merge) and empty_at.get(topic, BEHIND) != BEHIND
+                # What stands behind the last record may be no record: a transaction's marker is none.
+                lag = 0 if is_done else max(0, end - partition.pipeline.positions[topic])
+                self._metrics.set("lag_events", topic.suffix, str(partition.number), to=lag)
 
     @property
     def _consumer(self) -> Consumer:
@@ -254,14 +365,20 @@ class Worker:
         return consumer
 
 
-async def run_until(worker: Worker, stop: asyncio.Event) -> BaseException | None:
-    """Run *worker* until *stop* is set or it crashes; give the reason of a crash."""
-    await worker.start()
-    waiting = asyncio.ensure_future(stop.wait())
-    crashed = asyncio.ensure_future(worker.app.wait_until_stopped())
-    await asyncio.wait({waiting, crashed}, return_when=asyncio.FIRST_COMPLETED)
-    reason: BaseException | None = worker.app.crash_reason if worker.app.crashed else None
-    for task in (waiting, crashed):
+async def run_until(
+    worker: Worker, stop: asyncio.Event, on_end: Callable[[BaseException | None], None] = lambda _reason: None
+) -> BaseException | None:
+    """Run *worker* until *stop* is set or it cannot go on; give the reason in that case.
+
+    *on_end* is told before the worker disconnects, which takes time where the broker is gone.
+    """
+    running = asyncio.ensure_future(worker.run())
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    reason: BaseException | None = running.exception() if running.done() else None
+    on_end(reason)
+    for task in (running, stopping):
         task.cancel()
-    await worker.stop()
+    await asyncio.gather(running, stopping, return_exceptions=True)
+    await worker.stop(in_good_order=reason is None)
     return reason

@@ -1,0 +1,137 @@
+"""Every detector keeps every promise of the contract; ours detect what river's own detect."""
+
+from __future__ import annotations
+
+import zlib
+from itertools import product
+
+import msgspec
+import numpy as np
+import pytest
+from river import drift
+
+from schemas.policy import Adwin as AdwinSettings
+from schemas.policy import PageHinkley as PageHinkleySettings
+from stream.core.errors import UnreadableRowError
+from stream.detectors import adwin, page_hinkley
+from stream.detectors.contract import restoring
+from stream.detectors.standardised import CLIP, State
+from tests.checks.detector import CHECKS, MAKERS, RISE_AND_FALL, WARM_UP, Check, Maker, readings_of
+
+
+def _name_of(value: Maker | Check) -> str:
+    return value.name if isinstance(value, Maker) else value.__name__
+
+
+@pytest.mark.parametrize(("maker", "check"), list(product(MAKERS, CHECKS)), ids=_name_of)
+def test_detector(maker: Maker, check: Check) -> None:
+    check(maker)
+
+
+def test_there_are_checks_for_every_detector_alone_and_for_all_together() -> None:
+    assert {maker.name.partition(":")[0] for maker in MAKERS} == {"adwin", "page_hinkley", "adwin+page_hinkley"}
+
+
+@pytest.mark.parametrize("delta", [0.002, 0.2])
+def test_adwin_finds_what_rivers_own_finds_reading_by_reading(delta: float) -> None:
+    values = RISE_AND_FALL.values.tolist()
+    ours = adwin.Adwin(AdwinSettings(delta=delta))
+    theirs = drift.ADWIN(delta=delta)
+    wanted = [place for place, value in enumerate(values) if _detects(theirs, value)]
+    assert wanted
+    assert [shift.place for shift in ours.update(values)] == wanted
+
+
+@pytest.mark.parametrize(("only_rise", "mode"), [(True, "up"), (False, "both")])
+def test_page_hinkley_finds_what_rivers_own_finds_reading_by_reading(only_rise: bool, mode: str) -> None:  # noqa: FBT001 - pytest passes parameters by name
+    values = RISE_AND_FALL.values.tolist()
+    ours = page_hinkley.PageHinkley(PageHinkleySettings(), only_rise=only_rise)
+    theirs = drift.PageHinkley(min_instances=30, delta=0.1, threshold=50.0, mode=mode)
+    wanted = [place for place, value in enumerate(values) if _detects(theirs, value)]
+    assert wanted
+    assert [shift.place for shift in ours.update(values)] == wanted
+
+
+def test_page_hinkley_says_that_a_fall_is_none() -> None:
+    ours = page_hinkley.PageHinkley(PageHinkleySettings(), only_rise=False)
+    shifts = ours.update([0.0] * 200 + [-3.0] * 100)
+    assert [shift.rise for shift in shifts][:1] == [False]
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs"),
+    [
+        ("adwin", drift.ADWIN(delta=0.002)),
+        ("page_hinkley", drift.PageHinkley(min_instances=30, delta=0.1, threshold=50.0)),
+    ],
+)
+def test_what_is_found_is_what_river_finds_in_readings_measured_by_the_warm_up(
+    name: str, theirs: drift.ADWIN | drift.PageHinkley
+) -> None:
+    maker = next(maker for maker in MAKERS if maker.name == name)
+    values = RISE_AND_FALL.values * 3.0 + 70.0
+    warm_up = values[:WARM_UP]
+    scaled = np.clip((values[WARM_UP:] - warm_up.mean()) / warm_up.std(), -CLIP, CLIP)
+    wanted = [WARM_UP + place for place, z in enumerate(scaled.tolist()) if _detects(theirs, z)]
+    assert wanted
+    assert [found.index for found in maker.make().update(readings_of(values))] == wanted
+
+
+def test_readings_in_other_units_are_found_at_the_same_places_with_evidence_in_those_units() -> None:
+    maker = next(maker for maker in MAKERS if maker.name == "adwin+page_hinkley")
+    plain = maker.make().update(RISE_AND_FALL)
+    scaled = maker.make().update(readings_of(RISE_AND_FALL.values * 1024.0))
+    assert [found.index for found in scaled] == [found.index for found in plain]
+    assert [found.observed for found in scaled] == pytest.approx([f.observed * 1024.0 for f in plain])
+
+
+def test_a_rate_that_was_zero_in_the_warm_up_can_still_rise() -> None:
+    maker = next(maker for maker in MAKERS if maker.name == "adwin+page_hinkley")
+    values = np.concatenate([np.zeros(WARM_UP + 300), np.ones(60)])
+    first = maker.make().update(readings_of(values))[0]
+    assert first.expected == 0.0
+    assert first.observed > 0.2
+
+
+def test_river_that_panics_on_a_snapshot_is_an_unreadable_row(capfd: pytest.CaptureFixture[str]) -> None:
+    detector = adwin.Adwin(AdwinSettings())
+    detector.update(RISE_AND_FALL.values.tolist()[:500])
+    state = msgspec.msgpack.decode(detector.snapshot(), type=adwin.State)
+    for size in range(0, len(state.window), 40):
+        damaged = msgspec.msgpack.encode(msgspec.structs.replace(state, window=state.window[:size]))
+        with pytest.raises(UnreadableRowError, match="adwin"):
+            adwin.Adwin(AdwinSettings()).restore(damaged)
+    capfd.readouterr()  # Rust writes its backtraces past Python
+
+
+@pytest.mark.parametrize("damaged", [b"", b"\x91\x01", msgspec.msgpack.encode([1, "x", 0, 0, 0, 0, False])])
+def test_a_damaged_page_hinkley_is_an_unreadable_row(damaged: bytes) -> None:
+    with pytest.raises(UnreadableRowError, match="page_hinkley"):
+        page_hinkley.PageHinkley(PageHinkleySettings(), only_rise=True).restore(damaged)
+
+
+@pytest.mark.parametrize("ours_to_stop", [KeyboardInterrupt, SystemExit])
+def test_restoring_does_not_swallow_an_interrupt(ours_to_stop: type[BaseException]) -> None:
+    with pytest.raises(ours_to_stop), restoring("adwin"):
+        raise ours_to_stop
+
+
+def test_a_snapshot_that_lacks_a_detector_is_an_unreadable_row() -> None:
+    maker = next(maker for maker in MAKERS if maker.name == "adwin")
+    snapshot = maker.make().snapshot()
+    state = msgspec.msgpack.decode(snapshot[4:], type=State)
+    state.detectors.clear()
+    body = msgspec.msgpack.encode(state)
+    with pytest.raises(UnreadableRowError, match="no state of adwin"):
+        maker.restore(zlib.crc32(body).to_bytes(4) + body)
+
+
+def test_a_snapshot_of_another_layout_is_an_unreadable_row() -> None:
+    body = msgspec.msgpack.encode(["of an older version"])
+    with pytest.raises(UnreadableRowError):
+        MAKERS[0].restore(zlib.crc32(body).to_bytes(4) + body)
+
+
+def _detects(detector: drift.ADWIN | drift.PageHinkley, value: float) -> bool:
+    detector.update(value)
+    return bool(detector.drift_detected)

@@ -1,0 +1,259 @@
+"""A small language for timelines: what was published when, and what came out of the pipeline."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from schemas.alerts import Alert, Incident, Rejected
+from schemas.codec import Headers, encode
+from schemas.policy import DEFAULT_POLICY, Alerting, Detectors, Policy, Signals
+from stream.core.errors import UnreadableRowError
+from stream.core.lines import TOPIC_OF_TYPE
+from stream.core.nouns import Finding, Forward, Readings, Record, Result, Topic
+from stream.core.pipeline import Pipeline
+from stream.core.ports import DetectorFactory
+from stream.detectors.registry import Registry
+
+MODEL: Final = "credit-risk"
+START: Final = 1_767_225_600.0
+"""The first second of 2026."""
+
+HOUR: Final = 3_600.0
+DAY: Final = 24 * HOUR
+NEVER: Final = float("inf")
+
+Happening = Mapping[str, Any]
+"""An event but for its time."""
+
+
+def at(seconds: float) -> float:
+    """Give the time *seconds* after the beginning of a timeline, in seconds since the epoch."""
+    return START + seconds
+
+
+def moment(time: float) -> datetime:
+    """Give *time* as messages carry it."""
+    return datetime.fromtimestamp(time, UTC)
+
+
+def prediction(name: str, output: Any = 1, **fields: Any) -> Happening:
+    return {"type": "prediction", "id": name, "model": MODEL, "output": output, **fields}
+
+
+def feedback(prediction_id: str, kind: str, **fields: Any) -> Happening:
+    name = f"{kind}-of-{prediction_id}"
+    return {"type": "feedback", "id": name, "prediction_id": prediction_id, "model": MODEL, "kind": kind, **fields}
+
+
+def label(prediction_id: str, value: Any, **fields: Any) -> Happening:
+    return feedback(prediction_id, "label", label=value, **fields)
+
+
+def lifecycle(name: str, **fields: Any) -> Happening:
+    return {"type": "lifecycle", "id": name, "model": MODEL, "kind": "deployed", **fields}
+
+
+def wrong(name: str, **fields: Any) -> list[Happening]:
+    """Give a prediction with the label that says that it was wrong: an error of 1."""
+    return [prediction(name, 0, **fields), label(name, 1)]
+
+
+def right(name: str, **fields: Any) -> list[Happening]:
+    """Give a prediction with the label that says that it was right: an error of 0."""
+    return [prediction(name, 1, **fields), label(name, 1)]
+
+
+def to_bytes(time: float, happening: Happening) -> bytes:
+    """Give the event as a producer would write it."""
+    return msgspec.json.encode({"time": moment(time).isoformat(), **happening})
+
+
+@dataclass
+class Log:
+    """The records of one partition, as fresh topics would hold them."""
+
+    records: list[Record] = field(default_factory=list)
+    offsets: Counter[Topic] = field(default_factory=Counter)
+
+    def write(
+        self, time: float, value: bytes | None, topic: Topic = Topic.PREDICTIONS, headers: Headers = ()
+    ) -> Record:
+        """Append one record as it stands."""
+        record = Record(topic, 0, self.offsets[topic], time, value, None, headers)
+        self.offsets[topic] += 1
+        self.records.append(record)
+        return record
+
+    def add(self, time: float, *happenings: Happening, headers: Headers = ()) -> list[Record]:
+        """Append each of *happenings* to its topic."""
+        return [
+            self.write(time, to_bytes(time, happening), topic_of(happening), headers)
+            for happening in happenings
+        ]
+
+    def add_array(self, time: float, *happenings: Happening | bytes, topic: Topic) -> Record:
+        """Append one record that holds all of *happenings*; bytes are written as they are."""
+        elements = [h if isinstance(h, bytes) else to_bytes(time, h) for h in happenings]
+        return self.write(time, b"[" + b",".join(elements) + b"]", topic)
+
+
+def topic_of(happening: Happening) -> Topic:
+    return TOPIC_OF_TYPE.get(happening.get("type", ""), Topic.PREDICTIONS)
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """A detector without statistics: every reading of 1 or more is a finding (less than 0 breaks it)."""
+
+    taken: list[int] = field(default_factory=lambda: [0])
+
+    def update(self, readings: Readings) -> list[Finding]:
+        self.taken[0] += len(readings)
+        return [
+            Finding(
+                index=index,
+                detector="alarm",
+                observed=float(value),
+                expected=0.0,
+                statistic=float(value),
+                threshold=1.0,
+                n=1,
+                window_start=float(readings.times[index]),
+                window_end=float(readings.times[index]),
+            )
+            for index, value in enumerate(readings.values)
+            if value >= 1.0
+        ]
+
+    def snapshot(self) -> bytes:
+        return b"alarm %d" % self.taken[0]
+
+
+class Alarms:
+    """Makes :class:`Alarm` for every series."""
+
+    def make(self, chosen: Detectors, *, only_rise: bool) -> Alarm:  # noqa: ARG002 - the port's arguments
+        return Alarm()
+
+    def restore(self, chosen: Detectors, snapshot: bytes, *, only_rise: bool) -> Alarm:  # noqa: ARG002 - as above
+        name, _, taken = snapshot.partition(b" ")
+        if name != b"alarm":
+            raise UnreadableRowError("no alarm")
+        return Alarm([int(taken)])
+
+
+@dataclass(frozen=True)
+class OnePolicy:
+    """The same policy for every model, but for those that have their own."""
+
+    policy: Policy = DEFAULT_POLICY
+    own: Mapping[str, Policy] = field(default_factory=dict)
+
+    def of(self, model: str) -> Policy:
+        return self.own.get(model, self.policy)
+
+
+ONLY_ERRORS: Final = Policy(
+    signals=Signals(
+        score=False, output=False, features=False, missing=False, new_category=False, usage=False, feedback=False
+    ),
+    alerting=Alerting(repeat_seconds=HOUR, recover_seconds=3 * HOUR),
+)
+"""Watches nothing but whether predictions were wrong; repeats after an hour, recovers after three."""
+
+
+def a_pipeline(
+    policy: Policy = DEFAULT_POLICY,
+    factory: DetectorFactory | None = None,
+    *,
+    own: Mapping[str, Policy] | None = None,
+    max_models: int = 100,
+    partition_of: Callable[[str], int] = lambda _model: 0,
+) -> Pipeline:
+    return Pipeline(
+        0,
+        prefix="driftline.",
+        policies=OnePolicy(policy, own or {}),
+        factory=factory or Registry(),
+        partition_of=partition_of,
+        max_models=max_models,
+    )
+
+
+@dataclass
+class Output:
+    """All that came out, in order."""
+
+    alerts: list[Alert] = field(default_factory=list)
+    incidents: list[Incident] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    forwards: list[Forward] = field(default_factory=list)
+    counts: Counter[tuple[str, tuple[str, ...]]] = field(default_factory=Counter)
+    observations: list[tuple[str, float]] = field(default_factory=list)
+
+    def take(self, result: Result) -> None:
+        self.alerts += result.alerts
+        self.incidents += result.incidents
+        self.rejected += result.rejected
+        self.forwards += result.forwards
+        self.counts.update({key: int(value) for key, value in result.tally.counts.items()})
+        for (name, _), values in result.tally.observations.items():
+            self.observations += [(name, value) for value in values]
+
+    def count(self, name: str, *labels: str) -> int:
+        """Give what a counter stands at; all of its series together where no labels are given."""
+        return sum(n for (known, with_), n in self.counts.items() if known == name and labels in {(), with_})
+
+    def published(self) -> tuple[bytes, bytes, bytes]:
+        """Give alerts, incidents and rejected messages as they are written to their topics."""
+        alerts, incidents, rejected = self.alerts, self.incidents, self.rejected
+        return _lines(alerts), _lines(incidents), _lines(rejected)
+
+    def last(self) -> dict[str, Incident]:
+        """Give every incident as it was published last, by its id."""
+        return {incident.id: incident for incident in self.incidents}
+
+
+def _lines(messages: Sequence[Alert | Incident | Rejected]) -> bytes:
+    return b"".join(encode(message) + b"\n" for message in messages)
+
+
+class Timeline(Output):
+    """A log that is written and watched at the same time."""
+
+    def __init__(self, pipeline: Pipeline, now: float = NEVER) -> None:
+        super().__init__()
+        self.log = Log()
+        self.pipeline = pipeline
+        self.now = now
+
+    def push(self, time: float, *happenings: Happening | Iterable[Happening], headers: Headers = ()) -> None:
+        """Publish *happenings* at *time*, each in a batch of its own."""
+        for happening in happenings:
+            each = [happening] if isinstance(happening, Mapping) else list(happening)
+            for record in self.log.add(time, *each, headers=headers):
+                self.step(record)
+
+    def push_array(self, time: float, *happenings: Happening | bytes, topic: Topic = Topic.PREDICTIONS) -> None:
+        """Publish *happenings* at *time* in one record."""
+        self.step(self.log.add_array(time, *happenings, topic=topic))
+
+    def push_bytes(self, time: float, value: bytes | None, topic: Topic = Topic.PREDICTIONS) -> None:
+        """Publish a record as it stands."""
+        self.step(self.log.write(time, value, topic))
+
+    def step(self, *records: Record) -> None:
+        self.take(self.pipeline.step(records, self.now))
+
+
+def watch(
+    policy: Policy = ONLY_ERRORS, factory: DetectorFactory | None = None, **options: Any
+) -> Timeline:
+    """Begin a timeline whose detectors are alarms, unless a *factory* is given."""
+    return Timeline(a_pipeline(policy, factory or Alarms(), **options))
