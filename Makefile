@@ -43,7 +43,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-bench: $(VENV)/.demo
+bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.run
 
 clean:
@@ -62,6 +62,11 @@ $(VENV)/.demo: pyproject.toml constraints.txt $(VENV)/.made
 	@echo 'Installing Driftline into $(VENV) ...'
 	@$(PIP) install --quiet --constraint constraints.txt --editable '.[demo]'
 	@touch $@
+
+$(VENV)/.bench: pyproject.toml constraints.txt $(VENV)/.made
+	@echo 'Installing Driftline and what it is compared with into $(VENV) ...'
+	@$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,bench]'
+	@touch $(VENV)/.demo $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt $(VENV)/.made
 	@echo 'Installing Driftline and its tools into $(VENV) ...'

@@ -31,7 +31,8 @@ from stream.wiring import build_connection, build_replay_pipeline, build_topics,
 logger = logging.getLogger("driftline")
 
 STOP_SECONDS = 20.0
-"""How long a worker may take to stop in good order."""
+CRASH_SECONDS = 5.0
+"""How long a worker may take to stop in good order, and after an error."""
 
 _ERRORS = (BrokerError, ConnectionSettingsError, DemoError, EndpointError, TopicsError)
 """Errors for people: their text says what is wrong, where, and what to do."""
@@ -136,7 +137,7 @@ async def _run_worker(settings: Settings) -> int:
     def end(reason: BaseException | None) -> None:
         if reason is not None:
             logger.error("stopped by an error: %s: %s", type(reason).__name__, reason)
-        _exit_within(STOP_SECONDS)
+        _exit_within(STOP_SECONDS if reason is None else CRASH_SECONDS)
 
     reason = await run_until(worker, stop, end)
     await endpoints.stop()

@@ -172,8 +172,6 @@ class Observer:
         starts = self._meet(described, tally)
         for name, feature in self.shape.features.items():
             column = [(at, given.get(name)) for at, given in described[starts.get(name, 0) :]]
-            if not column:
-                continue
             fits = [
                 (at, value)
                 for at, value in column

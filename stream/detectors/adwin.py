@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 from river import drift
 
 from schemas.policy import Adwin as Settings
@@ -17,7 +19,6 @@ class State(msgspec.Struct, array_like=True):
     """What there is to know of an ADWIN: readings since its last detection, and river's own state."""
 
     n: int
-    detected: bool
     window: bytes
 
 
@@ -32,19 +33,23 @@ class Adwin:
 
     def __init__(self, settings: Settings) -> None:
         self._delta = settings.delta
-        self._adwin = drift.ADWIN(delta=settings.delta)
+        self._window = self._new_window()
         self._n = 0
 
-    def update(self, values: Sequence[float]) -> list[Shift]:
-        """Take standardised *values*; give the shifts found."""
-        adwin, shifts, n = self._adwin, [], self._n
-        for index, value in enumerate(values):
-            adwin.update(value)
-            n += 1
-            if adwin._drift_detected:  # noqa: SLF001 - the property costs a tenth of the update
-                shifts.append(Shift(index, latest=n))
-                n = 0
-        self._n = n
+    def update(self, values: NDArray[np.float64]) -> list[Shift]:
+        """Take standardised *values*, shape (n,); give the shifts found.
+
+        River's Python wrapper does no more than call its Rust window and make a new one after a detection.
+        """
+        shifts: list[Shift] = []
+        rest = iter(values.tolist())
+        start = 0
+        while any(map(self._window.update, rest)):
+            place = len(values) - rest.__length_hint__() - 1
+            shifts.append(Shift(place, latest=self._n + place + 1 - start))
+            self._window = self._new_window()
+            self._n, start = 0, place + 1
+        self._n += len(values) - start
         return shifts
 
     def threshold(self, cut: Cut) -> float:
@@ -59,13 +64,14 @@ class Adwin:
 
     def snapshot(self) -> bytes:
         """Give the state as bytes."""
-        adwin = self._adwin
-        return _encode(State(self._n, adwin.drift_detected, adwin._helper.__getstate__()))  # noqa: SLF001 - river has no public snapshot but pickle
+        return _encode(State(self._n, self._window.__getstate__()))
 
     def restore(self, snapshot: bytes) -> None:
         """Take the state back; raises UnreadableRowError where it is damaged."""
         with restoring(self.name):
             state = _decode(snapshot)
-            self._adwin._helper.__setstate__(state.window)  # noqa: SLF001 - as above
-            self._adwin._drift_detected = state.detected  # noqa: SLF001 - as above
+            self._window.__setstate__(state.window)
             self._n = state.n
+
+    def _new_window(self) -> Any:  # noqa: ANN401 - river does not export the type
+        return drift.ADWIN(delta=self._delta)._helper  # noqa: SLF001 - the Rust window itself

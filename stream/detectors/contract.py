@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from stream.core.errors import UnreadableRowError
 from stream.detectors.recent import Cut
@@ -31,8 +34,8 @@ class ShiftDetector(Protocol):
     def threshold(self, cut: Cut) -> float:
         """Give what the statistic had to exceed when the readings fall into the parts of *cut*."""
 
-    def update(self, values: Sequence[float]) -> list[Shift]:
-        """Take standardised, finite *values* in the log's order; give the shifts found among them."""
+    def update(self, values: NDArray[np.float64]) -> list[Shift]:
+        """Take standardised, finite *values*, shape (n,), in the log's order; give the shifts among them."""
 
     def snapshot(self) -> bytes:
         """Give the state as bytes."""

@@ -74,9 +74,10 @@ class Standardised:
         if self._mean is None or start == len(readings):
             return []
         with np.errstate(over="ignore"):
-            scaled = np.clip((values[start:] - self._mean) / self._sd, -CLIP, CLIP).tolist()
-        watched, times = values[start:].tolist(), readings.times[start:].tolist()
-        shifts = [(shift, detector) for detector in self._detectors for shift in detector.update(scaled)]
+            standardised = np.clip((values[start:] - self._mean) / self._sd, -CLIP, CLIP)
+        scaled, watched = standardised.tolist(), values[start:].tolist()
+        times = readings.times[start:].tolist()
+        shifts = [(shift, own) for own in self._detectors for shift in own.update(standardised)]
         findings, told = [], 0
         for shift, detector in sorted(shifts, key=lambda found: found[0].place):
             news = slice(told, shift.place + 1)

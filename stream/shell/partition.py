@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -16,8 +17,10 @@ from stream.core.nouns import Record, Result, Topic
 from stream.core.pipeline import Pipeline
 from stream.shell import clock
 from stream.shell.metrics import Metrics
-from stream.shell.state import Writer
+from stream.shell.state import StateStore, Writer
 from stream.shell.topics import ALERTS, INCIDENTS, REJECTED, Topics
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -28,6 +31,7 @@ class Partition:
 
     pipeline: Pipeline
     merge: Merge
+    store: StateStore
     writer: Writer
     producer: AIOKafkaProducer
     topics: Topics
@@ -103,11 +107,23 @@ class Partition:
         sent, self._sent = self._sent, []
         await asyncio.gather(*sent)
         size = await self.writer.write(rows)
+        if self.writer.is_intruded and not is_last:
+            await self._mend()
         self.last_checkpoint = clock.steady()
+        if self.is_lost and not is_last:
+            return {}
         self.metrics.count("checkpoints_total")
         self.metrics.count("checkpoint_bytes_total", by=size)
         self.metrics.observe("checkpoint_seconds", value=self.last_checkpoint - began)
         return positions
+
+    async def _mend(self) -> None:
+        """See who has written between our records: a worker that lost this partition, or its new owner."""
+        logger.warning("partition %d: another worker has written to its state", self.number)
+        self.is_changed = True
+        if not await self.store.mend(self.writer):
+            logger.warning("partition %d: another worker has it now", self.number)
+            self.is_lost = True
 
     async def _publish(self, result: Result) -> None:
         for alert in result.alerts:

@@ -8,15 +8,17 @@ A log of claims, rows and commits (one partition of the topic for each input par
   their commit are void. A crash between the two leaves the state at the checkpoint before.
 
 Checkpoints of a partition are numbered; every record carries writer and number in its headers. A claim says
-which checkpoint it builds on. Void rows are written over by the new owner's first checkpoint, so that
-compaction never keeps a void row in place of a valid one.
+which checkpoint it builds on. Void rows are written over by the owner's next checkpoint, so that compaction
+never keeps a void row in place of a valid one: a new owner finds them when it reads the log, an owner knows
+from the offsets of its own records that somebody else has written between them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -33,6 +35,8 @@ FORMAT: Final = 1
 """The version of this layout; a newer one in the topic is refused."""
 
 _FETCH_WAIT_MS: Final = 50
+_READ_SECONDS: Final = 60.0
+"""How long the state may take to give its next record."""
 
 
 class StateError(Exception):
@@ -115,14 +119,19 @@ class Restored:
 
 @dataclass(slots=True)
 class Writer:
-    """Writes the checkpoints of one partition that this worker has claimed."""
+    """Writes the checkpoints of one partition that this worker has claimed.
+
+    *last* is the offset of its last record; *is_intruded* says that records of others stand before that.
+    """
 
     producer: AIOKafkaProducer
     topic: str
     partition: int
     name: str
-    number: int
-    void: dict[bytes, bytes | None]
+    number: int = 0
+    last: int = -1
+    void: dict[bytes, bytes | None] = field(default_factory=dict)
+    is_intruded: bool = False
 
     async def write(self, rows: Mapping[bytes, bytes | None]) -> int:
         """Write a checkpoint; give its size in bytes. When this returns it will survive a crash."""
@@ -135,7 +144,9 @@ class Writer:
             size += len(key) + len(value or b"")
             sent.append(await self._send(key, value, number))
         await asyncio.gather(*sent)
-        await (await self._send(COMMIT, b"", number))
+        committed = await (await self._send(COMMIT, b"", number))
+        self.is_intruded = committed.offset - self.last != len(changed) + 1
+        self.last = committed.offset
         self.number = number
         self.void = {}
         return size
@@ -180,6 +191,21 @@ class StateStore:
         wanted = sorted(partitions)
         if not wanted:
             return {}
+        async with self._reading(wanted) as consumer:
+            return await self._restore(consumer, wanted, writer)
+
+    async def mend(self, writer: Writer) -> bool:
+        """Let the next checkpoint of *writer* write over what others wrote; False where it owns no more."""
+        async with self._reading([writer.partition]) as consumer:
+            fold = Fold()
+            writer.last = await writer.note(PROBE, writer.number)
+            await _read_to(consumer, {writer.partition: fold}, {writer.partition: writer.last})
+        fold.finish()
+        writer.void = {key: fold.rows.get(key) for key in fold.void}
+        return fold.owner == writer.name
+
+    @asynccontextmanager
+    async def _reading(self, partitions: list[int]) -> AsyncIterator[AIOKafkaConsumer]:
         consumer = AIOKafkaConsumer(
             **self._connection.for_aiokafka(),
             enable_auto_commit=False,
@@ -189,19 +215,18 @@ class StateStore:
         )
         await consumer.start()
         try:
-            return await self._restore(consumer, wanted, writer)
+            consumer.assign([TopicPartition(self._topic, partition) for partition in partitions])
+            await consumer.seek_to_beginning()
+            yield consumer
         finally:
             await consumer.stop()
 
     async def _restore(
         self, consumer: AIOKafkaConsumer, partitions: list[int], writer: str
     ) -> dict[int, Restored]:
-        consumer.assign([TopicPartition(self._topic, partition) for partition in partitions])
-        await consumer.seek_to_beginning()
         folds = {partition: Fold() for partition in partitions}
         writers = {
-            partition: Writer(self._producer, self._topic, partition, writer, 0, {})
-            for partition in partitions
+            partition: Writer(self._producer, self._topic, partition, writer) for partition in partitions
         }
         ends = {p: await writers[p].note(PROBE, 0) for p in partitions}
         await _read_to(consumer, folds, ends)
@@ -210,6 +235,8 @@ class StateStore:
             bases = {p: folds[p].tip for p in unclaimed}
             ends = {p: await writers[p].note(CLAIM, bases[p]) for p in unclaimed}
             await _read_to(consumer, folds, ends)
+            for partition, end in ends.items():
+                writers[partition].last = end
             unclaimed = {p for p in unclaimed if folds[p].tip != bases[p] or folds[p].owner != writer}
         restored: dict[int, Restored] = {}
         for partition, fold in folds.items():
@@ -224,7 +251,11 @@ async def _read_to(consumer: AIOKafkaConsumer, folds: Mapping[int, Fold], ends: 
     """Read until the record at each of *ends* was taken; a broker's own idea of the end is not trusted."""
     missing = dict(ends)
     while missing:
-        for tp, records in (await consumer.getmany(timeout_ms=1000, max_records=5000)).items():
+        async with asyncio.timeout(_READ_SECONDS):
+            fetched = await consumer.getmany(timeout_ms=1000, max_records=5000)
+            while not fetched:
+                fetched = await consumer.getmany(timeout_ms=1000, max_records=5000)
+        for tp, records in fetched.items():
             fold = folds[tp.partition]
             for record in records:
                 _take(fold, record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -24,6 +25,9 @@ LARGE_RECORD_BYTES: Final = 8 * 1024 * 1024
 
 COMPACTION_LAG_MS: Final = 86_400_000
 """How long the state keeps every version of a row, in milliseconds: longer than any checkpoint is open."""
+
+_TRIES: Final = 50
+_PAUSE_SECONDS: Final = 0.1
 
 
 class TopicsError(Exception):
@@ -95,7 +99,16 @@ async def create(connection: Connection, topics: Topics) -> list[str]:
                 if code and error is not TopicAlreadyExistsError:
                     detail = rest[0] if rest and rest[0] else error.description
                     raise TopicsError(f"topic {name} could not be created: {detail}")
+        await _until_known(admin, {topics.full(spec.name) for spec in missing})
         return [topics.full(spec.name) for spec in missing]
+
+
+async def _until_known(admin: AIOKafkaAdminClient, names: set[str]) -> None:
+    """Give the brokers a moment to tell each other of new topics."""
+    for _ in range(_TRIES):
+        if names <= set(await admin.list_topics()):
+            return
+        await asyncio.sleep(_PAUSE_SECONDS)
 
 
 async def check(connection: Connection, topics: Topics) -> list[str]:

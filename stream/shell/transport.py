@@ -40,6 +40,14 @@ class LogShrunkError(Exception):
     """A topic ends before the position in the state: the text says which and what to do."""
 
 
+def shrunk(topic: str, partition: int, end: int, seen: int) -> str:
+    """Say that the log of *topic* ends at offset *end*, though it was *seen* up to a later one."""
+    return (
+        f"topic {topic}, partition {partition} ends at offset {end}, the state has seen it up to {seen}: "
+        "if the topic was made anew, start over with another prefix or make the state topic anew too"
+    )
+
+
 class Run(NamedTuple):
     """Records of one topic partition that stand in the log from offset *start* on.
 
@@ -177,11 +185,7 @@ class Consumer(driver.Consumer):
         if records[0].offset < expected.offset:
             end = self.end_of(tp)
             if end is not None and end < expected.offset:
-                raise LogShrunkError(
-                    f"topic {tp.topic}, partition {tp.partition} ends at offset {end}, the state has seen it "
-                    f"up to {expected.offset}: if the topic was made anew, start over with another prefix or "
-                    "make the state topic anew too"
-                )
+                raise LogShrunkError(shrunk(tp.topic, tp.partition, end, expected.offset))
             records = [record for record in records if record.offset >= expected.offset]
             if not records:
                 return None

@@ -25,7 +25,7 @@ from stream.shell.metrics import Metrics
 from stream.shell.partition import Partition
 from stream.shell.state import Restored, StateStore
 from stream.shell.topics import LARGE_RECORD_BYTES, STATE, Topics
-from stream.shell.transport import Consumer, Run, Transport
+from stream.shell.transport import Consumer, Run, Transport, shrunk
 
 logger = logging.getLogger(__name__)
 
@@ -196,6 +196,7 @@ class Worker:
         return Partition(
             pipeline,
             Merge(pipeline.positions, self._options.max_idle_seconds),
+            self._store,
             state.writer,
             self._producer,
             self._topics,
@@ -311,6 +312,10 @@ class Worker:
             if len(partition.merge) or BEHIND in self._empty_at(partition).values():
                 positions = dict(partition.pipeline.positions)
                 signs[f"partition {number} has had records and processed none"] = positions
+            for name, topic in self._inputs.items():
+                end, expected = self._consumer.end_of(TP(name, number)), partition.merge.expected(topic)
+                if end is not None and end < expected:
+                    signs[shrunk(name, number, end, expected)] = end
         return signs
 
     async def _revoked(self, *_signal: object, **_more: object) -> None:

@@ -1,4 +1,4 @@
-"""What every detector promises, as functions that take a maker of one: a new detector gets them all for a line.
+"""What every detector promises, as functions that take a maker of one: a new one gets them for a line.
 
 ``check_*`` raise AssertionError where a promise is broken; :data:`MAKERS` and :data:`CHECKS` name them all.
 """

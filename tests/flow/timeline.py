@@ -12,7 +12,7 @@ import msgspec
 
 from schemas.alerts import Alert, Incident, Rejected
 from schemas.codec import Headers, encode
-from schemas.policy import DEFAULT_POLICY, Alerting, Detectors, Policy, Signals
+from schemas.policy import DEFAULT_POLICY, Alerting, Bounds, Detectors, Horizons, Policy, Signals
 from stream.core.errors import UnreadableRowError
 from stream.core.lines import TOPIC_OF_TYPE
 from stream.core.nouns import Finding, Forward, Readings, Record, Result, Topic
@@ -42,29 +42,36 @@ def moment(time: float) -> datetime:
     return datetime.fromtimestamp(time, UTC)
 
 
-def prediction(name: str, output: Any = 1, **fields: Any) -> Happening:
+def prediction(name: str, output: object = 1, **fields: object) -> Happening:
     return {"type": "prediction", "id": name, "model": MODEL, "output": output, **fields}
 
 
-def feedback(prediction_id: str, kind: str, **fields: Any) -> Happening:
+def feedback(prediction_id: str, kind: str, **fields: object) -> Happening:
     name = f"{kind}-of-{prediction_id}"
-    return {"type": "feedback", "id": name, "prediction_id": prediction_id, "model": MODEL, "kind": kind, **fields}
+    return {
+        "type": "feedback",
+        "id": name,
+        "prediction_id": prediction_id,
+        "model": MODEL,
+        "kind": kind,
+        **fields,
+    }
 
 
-def label(prediction_id: str, value: Any, **fields: Any) -> Happening:
+def label(prediction_id: str, value: object, **fields: object) -> Happening:
     return feedback(prediction_id, "label", label=value, **fields)
 
 
-def lifecycle(name: str, **fields: Any) -> Happening:
+def lifecycle(name: str, **fields: object) -> Happening:
     return {"type": "lifecycle", "id": name, "model": MODEL, "kind": "deployed", **fields}
 
 
-def wrong(name: str, **fields: Any) -> list[Happening]:
+def wrong(name: str, **fields: object) -> list[Happening]:
     """Give a prediction with the label that says that it was wrong: an error of 1."""
     return [prediction(name, 0, **fields), label(name, 1)]
 
 
-def right(name: str, **fields: Any) -> list[Happening]:
+def right(name: str, **fields: object) -> list[Happening]:
     """Give a prediction with the label that says that it was right: an error of 0."""
     return [prediction(name, 1, **fields), label(name, 1)]
 
@@ -161,11 +168,32 @@ class OnePolicy:
 
 ONLY_ERRORS: Final = Policy(
     signals=Signals(
-        score=False, output=False, features=False, missing=False, new_category=False, usage=False, feedback=False
+        score=False,
+        output=False,
+        features=False,
+        missing=False,
+        new_category=False,
+        usage=False,
+        feedback=False,
     ),
     alerting=Alerting(repeat_seconds=HOUR, recover_seconds=3 * HOUR),
 )
 """Watches nothing but whether predictions were wrong; repeats after an hour, recovers after three."""
+
+
+EAGER: Final = Policy(
+    detectors=Detectors(warm_up=100),
+    alerting=ONLY_ERRORS.alerting,
+)
+"""Real detectors over every signal, after a hundred readings."""
+
+
+def with_bounds(**bounds: int) -> Policy:
+    return msgspec.structs.replace(ONLY_ERRORS, bounds=Bounds(**bounds))
+
+
+def with_horizons(**horizons: float) -> Policy:
+    return msgspec.structs.replace(ONLY_ERRORS, horizons=Horizons(**horizons))
 
 
 def a_pipeline(
@@ -240,7 +268,9 @@ class Timeline(Output):
             for record in self.log.add(time, *each, headers=headers):
                 self.step(record)
 
-    def push_array(self, time: float, *happenings: Happening | bytes, topic: Topic = Topic.PREDICTIONS) -> None:
+    def push_array(
+        self, time: float, *happenings: Happening | bytes, topic: Topic = Topic.PREDICTIONS
+    ) -> None:
         """Publish *happenings* at *time* in one record."""
         self.step(self.log.add_array(time, *happenings, topic=topic))
 
@@ -253,7 +283,13 @@ class Timeline(Output):
 
 
 def watch(
-    policy: Policy = ONLY_ERRORS, factory: DetectorFactory | None = None, **options: Any
+    policy: Policy = ONLY_ERRORS,
+    factory: DetectorFactory | None = None,
+    *,
+    own: Mapping[str, Policy] | None = None,
+    max_models: int = 100,
+    partition_of: Callable[[str], int] = lambda _model: 0,
 ) -> Timeline:
     """Begin a timeline whose detectors are alarms, unless a *factory* is given."""
-    return Timeline(a_pipeline(policy, factory or Alarms(), **options))
+    factory = factory or Alarms()
+    return Timeline(a_pipeline(policy, factory, own=own, max_models=max_models, partition_of=partition_of))

@@ -134,9 +134,7 @@ def test_cloudevents_headers_win() -> None:
 
 def an_admission() -> Admission:
     return Admission(
-        Policy(
-            horizons=Horizons(lateness_seconds=100.0, future_seconds=10.0), bounds=Bounds(seen_ids=10_000)
-        )
+        Policy(horizons=Horizons(lateness_seconds=100.0, future_seconds=10.0), bounds=Bounds(seen_ids=10_000))
     )
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from itertools import count
-from typing import Any
 
 import msgspec
 import pytest
 
 from schemas.alerts import Kind
-from schemas.events import Event, Feedback
+from schemas.events import Event, Feedback, Scalar
 from schemas.policy import Bounds, Detectors, Policy, Signals, Task
 from stream.core.nouns import Admitted, Outcome, PredictionKept, Record, SeriesSpec, Tally, Topic
 from stream.core.observe import CLASSES_MAX, LARGEST, Observer
@@ -19,8 +18,16 @@ _numbers = count()
 LEARNING = 30
 
 
-def an_observer(**policy: Any) -> Observer:
-    return Observer("m", "1", Policy(detectors=Detectors(warm_up=LEARNING), **policy))
+def an_observer(
+    *, task: Task = Task.AUTO, signals: Signals | None = None, bounds: Bounds | None = None
+) -> Observer:
+    policy = Policy(
+        task=task,
+        signals=signals or Signals(),
+        detectors=Detectors(warm_up=LEARNING),
+        bounds=bounds or Bounds(),
+    )
+    return Observer("m", "1", policy)
 
 
 def admitted(happening: Happening) -> Admitted:
@@ -40,11 +47,11 @@ def values(observer: Observer, *happenings: Happening) -> dict[str, list[float]]
     return {signal: read for signal, (_, read) in columns(observer, *happenings).items()}
 
 
-def given(**features: Any) -> Happening:
+def given(**features: object) -> Happening:
     return prediction("p", None, features=features)
 
 
-def outcome(output: Any, said: Happening) -> Outcome:
+def outcome(output: Scalar | None, said: Happening) -> Outcome:
     at_ = admitted(said)
     assert isinstance(at_.event, Feedback)
     return Outcome(at_, at_.time, PredictionKept(at_.time, "1", output, None), at_.event, at_.time)
@@ -73,7 +80,7 @@ def read(observer: Observer, *outcomes: Outcome) -> dict[str, list[float]]:
     ],
 )
 def test_the_error_of_numbers_is_their_distance_and_that_of_classes_0_or_1(
-    output: Any, truth: Any, error: float
+    output: Scalar, truth: Scalar, error: float
 ) -> None:
     assert read(an_observer(), outcome(output, label("a", truth))) == {"error": [error]}
 
@@ -142,7 +149,9 @@ def test_the_score_is_read_where_it_is_given() -> None:
 
 
 def test_an_output_that_is_a_number_is_read_as_it_is() -> None:
-    assert values(an_observer(), *(prediction("p", out) for out in (1, 2.5, True))) == {"output": [1.0, 2.5, 1.0]}
+    assert values(an_observer(), *(prediction("p", out) for out in (1, 2.5, True))) == {
+        "output": [1.0, 2.5, 1.0]
+    }
 
 
 def test_an_output_that_is_text_is_read_as_the_rate_of_each_class_since_it_was_met() -> None:
@@ -196,7 +205,7 @@ def test_a_feature_is_met_with_its_first_value() -> None:
 
 
 @pytest.mark.parametrize(("first", "then"), [(3, "three"), ("three", 3), ("three", True)])
-def test_a_feature_whose_type_changes_is_missing(first: Any, then: Any) -> None:
+def test_a_feature_whose_type_changes_is_missing(first: object, then: object) -> None:
     assert values(an_observer(), given(x=first), given(x=then))["missing:x"] == [0.0, 1.0]
 
 
@@ -252,7 +261,9 @@ def test_a_feature_number_of_any_size_is_bounded() -> None:
 @pytest.mark.parametrize("cut", [1, 7, 31])
 def test_the_readings_do_not_depend_on_the_cut(cut: int) -> None:
     happenings = [
-        prediction("p", f"c{n % 25}" if n % 3 else n, features={f"f{n % 4}": n, "x": f"v{n % 9}" if n % 5 else n})
+        prediction(
+            "p", f"c{n % 25}" if n % 3 else n, features={f"f{n % 4}": n, "x": f"v{n % 9}" if n % 5 else n}
+        )
         for n in range(120)
     ]
     whole = values(an_observer(), *happenings)

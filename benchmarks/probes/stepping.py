@@ -1,0 +1,13 @@
+"""Entries of a log to the records that a pipeline takes, as many at a time as a replay takes."""
+
+from __future__ import annotations
+
+from benchmarks.events import Entry
+from stream.core.nouns import Record, Topic
+
+BATCH_RECORDS = 5_000
+
+
+def record(entry: Entry, offset: int) -> Record:
+    """Make the record that *entry* would be at *offset* of its topic."""
+    return Record(Topic[entry.topic.upper()], 0, offset, entry.timestamp_ms / 1000, entry.value)

@@ -1,0 +1,40 @@
+"""What is kept and what it costs: pending predictions, many series."""
+
+from __future__ import annotations
+
+from benchmarks import policies
+from benchmarks.context import Context, Figures, Measure
+from benchmarks.processes import figures_of
+
+FEW_VERSIONS = 1
+SERIES_PER_VERSION = 10
+
+
+def pending(context: Context) -> Figures:
+    """Let predictions wait for labels that never come."""
+    policy = policies.write(context.directory, policies.PENDING)
+    arguments = [str(policy), str(context.sizes.pending)]
+    return figures_of("benchmarks.probes.pending", arguments, context.cores, context.path("pending.log"))
+
+
+def many_series(context: Context) -> Figures:
+    """Watch ten series a version, in many versions."""
+    return _series(context, context.sizes.versions, context.sizes.readings, "many")
+
+
+def few_series(context: Context) -> Figures:
+    """Watch the ten series of one version."""
+    return _series(context, FEW_VERSIONS, 30_000, "few")
+
+
+def _series(context: Context, versions: int, readings: int, name: str) -> Figures:
+    policy = policies.write(context.directory, policies.MANY_SERIES)
+    arguments = [str(policy), str(versions), str(readings)]
+    return figures_of("benchmarks.probes.series", arguments, context.cores, context.path(f"{name}.log"))
+
+
+MEASURES = (
+    Measure(name="pending", run=pending, on_broker=False, rounds=1, is_large=True),
+    Measure(name="few series", run=few_series, on_broker=False, rounds=3),
+    Measure(name="many series", run=many_series, on_broker=False, rounds=3, is_large=True),
+)
