@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from schemas.policy import Policy
 from stream.core.errors import UnreadableRowError
@@ -50,20 +51,20 @@ class Watch:
         The times of what is given are the series' clock: a reading of an older event has the newest time.
         """
         watched: list[Watched] = []
+        clocks = _Clocks()
         for spec, readings in columns:
             series = self._series.get(spec.key)
             if series is None:
                 detector = self._factory.make(self._chosen, only_rise=spec.only_rise)
                 series = self._series[spec.key] = Series(detector, spec.only_rise)
-            clocked = _clocked(readings, series.clock)
+            clocked = clocks.of(readings, series.clock)
             series.clock = float(clocked.times[-1])
             findings = series.detector.update(clocked)
             self._changed.add(spec.key)
             watched.append(Watched(spec=spec, readings=clocked, findings=findings))
             key = spec.key
-            tally.gauge(
-                "signal_value", key.model, key.version, key.signal, value=float(readings.values.mean())
-            )
+            mean = float(readings.values.sum()) / len(readings)
+            tally.gauge("signal_value", key.model, key.version, key.signal, value=mean)
             for finding in findings:
                 tally.count("findings_total", key.model, key.signal, finding.detector)
         return watched
@@ -95,6 +96,17 @@ class Watch:
         self._series[key] = Series(detector, kept.only_rise, kept.clock)
 
 
-def _clocked(readings: Readings, clock: float) -> Readings:
-    times = np.maximum(np.maximum.accumulate(readings.times), clock)
-    return Readings(values=readings.values, times=times, at=readings.at)
+class _Clocks:
+    """Makes times never go back; columns that share their times, and whose clocks agree, share the result."""
+
+    def __init__(self) -> None:
+        self._given: NDArray[np.float64] | None = None
+        self._clock = 0.0
+        self._made = np.empty(0)
+
+    def of(self, readings: Readings, clock: float) -> Readings:
+        """Give *readings* with the times of a clock that stood at *clock*, in seconds since the epoch."""
+        if readings.times is not self._given or clock != self._clock:
+            self._given, self._clock = readings.times, clock
+            self._made = np.maximum(np.maximum.accumulate(readings.times), clock)
+        return Readings(values=readings.values, times=self._made, at=readings.at)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from operator import attrgetter, itemgetter
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -22,12 +24,36 @@ from stream.core.nouns import (
     says_what_was_true,
 )
 
-_USAGE = ("latency_ms", "input_tokens", "output_tokens", "cost")
+Features = dict[str, bool | int | float | str | None]
+
+_SCORE, _OUTPUT = attrgetter("score"), attrgetter("output")
+_USAGE = {name: attrgetter(name) for name in ("latency_ms", "input_tokens", "output_tokens", "cost")}
+_NUMBERS = {bool, int, float}
 LARGEST = 1e100
 """Numbers of a larger size are read as this: their squares and sums must stay finite."""
 
 CLASSES_MAX = 20
 """Classes of an output that get a rate of their own; what comes later shares one under ``other``."""
+
+
+class Stand(NamedTuple):
+    """Where readings stand: the events that completed them, and their times, in seconds since the epoch.
+
+    The columns of a batch share it: most series have a reading of every event.
+    """
+
+    at: Sequence[Admitted]
+    times: NDArray[np.float64]
+
+    def only(self, places: Sequence[int]) -> Stand:
+        """Give the part at *places*."""
+        if len(places) == len(self.at):
+            return self
+        return Stand([self.at[place] for place in places], self.times[places])
+
+    def since(self, start: int) -> Stand:
+        """Give the part from place *start* on."""
+        return Stand(self.at[start:], self.times[start:]) if start else self
 
 
 class Feature(msgspec.Struct, kw_only=True):
@@ -65,45 +91,47 @@ class Observer:
 
     def read_predictions(self, predictions: Sequence[Admitted], tally: Tally) -> Iterator[Column]:
         """Give score, output, usage and features of *predictions*, which are of this version, in order."""
-        events = [(at, at.event) for at in predictions if isinstance(at.event, Prediction)]
+        events = [at.event for at in predictions if isinstance(at.event, Prediction)]
+        stand = Stand(predictions, np.array([at.time for at in predictions], dtype=np.float64))
         if self._signals.score:
-            readings = [(at, event.score) for at, event in events if event.score is not None]
-            yield from self._numbers("score", Kind.DRIFT, readings)
+            yield from self._optional("score", Kind.DRIFT, stand, list(map(_SCORE, events)))
         if self._signals.output:
-            yield from self._output([(at, event) for at, event in events if event.output is not None])
+            yield from self._output(stand, list(map(_OUTPUT, events)))
         if self._signals.usage:
-            for name in _USAGE:
-                used = [
-                    (at, value)
-                    for at, event in events
-                    if event.usage is not None and (value := getattr(event.usage, name)) is not None
-                ]
-                yield from self._numbers(name, Kind.USAGE, used)
-        described = [(at, event.features) for at, event in events if event.features is not None]
+            places = [place for place, event in enumerate(events) if event.usage is not None]
+            used = [events[place].usage for place in places]
+            there = stand.only(places)
+            for name, get in _USAGE.items():
+                yield from self._optional(name, Kind.USAGE, there, list(map(get, used)))
+        features = [event.features for event in events]
+        if None in features:
+            places = [place for place, given in enumerate(features) if given is not None]
+            stand = stand.only(places)
+        described = [given for given in features if given is not None]
         if described:
-            yield from self._features(described, tally)
+            yield from self._features(stand, described, tally)
 
     def read_outcomes(self, outcomes: Sequence[Outcome]) -> Iterator[Column]:
         """Give the error, and what people said, of *outcomes*, which are of this version, in order."""
+        stand = Stand(
+            [outcome.at for outcome in outcomes],
+            np.array([outcome.time for outcome in outcomes], dtype=np.float64),
+        )
         if self._signals.error:
-            yield from self._outcomes(
-                "error",
-                Kind.PERFORMANCE,
-                [(o, error) for o in outcomes if (error := self.error(o)) is not None],
-            )
+            errors = list(map(self.error, outcomes))
+            yield from self._optional("error", Kind.PERFORMANCE, stand, errors, only_rise=True)
         if self._signals.feedback:
+            said = [outcome.feedback for outcome in outcomes]
             thumbs = [
-                (o, 1.0 - bool(o.feedback.value))
-                for o in outcomes
-                if o.feedback.kind is FeedbackKind.THUMBS and o.feedback.value is not None
+                None if one.value is None or one.kind is not FeedbackKind.THUMBS else 1.0 - bool(one.value)
+                for one in said
             ]
-            yield from self._outcomes("thumbs_down", Kind.FEEDBACK, thumbs)
+            yield from self._optional("thumbs_down", Kind.FEEDBACK, stand, thumbs, only_rise=True)
             ratings = [
-                (o, float(o.feedback.value))
-                for o in outcomes
-                if o.feedback.kind is FeedbackKind.RATING and o.feedback.value is not None
+                None if one.value is None or one.kind is not FeedbackKind.RATING else float(one.value)
+                for one in said
             ]
-            yield from self._outcomes("rating", Kind.FEEDBACK, ratings, only_rise=False)
+            yield from self._optional("rating", Kind.FEEDBACK, stand, ratings)
 
     def error(self, outcome: Outcome) -> float | None:
         """Give 0 or 1 for classes and the absolute error for numbers; None where either side is missing."""
@@ -116,85 +144,97 @@ class Observer:
             return float(output != label)
         return abs(float(output) - float(label))
 
-    def _outcomes(
-        self, signal: str, kind: Kind, readings: Sequence[tuple[Outcome, float]], *, only_rise: bool = True
+    def _optional(
+        self,
+        signal: str,
+        kind: Kind,
+        stand: Stand,
+        values: Sequence[float | None],
+        *,
+        only_rise: bool = False,
     ) -> Iterator[Column]:
-        if readings:
-            yield (
-                self._spec(signal, kind, only_rise=only_rise),
-                Readings(
-                    values=_bounded([value for _, value in readings]),
-                    times=np.array([outcome.time for outcome, _ in readings], dtype=np.float64),
-                    at=[outcome.at for outcome, _ in readings],
-                ),
-            )
+        """Give the readings that there are of *values*, of which some may be None."""
+        column = np.array(values, dtype=np.float64)  # None becomes NaN, which no event can hold
+        absent = np.isnan(column)
+        if absent.any():
+            there = np.flatnonzero(~absent)
+            column, stand = column[there], stand.only(there.tolist())
+        yield from self._numbers(signal, kind, stand, column, only_rise=only_rise)
 
     def _numbers(
-        self, signal: str, kind: Kind, readings: Sequence[tuple[Admitted, float]], *, only_rise: bool = False
+        self,
+        signal: str,
+        kind: Kind,
+        stand: Stand,
+        values: NDArray[np.float64],
+        *,
+        only_rise: bool = False,
     ) -> Iterator[Column]:
-        if readings:
-            yield (
-                self._spec(signal, kind, only_rise=only_rise),
-                Readings(
-                    values=_bounded([value for _, value in readings]),
-                    times=np.array([at.time for at, _ in readings], dtype=np.float64),
-                    at=[at for at, _ in readings],
-                ),
-            )
+        if len(values):
+            bounded = np.minimum(np.maximum(values, -LARGEST), LARGEST)
+            readings = Readings(values=bounded, times=stand.times, at=stand.at)
+            yield self._spec(signal, kind, only_rise=only_rise), readings
 
-    def _output(self, readings: Sequence[tuple[Admitted, Prediction]]) -> Iterator[Column]:
-        numbers = [
-            (at, float(e.output))
-            for at, e in readings
-            if e.output is not None and not isinstance(e.output, str)
-        ]
-        yield from self._numbers("output", Kind.DRIFT, numbers)
-        names = [(at, e.output) for at, e in readings if isinstance(e.output, str)]
-        if not names:
+    def _output(
+        self, stand: Stand, outputs: Sequence[bool | int | float | str | None]
+    ) -> Iterator[Column]:
+        kinds = set(map(type, outputs))
+        if str not in kinds:
+            yield from self._optional("output", Kind.DRIFT, stand, outputs)  # type: ignore[arg-type]
             return
+        numbers = [None if isinstance(output, str) else output for output in outputs]
+        yield from self._optional("output", Kind.DRIFT, stand, numbers)
+        places = [place for place, output in enumerate(outputs) if isinstance(output, str)]
+        yield from self._classes(stand.only(places), [str(outputs[place]) for place in places])
+
+    def _classes(self, stand: Stand, names: Sequence[str]) -> Iterator[Column]:
+        """Give the rate of each class of an output, from where the class is known."""
         classes = self.shape.classes
         starts: dict[str, int] = dict.fromkeys(classes, 0)
-        for place, (_, name) in enumerate(names):
+        for place, name in enumerate(names):
             if name not in starts and len(classes) < CLASSES_MAX:
                 classes.append(name)
                 starts[name] = place
                 self.changed = True
         for wanted, start in starts.items():
-            rate = [(at, float(name == wanted)) for at, name in names[start:]]
-            yield from self._numbers(f"output:{wanted}", Kind.DRIFT, rate)
+            rate = np.array([name == wanted for name in names[start:]], dtype=np.float64)
+            yield from self._numbers(f"output:{wanted}", Kind.DRIFT, stand.since(start), rate)
         if len(classes) >= CLASSES_MAX:
-            rest = [(at, float(name not in starts)) for at, name in names[max(starts.values()) :]]
-            yield from self._numbers("output:other", Kind.DRIFT, rest)
+            start = max(starts.values())
+            rest = np.array([name not in starts for name in names[start:]], dtype=np.float64)
+            yield from self._numbers("output:other", Kind.DRIFT, stand.since(start), rest)
 
-    def _features(
-        self, described: Sequence[tuple[Admitted, dict[str, bool | int | float | str | None]]], tally: Tally
-    ) -> Iterator[Column]:
+    def _features(self, stand: Stand, described: Sequence[Features], tally: Tally) -> Iterator[Column]:
         starts = self._meet(described, tally)
         for name, feature in self.shape.features.items():
-            column = [(at, given.get(name)) for at, given in described[starts.get(name, 0) :]]
-            fits = [
-                (at, value)
-                for at, value in column
-                if value is not None and isinstance(value, str) is not feature.numeric
-            ]
+            start = starts.get(name, 0)
+            own, given = stand.since(start), described[start:] if start else described
+            column = _complete(name, given, numeric=feature.numeric)
+            if column is not None:
+                fits, absent = own, np.zeros(len(given))
+            else:
+                values = [features.get(name) for features in given]
+                places = [
+                    place
+                    for place, value in enumerate(values)
+                    if value is not None and isinstance(value, str) is not feature.numeric
+                ]
+                fits, column = own.only(places), [values[place] for place in places]
+                absent = np.ones(len(given))
+                absent[places] = 0.0
             if self._signals.missing:
-                there = {at.seq for at, _ in fits} if len(fits) < len(column) else None
-                missing = [(at, 0.0 if there is None or at.seq in there else 1.0) for at, _ in column]
-                yield from self._numbers(f"missing:{name}", Kind.DATA_QUALITY, missing, only_rise=True)
+                yield from self._numbers(f"missing:{name}", Kind.DATA_QUALITY, own, absent, only_rise=True)
             if feature.numeric and self._signals.features:
-                finite = [(at, float(value)) for at, value in fits if not isinstance(value, str)]
-                yield from self._numbers(f"feature:{name}", Kind.DRIFT, finite)
+                numbers = np.array(column, dtype=np.float64)
+                yield from self._numbers(f"feature:{name}", Kind.DRIFT, fits, numbers)
             if not feature.numeric and self._signals.new_category:
-                categories = [(at, value) for at, value in fits if isinstance(value, str)]
-                yield from self._categories(name, feature, categories)
+                yield from self._categories(name, feature, fits, column)
 
-    def _meet(
-        self, described: Sequence[tuple[Admitted, dict[str, bool | int | float | str | None]]], tally: Tally
-    ) -> dict[str, int]:
+    def _meet(self, described: Sequence[Features], tally: Tally) -> dict[str, int]:
         """Get to know new features; give the place in *described* from which on each of them is watched."""
         known = self.shape.features
         starts: dict[str, int] = {}
-        for place, (_, given) in enumerate(described):
+        for place, given in enumerate(described):
             if given.keys() <= known.keys():
                 continue
             for name, value in given.items():
@@ -209,23 +249,28 @@ class Observer:
         return starts
 
     def _categories(
-        self, name: str, feature: Feature, readings: Sequence[tuple[Admitted, str]]
+        self, name: str, feature: Feature, stand: Stand, values: Sequence[object]
     ) -> Iterator[Column]:
-        learning = max(0, min(len(readings), self._learning - feature.seen))
+        learning = max(0, min(len(values), self._learning - feature.seen))
         if learning:
             self.changed = True
             feature.seen += learning
-            for _, value in readings[:learning]:
+            for value in values[:learning]:
                 if not feature.too_many:
-                    feature.categories.add(value)
+                    feature.categories.add(str(value))
                 if len(feature.categories) > self._bounds.categories:
                     feature.too_many = True
                     feature.categories.clear()
         if feature.too_many:
             return
-        known = feature.categories
-        new = [(at, float(value not in known)) for at, value in readings[learning:]]
-        yield from self._numbers(f"new_category:{name}", Kind.DATA_QUALITY, new, only_rise=True)
+        known, watched = feature.categories, values[learning:]
+        if known.issuperset(watched):
+            new = np.zeros(len(watched))
+        else:
+            new = np.array([value not in known for value in watched], dtype=np.float64)
+        yield from self._numbers(
+            f"new_category:{name}", Kind.DATA_QUALITY, stand.since(learning), new, only_rise=True
+        )
 
     def _spec(self, signal: str, kind: Kind, *, only_rise: bool) -> SeriesSpec:
         spec = self._specs.get(signal)
@@ -235,5 +280,11 @@ class Observer:
         return spec
 
 
-def _bounded(values: Sequence[float]) -> NDArray[np.float64]:
-    return np.clip(np.array(values, dtype=np.float64), -LARGEST, LARGEST)
+def _complete(name: str, given: Sequence[Features], *, numeric: bool) -> Sequence[object] | None:
+    """Give the column of a feature that is there, and of its kind, in all of *given*; else None."""
+    try:
+        column = list(map(itemgetter(name), given))
+    except KeyError:
+        return None
+    kinds = set(map(type, column))
+    return column if (kinds <= _NUMBERS if numeric else kinds == {str}) else None

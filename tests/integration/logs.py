@@ -80,5 +80,15 @@ def write(path: Path, events: Iterable[object]) -> Path:
     return path
 
 
+def split(file: Path, number: int) -> list[Path]:
+    """Cut *file* into so many files."""
+    lines = file.read_bytes().splitlines(keepends=True)
+    size = -(-len(lines) // number)
+    parts = [file.with_suffix(f".{place}.jsonl") for place in range(number)]
+    for place, part in enumerate(parts):
+        part.write_bytes(b"".join(lines[place * size : (place + 1) * size]))
+    return parts
+
+
 def _truth(number: int) -> int:
     return number * 7919 % 100 % 2

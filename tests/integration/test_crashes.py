@@ -43,7 +43,7 @@ def test_a_worker_that_is_killed_again_and_again_comes_to_the_incidents_of_a_rep
     environment = settings(broker, prefix, max_poll_records=500, checkpoint_seconds=0.2)
     file = logs.write(tmp_path / "events.jsonl", logs.shifted(["credit", "churn", "fraud"], 6_000))
     moments = random.Random(3)
-    *parts, last = split(file, KILLS + 1)
+    *parts, last = logs.split(file, KILLS + 1)
     for part in parts:
         with RunningWorker(environment, tmp_path / "log") as worker:
             publish(part, environment)
@@ -92,7 +92,7 @@ def test_a_worker_that_was_frozen_while_another_took_its_partition_does_no_harm(
 ) -> None:
     environment = settings(broker, prefix, max_poll_records=500, checkpoint_seconds=0.2)
     file = logs.write(tmp_path / "events.jsonl", logs.shifted(["credit", "churn", "fraud"], 4_000))
-    first, second, third = split(file, 3)
+    first, second, third = logs.split(file, 3)
     with (
         RunningWorker(environment, tmp_path / "log-1") as one,
         RunningWorker(environment, tmp_path / "log-2") as other,
@@ -142,7 +142,7 @@ def test_a_worker_goes_on_when_its_broker_comes_back(
     with new_broker() as own:
         environment = settings(own, "back.")
         file = logs.write(tmp_path / "events.jsonl", logs.shifted(["credit"], 4_000))
-        first, second = split(file, 2)
+        first, second = logs.split(file, 2)
         with RunningWorker(environment, tmp_path / "log").ready() as worker:
             publish(first, environment)
             worker.wait_for(lambda it: it.metric("events_total") > 500)
@@ -190,16 +190,6 @@ def short_sessions(new_broker: Callable[[], Broker], folder: Path, pytestconfig:
     return ApacheKafka(
         directory=folder / "kafka", cache=cache, properties={"group.min.session.timeout.ms": "1000"}
     )
-
-
-def split(file: Path, number: int) -> list[Path]:
-    """Cut *file* into so many files."""
-    lines = file.read_bytes().splitlines(keepends=True)
-    size = -(-len(lines) // number)
-    parts = [file.with_suffix(f".{place}.jsonl") for place in range(number)]
-    for place, part in enumerate(parts):
-        part.write_bytes(b"".join(lines[place * size : (place + 1) * size]))
-    return parts
 
 
 def publishing(file: Path, environment: dict[str, str], *, rate: int) -> subprocess.Popen[bytes]:
