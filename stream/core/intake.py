@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import msgspec
 
 from schemas.alerts import Rejected, RejectReason, Source
-from schemas.codec import decode_record, encode, reject
+from schemas.codec import decode_plain, decode_record, encode, reject
 from schemas.events import Command, Event, Feedback, Lifecycle, Prediction
 from schemas.policy import Policy
 from stream.core.nouns import Forward, Record, Result, Topic
@@ -27,6 +27,9 @@ TOPIC_OF: Final = {
 TYPE_NAMES: Final = {kind: kind.__name__.lower() for kind in TOPIC_OF}
 """The events' classes by the name that a message gives as its ``type``."""
 
+NAMES_MAX: Final = 10_000
+"""Model names whose partition is remembered."""
+
 PartitionOf = Callable[[str], int]
 """Gives the input partition of a model name."""
 
@@ -38,12 +41,29 @@ class Intake:
         self._partition = partition
         self._prefix = prefix
         self._partition_of = partition_of
+        self._is_own: dict[str, bool] = {}
 
-    def read(self, record: Record, result: Result) -> Iterator[tuple[Event, Source | None]]:
+    def read(self, record: Record, result: Result) -> Iterable[tuple[Event, Source | None]]:
         """Give the events of *record* that are this partition's; the rest goes to *result*.
 
         The source is given for an element of an array, which has an index that the record does not know.
         """
+        if not record.headers:
+            event = decode_plain(record.value)
+            if event is not None and TOPIC_OF[type(event)] is record.topic and self._owns(event.model):
+                return ((event, None),)
+        return self._judge(record, result)
+
+    def _owns(self, model: str) -> bool:
+        """Tell whether *model* is this partition's; names that were asked for lately are remembered."""
+        owned = self._is_own.get(model)
+        if owned is None:
+            if len(self._is_own) >= NAMES_MAX:
+                self._is_own.clear()
+            owned = self._is_own[model] = self._partition_of(model) == self._partition
+        return owned
+
+    def _judge(self, record: Record, result: Result) -> Iterator[tuple[Event, Source | None]]:
         source = Source(
             topic=self._prefix + record.topic.suffix, partition=record.partition, offset=record.offset
         )
@@ -62,7 +82,7 @@ class Intake:
                 refused = RejectReason.WRONG_TOPIC, detail
                 result.rejected.append(rejected_event(event, refused, record, where, self._prefix))
                 continue
-            if not is_forwarded and self._partition_of(event.model) != self._partition:
+            if not is_forwarded and not self._owns(event.model):
                 raw = encode(event) if is_array else record.value or b""
                 headers = () if is_array else record.headers
                 result.forwards.append(Forward(record.topic, event.model, record.timestamp, raw, headers))

@@ -40,6 +40,21 @@ _peek = msgspec.json.Decoder(_Peek)
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
 
 
+class _Type(msgspec.Struct, gc=False):
+    type: str
+
+
+_type = msgspec.json.Decoder(_Type)
+
+
+def topic_of(line: bytes) -> Topic | None:
+    """Give the topic of a line that is one event; None where :func:`parts` must look."""
+    try:
+        return TOPIC_OF_TYPE[_type.decode(line).type]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError):
+        return None
+
+
 def parts(line: bytes) -> Iterator[Part]:
     """Give the records that *line* makes: one, or one for each run of a type where an array mixes types.
 
@@ -71,7 +86,7 @@ def _single(value: bytes) -> Part:
     try:
         peek = _peek.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Part(Topic.PREDICTIONS, None, None, value)
+        return Part(topic_of(value) or Topic.PREDICTIONS, None, None, value)
     topic = TOPIC_OF_TYPE.get(peek.type, Topic.PREDICTIONS)
     time = peek.time.timestamp() if peek.time.tzinfo else None
     return Part(topic, peek.model, time, value)

@@ -66,19 +66,21 @@ class Model:
         self._watch = Watch(policy, factory)
         self.incidents = Incidents(policy, decide)
 
-    def knows(self, version: str) -> bool:
-        """Tell whether *version* has been met, and has not been evicted since."""
-        return version in self._versions
+    def saw(self, version: str, seq: int) -> bool:
+        """Take note of a prediction of *version* by the event with number *seq*; False for a new one."""
+        if version not in self._version_seq:
+            return False
+        self._version_seq[version] = seq
+        return True
 
     def is_full(self) -> bool:
         """Tell whether a further version makes another one go."""
         return len(self._versions) >= self._policy.bounds.versions
 
     def meet(self, version: str, seq: int) -> None:
-        """Take note of a prediction of *version* by the event with number *seq*."""
-        if version not in self._versions:
-            self._versions[version] = Observer(self.name, version, self._policy)
-            self._versions[version].changed = True
+        """Get to know *version*, by the event with number *seq*."""
+        self._versions[version] = Observer(self.name, version, self._policy)
+        self._versions[version].changed = True
         self._version_seq[version] = seq
 
     def evict_version(self, seq: int) -> tuple[list[RowKey], list[Change]]:

@@ -175,9 +175,7 @@ class Observer:
             readings = Readings(values=bounded, times=stand.times, at=stand.at)
             yield self._spec(signal, kind, only_rise=only_rise), readings
 
-    def _output(
-        self, stand: Stand, outputs: Sequence[bool | int | float | str | None]
-    ) -> Iterator[Column]:
+    def _output(self, stand: Stand, outputs: Sequence[bool | int | float | str | None]) -> Iterator[Column]:
         kinds = set(map(type, outputs))
         if str not in kinds:
             yield from self._optional("output", Kind.DRIFT, stand, outputs)  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ records alone, never on how they were cut into batches.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -71,29 +72,35 @@ class Pipeline:
         """
         result = Result()
         gathered: dict[str, list[Admitted]] = {}
+        read, models, positions = self._intake.read, self._models, self.positions
         for record in records:
-            for event, source in self._intake.read(record, result):
-                known = self._models.get(event.model)
-                model = self._new_model(event.model) if known is None else known
+            for event, source in read(record, result):
+                name = event.model
+                known = models.get(name)
+                model = self._new_model(name) if known is None else known
                 time = event.time.timestamp()
                 if model.admission.knows(event, record):
-                    result.tally.count("duplicates_total", model.name, TYPE_NAMES[type(event)])
+                    result.tally.count("duplicates_total", name, TYPE_NAMES[type(event)])
                     continue
                 if refused := model.admission.refuse(event, time, record, now):
                     result.rejected.append(rejected_event(event, refused, record, source, self._prefix))
                     continue
                 if known is None:
                     self._make_room(gathered, result)
-                    self._models[event.model] = model
-                self._touched.add(event.model)
+                    models[name] = model
                 model.admission.take(event, time, record)
                 self._seq += 1
                 model.last_seq = self._seq
-                if isinstance(event, Prediction):
-                    self._meet_version(model, event, gathered, result)
-                gathered.setdefault(model.name, []).append(Admitted(self._seq, time, event, record))
-                result.tally.count("events_total", model.name, TYPE_NAMES[type(event)])
-            self.positions[record.topic] = record.offset + 1
+                if type(event) is Prediction:
+                    version = event.version or UNVERSIONED
+                    if not model.saw(version, self._seq):
+                        self._meet_version(model, version, gathered, result)
+                admitted = Admitted(self._seq, time, event, record)
+                if name in gathered:
+                    gathered[name].append(admitted)
+                else:
+                    gathered[name] = [admitted]
+            positions[record.topic] = record.offset + 1
         self._flush(gathered, result)
         _count(result)
         return result
@@ -173,24 +180,26 @@ class Pipeline:
         return Model(name, self._policies.of(name), self._factory, self._prefix)
 
     def _meet_version(
-        self, model: Model, event: Prediction, gathered: dict[str, list[Admitted]], result: Result
+        self, model: Model, version: str, gathered: dict[str, list[Admitted]], result: Result
     ) -> None:
-        version = event.version or UNVERSIONED
-        if not model.knows(version):
-            self._flush(gathered, result)  # what came before is none of the new version's business
-            while model.is_full():
-                gone, closed = model.evict_version(self._seq)
-                self._deleted.update(gone)
-                self._row_keys.get(model.name, set()).difference_update(gone)
-                result.tally.count("evicted_total", "versions")
-                _publish(closed, result)
+        self._flush(gathered, result)  # what came before is none of the new version's business
+        while model.is_full():
+            gone, closed = model.evict_version(self._seq)
+            self._deleted.update(gone)
+            self._row_keys.get(model.name, set()).difference_update(gone)
+            result.tally.count("evicted_total", "versions")
+            _publish(closed, result)
+        self._touched.add(model.name)
         model.meet(version, self._seq)
 
     def _flush(self, gathered: dict[str, list[Admitted]], result: Result) -> None:
         """Lead what was gathered through the stages, model by model, and publish in the log's order."""
         changes: list[Change] = []
         for name, events in gathered.items():
+            for kind, number in Counter(type(at.event) for at in events).items():
+                result.tally.count("events_total", name, TYPE_NAMES[kind], by=number)
             changes += self._models[name].step(events, result.tally)
+        self._touched.update(gathered)
         gathered.clear()
         changes.sort(key=lambda change: change.seq)
         _publish(changes, result)
