@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from stream.core.errors import NotContiguousError
 from stream.core.nouns import Record, Topic
+
+TOPICS: Final = tuple(Topic)
 
 BEHIND: Final = -1.0
 """Said of a topic whose log is known to have more than was offered."""
@@ -29,10 +34,10 @@ class Merge:
     """
 
     def __init__(self, positions: Mapping[Topic, int], max_idle: float) -> None:
-        self._expected = {topic: positions.get(topic, 0) for topic in Topic}
+        self._expected = {topic: positions.get(topic, 0) for topic in TOPICS}
         self._max_idle = max_idle
-        self._buffers: dict[Topic, deque[Record]] = {topic: deque() for topic in Topic}
-        self._arrivals: dict[Topic, deque[tuple[float, int]]] = {topic: deque() for topic in Topic}
+        self._buffers: dict[Topic, list[Record]] = {topic: [] for topic in TOPICS}
+        self._runs: dict[Topic, list[tuple[float, int]]] = {topic: [] for topic in TOPICS}
         self._waiting_since: float | None = None
 
     def __len__(self) -> int:
@@ -54,9 +59,9 @@ class Merge:
         """
         if start != self._expected[topic]:
             raise NotContiguousError(topic.suffix, self._expected[topic], start)
-        self._buffers[topic].extend(records)
+        self._buffers[topic] += records
+        self._runs[topic].append((arrived, len(records)))
         self._expected[topic] = records[-1].offset + 1
-        self._arrivals[topic].append((arrived, self._expected[topic]))
         self._waiting_since = None
 
     def take(self, empty_at: Mapping[Topic, float], now: float) -> list[Record]:
@@ -65,35 +70,89 @@ class Merge:
         *empty_at* says of a topic when it was last known that all of its log had been offered, or
         :data:`BEHIND`; *now* is of the same clock, in seconds.
         """
-        taken: list[Record] = []
-        while filled := [topic for topic in Topic if self._buffers[topic]]:
-            first = min(filled, key=lambda topic: (self._buffers[topic][0].timestamp, topic))
-            arrived, run_end = self._arrivals[first][0]
-            unsure = [
-                at
-                for topic in Topic
-                if not self._buffers[topic] and (at := empty_at.get(topic, 0.0)) <= arrived
-            ]
-            if unsure and not self._is_overdue(now, BEHIND_PATIENCE if BEHIND in unsure else self._max_idle):
-                return taken
-            taken += self._run(first, run_end, filled)
-        self._waiting_since = None
+        filled = [topic for topic in TOPICS if self._buffers[topic]]
+        if not filled:
+            self._waiting_since = None
+            return []
+        order, last = self._order(filled)
+        runs = [run for topic in filled for run in self._runs[topic]]
+        arrived = np.repeat([at for at, _ in runs], [size for _, size in runs])
+        count = self._count(arrived[order], last, empty_at, now)
+        if count == len(order):
+            self._waiting_since = None
+        records = [record for topic in filled for record in self._buffers[topic]]
+        taken = [records[place] for place in order[:count].tolist()]
+        self._drop(filled, order[:count])
         return taken
+
+    def _order(self, filled: Sequence[Topic]) -> tuple[NDArray[np.intp], dict[Topic, int]]:
+        """Give the places of the buffered records in their order, and in it the last place of each topic.
+
+        A record whose timestamp goes back follows the one before it at once: its turn is that of the latest
+        timestamp so far.
+        """
+        turns = [
+            np.maximum.accumulate([record.timestamp for record in self._buffers[topic]]) for topic in filled
+        ]
+        order = np.argsort(np.concatenate(turns), kind="stable")
+        place_of = np.empty(len(order), dtype=np.intp)
+        place_of[order] = np.arange(len(order))
+        ends = accumulate(map(len, turns))
+        return order, {topic: int(place_of[end - 1]) for topic, end in zip(filled, ends, strict=True)}
+
+    def _count(
+        self,
+        arrived: NDArray[np.float64],
+        last: Mapping[Topic, int],
+        empty_at: Mapping[Topic, float],
+        now: float,
+    ) -> int:
+        """Give how many records, in their order, need not wait for a topic that has none in hand by then."""
+        start = 0
+        while True:
+            stops = {
+                topic: stop
+                for topic in TOPICS
+                if (stop := _first_since(arrived, empty_at.get(topic, 0.0), last.get(topic, -1) + 1, start))
+                is not None
+            }
+            if not stops:
+                return len(arrived)
+            stop = min(stops.values())
+            unsure = {
+                empty_at.get(topic, 0.0)
+                for topic in TOPICS
+                if last.get(topic, -1) < stop and empty_at.get(topic, 0.0) <= arrived[stop]
+            }
+            if not self._is_overdue(now, BEHIND_PATIENCE if BEHIND in unsure else self._max_idle):
+                return stop
+            later = [place + 1 for place in last.values() if place >= stop]
+            start = min(later, default=len(arrived))
 
     def _is_overdue(self, now: float, patience: float) -> bool:
         if self._waiting_since is None:
             self._waiting_since = now
         return now - self._waiting_since >= patience
 
-    def _run(self, first: Topic, run_end: int, filled: Sequence[Topic]) -> list[Record]:
-        """Take records of *first*, of the run that ends before *run_end*, as long as it is their turn."""
-        buffer = self._buffers[first]
-        others = [(self._buffers[topic][0].timestamp, topic) for topic in filled if topic is not first]
-        until = min(others, default=None)
-        run: list[Record] = []
-        while buffer and buffer[0].offset < run_end:
-            if until is not None and (buffer[0].timestamp, first) > until:
-                return run
-            run.append(buffer.popleft())
-        self._arrivals[first].popleft()
-        return run
+    def _drop(self, filled: Sequence[Topic], places: NDArray[np.intp]) -> None:
+        """Forget the records that were taken, and the runs that they came in."""
+        begin = 0
+        for topic in filled:
+            buffer, runs = self._buffers[topic], self._runs[topic]
+            gone = int(np.count_nonzero((places >= begin) & (places < begin + len(buffer))))
+            begin += len(buffer)
+            del buffer[:gone]
+            while gone:
+                arrived, size = runs[0]
+                if size > gone:
+                    runs[0] = (arrived, size - gone)
+                    break
+                del runs[0]
+                gone -= size
+
+
+def _first_since(arrived: NDArray[np.float64], at: float, *starts: int) -> int | None:
+    """Give the first place, from the latest of *starts* on, of a record that arrived at *at* or after it."""
+    start = max(starts)
+    found = np.flatnonzero(arrived[start:] >= at)
+    return start + int(found[0]) if len(found) else None
