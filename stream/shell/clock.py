@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 
 
 def wall() -> float:
@@ -14,8 +13,3 @@ def wall() -> float:
 def steady() -> float:
     """Give seconds of a clock that never goes back; only differences mean anything."""
     return time.monotonic()
-
-
-def utc_now() -> datetime:
-    """Give the time of day in UTC."""
-    return datetime.now(UTC)

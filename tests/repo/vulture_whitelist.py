@@ -1,6 +1,23 @@
 """What vulture takes for unused though somebody reads or calls it; beside it who does."""
 
-_._drift_detected  # river, when it is asked whether it detected something
 _.collect  # Prometheus, when it is scraped
 _.describe  # Prometheus, when a collector is registered
 trace  # Python, when it leaves a with block
+_.VARIABLES  # the tests of the pages and of the deploy files
+_.NAMES  # likewise
+_.samples  # likewise
+_.segments  # who reads the demo's events
+_.never_labelled_ratio  # the tests of the demo's stream; so are the next six
+_.median_label_delay_minutes
+_.out_of_order_ratio
+_.error_ratio
+_.write_jsonl
+_.summarise
+_.transactions  # the integration tests
+_.protocol  # Faust, of credentials
+_.serialized_key_size  # Faust, of a record; so is the next
+_.serialized_value_size
+_._new_consumer_thread  # Faust, when it makes a consumer
+_._fetch_max_wait_ms  # aiokafka's consumer
+_.create_consumer  # Faust, of a transport
+_._create_directories  # Faust, when an app starts
