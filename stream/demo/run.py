@@ -69,8 +69,8 @@ def demo(settings: Settings, *, keep: bool) -> int:
             security_protocol="PLAINTEXT",
             http_host=LOOPBACK,
             http_port=free_port(),
-            session_timeout_seconds=6.0,
-            rebalance_timeout_seconds=3.0,
+            session_timeout_seconds=2.0,
+            rebalance_timeout_seconds=1.0,
         )
         asyncio.run(create(build_connection(own), build_topics(own)))
         worker = _start_worker(own)

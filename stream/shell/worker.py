@@ -82,6 +82,8 @@ class Worker:
         self._generation: int | None = None
         self._revocations = 0
         self._torn: list[int] = []
+        self._unnoted: dict[TP, int] = {}
+        self._noting: asyncio.Task[None] | None = None
         self._is_restoring = False
         self.is_ready = False
         self.last_tick = clock.steady()
@@ -244,7 +246,15 @@ class Worker:
                 await self._checkpoint(partition)
 
     async def _checkpoint(self, partition: Partition) -> None:
-        await self._commit(self._offsets(partition, await partition.checkpoint()))
+        self._unnoted |= self._offsets(partition, await partition.checkpoint())
+        if self._unnoted and (self._noting is None or self._noting.done()):
+            self._noting = asyncio.create_task(self._note())
+
+    async def _note(self) -> None:
+        """Tell the group of the positions reached; no event waits for that."""
+        while self._unnoted:
+            offsets, self._unnoted = self._unnoted, {}
+            await self._commit(offsets)
 
     def _offsets(self, partition: Partition, positions: Mapping[Topic, int]) -> dict[TP, int]:
         return {
@@ -341,7 +351,7 @@ class Worker:
         leaving, self._partitions = list(self._partitions.values()), {}
         self._metrics.set("partitions", to=0)
         reached = await asyncio.gather(*(partition.give_up() for partition in leaving))
-        offsets: dict[TP, int] = {}
+        offsets, self._unnoted = self._unnoted, {}
         for partition, positions in zip(leaving, reached, strict=True):
             offsets |= self._offsets(partition, positions)
             self._metrics.forget(partition=str(partition.number))
