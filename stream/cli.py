@@ -10,14 +10,18 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import NoReturn
 
 import orjson
+from rich.console import Console
 
 from stream import __version__
 from stream.config import ConfigError, Settings, load_settings
+from stream.core.lines import parts
 from stream.demo.run import DemoError, demo
 from stream.replay import Outputs, lines, replay
 from stream.shell import clock
@@ -172,7 +176,8 @@ def _replay(settings: Settings, options: argparse.Namespace) -> int:
     outputs = Outputs(alerts=options.alerts, incidents=options.incidents, rejected=options.rejected)
     began = clock.steady()
     try:
-        totals = replay(options.files, pipeline, outputs, _progress(sys.stderr, "replayed"))
+        with _progress("replayed") as report:
+            totals = replay(options.files, pipeline, outputs, report)
         summary = orjson.dumps(totals.summary(clock.steady() - began), option=orjson.OPT_APPEND_NEWLINE)
         if options.summary is None:
             sys.stdout.write(summary.decode())
@@ -189,8 +194,9 @@ def _publish(settings: Settings, options: argparse.Namespace) -> int:
         connection, topics = build_connection(settings), build_topics(settings)
         if settings.create_topics:
             await create(connection, topics)
-        report = _progress(sys.stderr, "published")
-        return await publish(lines(options.files), connection, topics, rate=options.rate, progress=report)
+        events = _warning_of_retention(lines(options.files), settings)
+        with _progress("published") as report:
+            return await publish(events, connection, topics, rate=options.rate, progress=report)
 
     try:
         sent = asyncio.run(run())
@@ -199,6 +205,19 @@ def _publish(settings: Settings, options: argparse.Namespace) -> int:
         return 2
     sys.stdout.write(f"{sent} records published\n")
     return 0
+
+
+def _warning_of_retention(events: Iterator[bytes], settings: Settings) -> Iterator[bytes]:
+    """Give *events*; warn when the first one is older than Kafka is told to keep records."""
+    first = next(events, b"")
+    time = next((part.time for part in parts(first)), None)
+    if time is not None and 0 <= settings.retention_seconds < clock.wall() - time:
+        sys.stderr.write(
+            f"driftline publish: topics keep records for {settings.retention_seconds:.0f} s, counted from their "
+            "timestamps, and the first event is older: Kafka deletes it soon. Make the topics with "
+            "DRIFTLINE_RETENTION_SECONDS=-1 to keep it.\n"
+        )
+    return chain([first] if first else [], events)
 
 
 def _topics(settings: Settings, options: argparse.Namespace) -> int:
@@ -218,13 +237,11 @@ def _config(settings: Settings, _options: argparse.Namespace) -> int:
     return 0
 
 
-def _progress(stream: IO[str], verb: str) -> Callable[[int], None]:
-    """Give a function that shows a running count where *stream* is a terminal, and does nothing elsewhere."""
-    if not stream.isatty():
-        return lambda _count: None
-
-    def show(count: int) -> None:
-        stream.write(f"\r{verb} {count:,} records")
-        stream.flush()
-
-    return show
+@contextmanager
+def _progress(verb: str) -> Iterator[Callable[[int], None]]:
+    """Show a running count on stderr where that is a terminal, and nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda _count: None
+        return
+    with Console(file=sys.stderr).status(f"{verb} 0 records") as status:
+        yield lambda count: status.update(f"{verb} {count:,} records")
