@@ -213,8 +213,8 @@ def _warning_of_retention(events: Iterator[bytes], settings: Settings) -> Iterat
     time = next((part.time for part in parts(first)), None)
     if time is not None and 0 <= settings.retention_seconds < clock.wall() - time:
         sys.stderr.write(
-            f"driftline publish: topics keep records for {settings.retention_seconds:.0f} s, counted from their "
-            "timestamps, and the first event is older: Kafka deletes it soon. Make the topics with "
+            f"driftline publish: topics keep records for {settings.retention_seconds:.0f} s, counted from "
+            "their timestamps, and the first event is older: Kafka deletes it soon. Make the topics with "
             "DRIFTLINE_RETENTION_SECONDS=-1 to keep it.\n"
         )
     return chain([first] if first else [], events)
