@@ -204,7 +204,7 @@ def _table(seen: Seen, total: int, seconds: float) -> Table:
         title=f"{total:,} events in {seconds:.1f} s, {total / seconds:,.0f} per second", title_justify="left"
     )
     for heading in ("kind", "signal"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for heading in ("incidents", "alerts", "findings", "still open"):
         table.add_column(heading, justify="right")
     groups: Counter[tuple[str, str]] = Counter((i.kind.value, i.signal) for i in seen.incidents.values())
