@@ -27,6 +27,9 @@ TOPIC_OF: Final = {
 TYPE_NAMES: Final = {kind: kind.__name__.lower() for kind in TOPIC_OF}
 """The events' classes by the name that a message gives as its ``type``."""
 
+KEY_MAX_BYTES: Final = 1_024
+"""How much of a record's key is kept with a rejected message."""
+
 NAMES_MAX: Final = 10_000
 """Model names whose partition is remembered."""
 
@@ -140,5 +143,7 @@ def rejected_event(
 
 
 def with_key(rejected: Rejected, record: Record) -> Rejected:
-    """Note the key of the record that a rejected message came in."""
-    return rejected if record.key is None else msgspec.structs.replace(rejected, key=record.key)
+    """Note the key of the record that a rejected message came in, cut at :data:`KEY_MAX_BYTES`."""
+    return (
+        rejected if record.key is None else msgspec.structs.replace(rejected, key=record.key[:KEY_MAX_BYTES])
+    )

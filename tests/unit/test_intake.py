@@ -9,7 +9,7 @@ from schemas.alerts import RejectReason
 from schemas.codec import Headers
 from schemas.events import Event
 from schemas.policy import Bounds, Horizons, Policy
-from stream.core.intake import FORWARDED_HEADER, Admission, Intake
+from stream.core.intake import FORWARDED_HEADER, KEY_MAX_BYTES, Admission, Intake
 from stream.core.nouns import Record, Result, Topic
 from tests.flow.timeline import Happening, at, label, lifecycle, prediction, to_bytes
 
@@ -180,3 +180,8 @@ def test_ids_are_known_topic_by_topic() -> None:
     admission.take(event_at(0, "same"), at(0), a_record(b""))
     assert admission.knows(event_at(0, "same"), a_record(b""))
     assert not admission.knows(event_at(0, "same"), a_record(b"", Topic.FEEDBACK))
+
+
+def test_of_a_key_of_any_length_a_rejected_message_keeps_the_beginning() -> None:
+    _, result = read(a_record(b"oops", key=b"k" * 5_000_000))
+    assert result.rejected[0].key == b"k" * KEY_MAX_BYTES
