@@ -38,6 +38,7 @@ class Join:
         self.clock = 0.0
         self.labelled = 0
         self.unlabelled = 0
+        self._delays: list[float] = []
 
     def match(self, events: Sequence[Admitted], tally: Tally) -> list[Outcome]:
         """Take predictions and feedback in the log's order; give the outcomes they complete, in order."""
@@ -51,6 +52,9 @@ class Join:
                 self._take_feedback(at, event, outcomes, tally)
         self._expire(tally)
         tally.count("outcomes_total", self._model, by=len(outcomes))
+        if self._delays:
+            tally.observations["label_delay_seconds", (self._model,)] += self._delays
+            self._delays = []
         return outcomes
 
     def gauges(self, tally: Tally) -> None:
@@ -119,7 +123,7 @@ class Join:
         if says_what_was_true(feedback):
             self.pending.take(prediction_id)
             self.labelled += 1
-            tally.observe("label_delay_seconds", self._model, value=max(0.0, feedback_time - kept.time))
+            self._delays.append(max(0.0, feedback_time - kept.time))
         outcomes.append(Outcome(at, max(kept.time, feedback_time), kept, feedback, feedback_time))
 
     def _expire(self, tally: Tally) -> None:
