@@ -8,8 +8,8 @@ from stream.config import ConfigError, PolicyBook, Settings, load_policies
 from stream.core.pipeline import Pipeline
 from stream.detectors.registry import DETECTORS, Registry
 from stream.shell.connection import Connection
-from stream.shell.http import Endpoints
-from stream.shell.metrics import Metrics, new_registry
+from stream.shell.http import Endpoints, new_registry
+from stream.shell.metrics import Metrics
 from stream.shell.topics import Topics
 from stream.shell.worker import Worker, WorkerOptions
 

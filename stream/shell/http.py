@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
 from stream.shell import clock
@@ -72,3 +72,12 @@ class Endpoints:
         if self.worker.is_ready:
             return web.Response(text="ready\n")
         return web.Response(status=503, text="not ready: partitions are being assigned or restored\n")
+
+
+def new_registry() -> CollectorRegistry:
+    """Make a registry that knows of the process already: its memory, CPU, files and garbage collection."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry

@@ -12,7 +12,7 @@ from itertools import accumulate
 from threading import Lock
 from typing import Final, Generic, TypeVar
 
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
@@ -390,12 +390,3 @@ def _histogram_family(metric: Metric, series: Mapping[tuple[str, ...], _Distribu
     for labels, kept in series.items():
         family.add_metric(labels, list(zip(bounds, accumulate(kept.counts), strict=True)), kept.total)
     return family
-
-
-def new_registry() -> CollectorRegistry:
-    """Make a registry that knows of the process already: its memory, CPU, files and garbage collection."""
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
-    GCCollector(registry=registry)
-    return registry
