@@ -8,7 +8,6 @@ from enum import StrEnum
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from schemas.alerts import Alert, AlertReason, HistoryEntry, Incident, IncidentState, Trigger
 from schemas.policy import Policy
@@ -117,13 +116,12 @@ class Incidents:
     def _follow_series(self, part: Watched, prefix: str) -> Iterator[Change]:
         key, readings = part.spec.key, part.readings
         held = self._open.get(key)
-        clocks = readings.times
         self._changed.add(key)
         start = 0
         for finding in part.findings:
-            held, quiet = self._recover(key, held, readings, clocks, start, finding.index + 1)
+            held, quiet = self._recover(key, held, readings, start, finding.index + 1)
             yield from quiet
-            at = float(clocks[finding.index])
+            at = float(readings.times[finding.index])
             start = finding.index
             last_alert = None if held is None else held.last_alert
             reason = self._decide(last_alert, at, self._alerting.repeat_seconds)
@@ -143,17 +141,16 @@ class Incidents:
             alert = _alert(part.spec, held.incident, reason, finding, at, _trigger(readings, finding, prefix))
             self._open[key] = held
             yield Change(readings.at[finding.index].seq, alert, held.incident)
-        held, quiet = self._recover(key, held, readings, clocks, start, len(readings))
+        held, quiet = self._recover(key, held, readings, start, len(readings))
         yield from quiet
         if held is not None:
-            held.clock = float(clocks[-1])
+            held.clock = float(readings.times[-1])
 
     def _recover(
         self,
         key: SeriesKey,
         held: Open | None,
         readings: Readings,
-        clocks: NDArray[np.float64],
         start: int,
         stop: int,
     ) -> tuple[Open | None, list[Change]]:
@@ -161,7 +158,7 @@ class Incidents:
         if held is None:
             return None, []
         due = held.last_finding + self._alerting.recover_seconds
-        place = start + int(np.searchsorted(clocks[start:stop], due))
+        place = start + int(np.searchsorted(readings.times[start:stop], due))
         if place >= stop:
             return held, []
         del self._open[key]

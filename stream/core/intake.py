@@ -8,24 +8,14 @@ from typing import Final
 import msgspec
 
 from schemas.alerts import Rejected, RejectReason, Source
-from schemas.codec import decode_plain, decode_record, encode, reject
-from schemas.events import Command, Event, Feedback, Lifecycle, Prediction
+from schemas.codec import decode_plain, decode_record, encode, is_array, reject
+from schemas.events import Event
 from schemas.policy import Policy
-from stream.core.nouns import Forward, Record, Result, Topic
+from stream.core.nouns import TOPIC_OF, TYPE_NAMES, Forward, Record, Result, Topic
 from stream.core.seen import SeenIds
 
 FORWARDED_HEADER: Final = "driftline-forwarded"
 """Marks a record that a worker sent to its model's partition; such a record is not sent on again."""
-
-TOPIC_OF: Final = {
-    Prediction: Topic.PREDICTIONS,
-    Feedback: Topic.FEEDBACK,
-    Lifecycle: Topic.LIFECYCLE,
-    Command: Topic.COMMANDS,
-}
-
-TYPE_NAMES: Final = {kind: kind.__name__.lower() for kind in TOPIC_OF}
-"""The events' classes by the name that a message gives as its ``type``."""
 
 KEY_MAX_BYTES: Final = 1_024
 """How much of a record's key is kept with a rejected message."""
@@ -72,12 +62,12 @@ class Intake:
         )
         decoded = decode_record(record.value, source, record.headers)
         is_forwarded = bool(record.headers) and any(name == FORWARDED_HEADER for name, _ in record.headers)
-        is_array = len(decoded) > 1 or (record.value or b"").lstrip()[:1] == b"["
+        is_one_of_many = is_array(record.value or b"")
         for index, event in enumerate(decoded):
             if isinstance(event, Rejected):
                 result.rejected.append(with_key(event, record))
                 continue
-            where = msgspec.structs.replace(source, index=index) if is_array else None
+            where = msgspec.structs.replace(source, index=index) if is_one_of_many else None
             if TOPIC_OF[type(event)] is not record.topic:
                 detail = (
                     f"a {TYPE_NAMES[type(event)]} belongs on {self._prefix}{TOPIC_OF[type(event)].suffix}"
@@ -86,8 +76,8 @@ class Intake:
                 result.rejected.append(rejected_event(event, refused, record, where, self._prefix))
                 continue
             if not is_forwarded and not self._owns(event.model):
-                raw = encode(event) if is_array else record.value or b""
-                headers = () if is_array else record.headers
+                raw = encode(event) if is_one_of_many else record.value or b""
+                headers = () if is_one_of_many else record.headers
                 result.forwards.append(Forward(record.topic, event.model, record.timestamp, raw, headers))
                 continue
             yield event, where

@@ -8,14 +8,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from stream.core.nouns import Topic
+from stream.core.nouns import TOPIC_OF, TYPE_NAMES, Topic
 
-TOPIC_OF_TYPE: Final = {
-    "prediction": Topic.PREDICTIONS,
-    "feedback": Topic.FEEDBACK,
-    "lifecycle": Topic.LIFECYCLE,
-    "command": Topic.COMMANDS,
-}
+TOPIC_OF_TYPE: Final = {TYPE_NAMES[kind]: topic for kind, topic in TOPIC_OF.items()}
 
 
 class Part(NamedTuple):

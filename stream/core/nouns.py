@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.alerts import Alert, Evidence, Incident, Kind, Rejected
 from schemas.codec import Headers
-from schemas.events import Event, Feedback, FeedbackKind
+from schemas.events import Command, Event, Feedback, FeedbackKind, Lifecycle, Prediction
 
 UNVERSIONED = "unversioned"
 """The version of predictions that name none."""
@@ -32,6 +32,18 @@ class Topic(IntEnum):
     def suffix(self) -> str:
         """The topic's name without the prefix, ``predictions`` and so on."""
         return self.name.lower()
+
+
+TOPIC_OF: Final = {
+    Prediction: Topic.PREDICTIONS,
+    Feedback: Topic.FEEDBACK,
+    Lifecycle: Topic.LIFECYCLE,
+    Command: Topic.COMMANDS,
+}
+"""The topic on which each class of events belongs."""
+
+TYPE_NAMES: Final = {kind: kind.__name__.lower() for kind in TOPIC_OF}
+"""The events' classes by the name that a message gives as its ``type``."""
 
 
 class Record(NamedTuple):

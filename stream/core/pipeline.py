@@ -15,9 +15,9 @@ import msgspec
 
 from schemas.alerts import AlertReason
 from schemas.events import Prediction
-from stream.core.intake import TYPE_NAMES, Intake, PartitionOf, rejected_event
+from stream.core.intake import Intake, PartitionOf, rejected_event
 from stream.core.model import Model, RowKey
-from stream.core.nouns import UNVERSIONED, Admitted, Change, Record, Result, Tally, Topic
+from stream.core.nouns import TYPE_NAMES, UNVERSIONED, Admitted, Change, Record, Result, Tally, Topic
 from stream.core.ports import DetectorFactory, Policies
 
 

@@ -88,9 +88,13 @@ class Fold:
         else:
             self._staged.append((writer, number, key, value))
 
-    def finish(self) -> None:
-        """Take note that the log ends here: rows without their commit are void."""
+    def finish(self) -> dict[bytes, bytes | None]:
+        """Take note that the log ends here: rows without their commit are void.
+
+        Gives what has to be written over the void rows, None to delete one.
+        """
         self._apply(lambda _writer, _number: False)
+        return {key: self.rows.get(key) for key in self.void}
 
     def _apply(self, is_valid: Callable[[str, int], bool]) -> None:
         for writer, number, key, value in self._staged:
@@ -200,8 +204,7 @@ class StateStore:
             fold = Fold()
             writer.last = await writer.note(PROBE, writer.number)
             await _read_to(consumer, {writer.partition: fold}, {writer.partition: writer.last})
-        fold.finish()
-        writer.void = {key: fold.rows.get(key) for key in fold.void}
+        writer.void = fold.finish()
         return fold.owner == writer.name
 
     @asynccontextmanager
@@ -240,9 +243,8 @@ class StateStore:
             unclaimed = {p for p in unclaimed if folds[p].tip != bases[p] or folds[p].owner != writer}
         restored: dict[int, Restored] = {}
         for partition, fold in folds.items():
-            fold.finish()
+            writers[partition].void = fold.finish()
             writers[partition].number = fold.tip
-            writers[partition].void = {key: fold.rows.get(key) for key in fold.void}
             restored[partition] = Restored(fold.rows, fold.unreadable, writers[partition])
         return restored
 
@@ -252,7 +254,7 @@ async def _read_to(consumer: AIOKafkaConsumer, folds: Mapping[int, Fold], ends: 
     missing = dict(ends)
     while missing:
         async with asyncio.timeout(_READ_SECONDS):
-            fetched = await consumer.getmany(timeout_ms=1000, max_records=5000)
+            fetched: dict[TopicPartition, list[ConsumerRecord]] = {}
             while not fetched:
                 fetched = await consumer.getmany(timeout_ms=1000, max_records=5000)
         for tp, records in fetched.items():
