@@ -1,18 +1,21 @@
-"""Intake: records to events, each taken once, none that is absurd; what is not taken says why."""
+"""Intake: records to events; what belongs to another partition is sent on, what is bad is rejected."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from operator import attrgetter, itemgetter
+from typing import Final, NamedTuple
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from schemas.alerts import Rejected, RejectReason, Source
-from schemas.codec import decode_plain, decode_record, encode, is_array, reject
+from schemas.codec import TIMES, decode_plain, decode_plainly, decode_record, encode, is_array, reject
 from schemas.events import Event
-from schemas.policy import Policy
+from stream.core.admission import Refusal
 from stream.core.nouns import TOPIC_OF, TYPE_NAMES, Forward, Record, Result, Topic
-from stream.core.seen import SeenIds
 
 FORWARDED_HEADER: Final = "driftline-forwarded"
 """Marks a record that a worker sent to its model's partition; such a record is not sent on again."""
@@ -26,9 +29,26 @@ NAMES_MAX: Final = 10_000
 PartitionOf = Callable[[str], int]
 """Gives the input partition of a model name."""
 
+_TOPIC, _VALUE, _HEADERS = (
+    itemgetter(Record._fields.index(name)) for name in ("topic", "value", "headers")
+)
+_TIME, _MODEL = attrgetter("time"), attrgetter("model")
+
+
+class Incoming(NamedTuple):
+    """The events of some records, in the log's order, with the record of each and its time in epoch seconds.
+
+    *elements* tells of an event that stood in an array which place it had in it.
+    """
+
+    events: Sequence[Event]
+    records: Sequence[Record]
+    times: NDArray[np.float64]
+    elements: Mapping[int, int]
+
 
 class Intake:
-    """Reads the records of one partition; what belongs to another is forwarded, what is bad is rejected."""
+    """Reads the records of one partition."""
 
     def __init__(self, partition: int, prefix: str, partition_of: PartitionOf) -> None:
         self._partition = partition
@@ -36,16 +56,34 @@ class Intake:
         self._partition_of = partition_of
         self._is_own: dict[str, bool] = {}
 
-    def read(self, record: Record, result: Result) -> Iterable[tuple[Event, Source | None]]:
-        """Give the events of *record* that are this partition's; the rest goes to *result*.
+    def read(self, records: Sequence[Record], result: Result) -> Incoming:
+        """Give the events of *records* that are this partition's; the rest goes to *result*."""
+        if not any(map(_HEADERS, records)):
+            events = decode_plainly(list(map(_VALUE, records)))
+            if events is not None:
+                times = _seconds(events)
+                if self._are_ordinary(events, records, times):
+                    return Incoming(events, records, times, {})
+        return self._read_one_by_one(records, result)
 
-        The source is given for an element of an array, which has an index that the record does not know.
-        """
-        if not record.headers:
-            event = decode_plain(record.value)
-            if event is not None and TOPIC_OF[type(event)] is record.topic and self._owns(event.model):
-                return ((event, None),)
-        return self._judge(record, result)
+    def refuse(self, event: Event, refusal: Refusal, record: Record, index: int | None) -> Rejected:
+        """Keep an event that was decoded and yet is not taken; *index* is its place in an array."""
+        source = self._source(record)
+        reason = refusal.reason or RejectReason.MALFORMED
+        if index is None:
+            return with_key(reject(reason, refusal.detail, source, record.value), record)
+        own = msgspec.structs.replace(source, index=index)
+        return with_key(reject(reason, refusal.detail, own, encode(event)), record)
+
+    def _are_ordinary(
+        self, events: Sequence[Event], records: Sequence[Record], times: NDArray[np.float64]
+    ) -> bool:
+        """Tell whether nothing but to take them is to be done with *events*, one of each of *records*."""
+        if list(map(TOPIC_OF.__getitem__, map(type, events))) != list(map(_TOPIC, records)):
+            return False
+        if len(times) and not (TIMES[0] <= float(times.min()) and float(times.max()) < TIMES[1]):
+            return False
+        return all(map(self._owns, set(map(_MODEL, events))))
 
     def _owns(self, model: str) -> bool:
         """Tell whether *model* is this partition's; names that were asked for lately are remembered."""
@@ -56,80 +94,53 @@ class Intake:
             owned = self._is_own[model] = self._partition_of(model) == self._partition
         return owned
 
-    def _judge(self, record: Record, result: Result) -> Iterator[tuple[Event, Source | None]]:
-        source = Source(
-            topic=self._prefix + record.topic.suffix, partition=record.partition, offset=record.offset
-        )
-        decoded = decode_record(record.value, source, record.headers)
+    def _read_one_by_one(self, records: Sequence[Record], result: Result) -> Incoming:
+        events: list[Event] = []
+        sources: list[Record] = []
+        elements: dict[int, int] = {}
+        for record in records:
+            if not record.headers:
+                event = decode_plain(record.value)
+                if event is not None and TOPIC_OF[type(event)] is record.topic and self._owns(event.model):
+                    events.append(event)
+                    sources.append(record)
+                    continue
+            for event, index in self._judge(record, result):
+                if index is not None:
+                    elements[len(events)] = index
+                events.append(event)
+                sources.append(record)
+        return Incoming(events, sources, _seconds(events), elements)
+
+    def _judge(self, record: Record, result: Result) -> Iterator[tuple[Event, int | None]]:
+        decoded = decode_record(record.value, self._source(record), record.headers)
         is_forwarded = bool(record.headers) and any(name == FORWARDED_HEADER for name, _ in record.headers)
         is_one_of_many = is_array(record.value or b"")
-        for index, event in enumerate(decoded):
+        for place, event in enumerate(decoded):
+            index = place if is_one_of_many else None
             if isinstance(event, Rejected):
                 result.rejected.append(with_key(event, record))
-                continue
-            where = msgspec.structs.replace(source, index=index) if is_one_of_many else None
-            if TOPIC_OF[type(event)] is not record.topic:
-                detail = (
-                    f"a {TYPE_NAMES[type(event)]} belongs on {self._prefix}{TOPIC_OF[type(event)].suffix}"
-                )
-                refused = RejectReason.WRONG_TOPIC, detail
-                result.rejected.append(rejected_event(event, refused, record, where, self._prefix))
-                continue
-            if not is_forwarded and not self._owns(event.model):
+            elif TOPIC_OF[type(event)] is not record.topic:
+                belongs = f"{self._prefix}{TOPIC_OF[type(event)].suffix}"
+                detail = f"a {TYPE_NAMES[type(event)]} belongs on {belongs}"
+                refusal = Refusal(RejectReason.WRONG_TOPIC, detail)
+                result.rejected.append(self.refuse(event, refusal, record, index))
+            elif not is_forwarded and not self._owns(event.model):
                 raw = encode(event) if is_one_of_many else record.value or b""
                 headers = () if is_one_of_many else record.headers
                 result.forwards.append(Forward(record.topic, event.model, record.timestamp, raw, headers))
-                continue
-            yield event, where
+            else:
+                yield event, index
+
+    def _source(self, record: Record) -> Source:
+        return Source(
+            topic=self._prefix + record.topic.suffix, partition=record.partition, offset=record.offset
+        )
 
 
-class Admission:
-    """Decides for one model which events are taken: not twice, not too late, not from the future.
-
-    Late is measured against the newest time that the same topic has shown for the model, so that predictions
-    read ahead of their labels do not make the labels late.
-    """
-
-    def __init__(self, policy: Policy) -> None:
-        self._lateness = policy.horizons.lateness_seconds
-        self._future = policy.horizons.future_seconds
-        self.newest = dict.fromkeys(Topic, 0.0)
-        self.seen = {topic: SeenIds(policy.bounds.seen_ids) for topic in Topic}
-
-    def refuse(
-        self, event: Event, time: float, record: Record, now: float
-    ) -> tuple[RejectReason, str] | None:
-        """Give why an event is not taken, with the detail; None when it may be. Times are epoch seconds."""
-        ahead = time - now
-        if ahead > self._future:
-            return RejectReason.FUTURE, f"{ahead:.0f} s ahead of the clock, {self._future:.0f} are allowed"
-        behind = self.newest[record.topic] - time
-        if behind > self._lateness:
-            return RejectReason.LATE, (
-                f"{behind:.0f} s behind the newest {TYPE_NAMES[type(event)]} of {event.model}, "
-                f"{self._lateness:.0f} are allowed"
-            )
-        return None
-
-    def knows(self, event: Event, record: Record) -> bool:
-        """Tell whether the id of *event* was taken before."""
-        return event.id in self.seen[record.topic]
-
-    def take(self, event: Event, time: float, record: Record) -> None:
-        """Take note of an event that is neither known nor refused."""
-        self.seen[record.topic].add(event.id)
-        self.newest[record.topic] = max(self.newest[record.topic], time)
-
-
-def rejected_event(
-    event: Event, refused: tuple[RejectReason, str], record: Record, source: Source | None, prefix: str
-) -> Rejected:
-    """Keep an event that was decoded and yet is not taken; *source* is given for an array's element."""
-    reason, detail = refused
-    if source is not None:
-        return with_key(reject(reason, detail, source, encode(event)), record)
-    own = Source(topic=prefix + record.topic.suffix, partition=record.partition, offset=record.offset)
-    return with_key(reject(reason, detail, own, record.value), record)
+def topics_of(records: Sequence[Record]) -> NDArray[np.int8]:
+    """Give the topics of *records*, shape (n,)."""
+    return np.fromiter(map(_TOPIC, records), dtype=np.int8, count=len(records))
 
 
 def with_key(rejected: Rejected, record: Record) -> Rejected:
@@ -137,3 +148,8 @@ def with_key(rejected: Rejected, record: Record) -> Rejected:
     return (
         rejected if record.key is None else msgspec.structs.replace(rejected, key=record.key[:KEY_MAX_BYTES])
     )
+
+
+def _seconds(events: Sequence[Event]) -> NDArray[np.float64]:
+    times = map(datetime.timestamp, map(_TIME, events))
+    return np.fromiter(times, dtype=np.float64, count=len(events))

@@ -1,17 +1,44 @@
-"""Join: a prediction and the feedback that concerns it make an outcome, whichever comes first."""
+"""Join: a prediction and the feedback that concerns it make an outcome, whichever comes first.
+
+What happens to a prediction and its feedback depends on their own events alone, and on the clock. So a batch
+is taken in columns: feedback that is ahead of its prediction first, then all predictions, then the feedback
+that follows. Where a bound is reached the oldest go, which is a matter of order between all of them: such a
+batch is cut.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from operator import attrgetter
+from typing import NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from schemas.events import Feedback, Prediction
 from schemas.policy import Policy
-from stream.core.nouns import UNVERSIONED, Admitted, Outcome, PredictionKept, Tally, says_what_was_true
-from stream.core.pending import Waiting
+from stream.core.columns import Arrivals, Outcomes
+from stream.core.nouns import (
+    TRUTH,
+    UNVERSIONED,
+    Outcome,
+    PredictionKept,
+    Tally,
+    Topic,
+    says_what_was_true,
+)
+from stream.core.pending import Pending, Waiting
 
 ORPHAN_FEEDBACK_MAX = 100
 """Feedback on one prediction that waits for it; what comes beyond that makes the oldest go."""
+
+_ID, _PREDICTION_ID = attrgetter("id"), attrgetter("prediction_id")
+_VERSION, _OUTPUT, _SCORE = attrgetter("version"), attrgetter("output"), attrgetter("score")
+_KIND, _LABEL = attrgetter("kind"), attrgetter("label")
+
+Hashes = NDArray[np.int64]
 
 
 class Orphans(NamedTuple):
@@ -19,6 +46,20 @@ class Orphans(NamedTuple):
 
     time: float
     feedback: list[Feedback]
+
+
+class _Said(NamedTuple):
+    """The feedback of a batch: which it is, the predictions meant, and the model's clock at each of it."""
+
+    at: Arrivals
+    feedback: list[Feedback]
+    hashes: Hashes
+    clocks: NDArray[np.float64]
+
+    def only(self, which: NDArray[np.intp]) -> _Said:
+        """Give the part at the places *which*."""
+        feedback = [self.feedback[place] for place in which.tolist()]
+        return _Said(self.at.only(which), feedback, self.hashes[which], self.clocks[which])
 
 
 class Join:
@@ -33,29 +74,23 @@ class Join:
         self._model = model
         self._label_seconds = policy.horizons.label_seconds
         self._orphan_seconds = policy.horizons.orphan_seconds
-        self.pending: Waiting[PredictionKept] = Waiting(policy.bounds.pending, PredictionKept)
+        self._bounds = policy.bounds
+        self.pending = Pending(policy.bounds.pending)
         self.orphans: Waiting[Orphans] = Waiting(policy.bounds.orphans, Orphans)
         self.clock = 0.0
         self.labelled = 0
         self.unlabelled = 0
         self._delays: list[float] = []
 
-    def match(self, events: Sequence[Admitted], tally: Tally) -> list[Outcome]:
+    def match(self, events: Arrivals, tally: Tally) -> list[Outcomes]:
         """Take predictions and feedback in the log's order; give the outcomes they complete, in order."""
-        outcomes: list[Outcome] = []
-        for at in events:
-            self.clock = max(self.clock, at.time)
-            event = at.event
-            if type(event) is Prediction:
-                self._take_prediction(at, event, outcomes, tally)
-            elif type(event) is Feedback:
-                self._take_feedback(at, event, outcomes, tally)
+        parts = [part for part in self._match(events, tally) if len(part)]
         self._expire(tally)
-        tally.count("outcomes_total", self._model, by=len(outcomes))
+        tally.count("outcomes_total", self._model, by=sum(map(len, parts)))
         if self._delays:
             tally.observations["label_delay_seconds", (self._model,)] += self._delays
             self._delays = []
-        return outcomes
+        return parts
 
     def gauges(self, tally: Tally) -> None:
         """Tell what stands: predictions that wait, and the share of labels that came of those that ended."""
@@ -63,76 +98,236 @@ class Join:
         if ended := self.labelled + self.unlabelled:
             tally.gauge("label_coverage_ratio", self._model, value=self.labelled / ended)
 
-    def _take_prediction(
-        self, at: Admitted, event: Prediction, outcomes: list[Outcome], tally: Tally
-    ) -> None:
-        kept = PredictionKept(at.time, event.version or UNVERSIONED, event.output, event.score)
-        if evicted := self.pending.add(event.id, kept):
-            tally.count("evicted_total", "pending", by=evicted)
-        orphans = self.orphans.take(event.id)
-        if orphans is None:
+    def _match(self, events: Arrivals, tally: Tally) -> Iterator[Outcomes]:
+        predictions, said = events.of(Topic.PREDICTIONS), events.of(Topic.FEEDBACK)
+        ids, hashes = _hashed(predictions, _ID)
+        _, meant = _hashed(said, _PREDICTION_ID)
+        if len(events) > 1 and self._is_crowded(predictions, ids, hashes, len(said)):
+            for part in _runs(events):
+                yield from self._match(part, tally)
+                self._expire(tally)
             return
-        if self._is_expired(orphans, tally):
-            return
-        for feedback in orphans.feedback:
-            if event.id in self.pending:
-                self._complete(at, event.id, kept, feedback, outcomes, tally)
-            else:
-                tally.count("orphans_total", self._model)
+        clocks = np.maximum(np.maximum.accumulate(events.times()), self.clock)
+        if len(clocks):
+            self.clock = float(clocks[-1])
+        by_topic = events.batch.topics[events.places]
+        feedback = _Said(
+            said, cast("list[Feedback]", said.events()), meant, clocks[by_topic == Topic.FEEDBACK]
+        )
+        singles: list[tuple[int, Outcome]] = []
+        if len(said):
+            feedback = self._put_aside(feedback, predictions, hashes, tally)
+        if len(predictions):
+            self._add(predictions, ids, hashes, tally)
+            if len(self.orphans):
+                ticks = clocks[by_topic == Topic.PREDICTIONS]
+                self._meet_orphans(predictions, ids, ticks, singles, tally)
+        together = self._follow(feedback, singles, tally) if len(feedback.feedback) else None
+        yield from _in_order(events, together, singles)
 
-    def _take_feedback(self, at: Admitted, event: Feedback, outcomes: list[Outcome], tally: Tally) -> None:
-        prediction_id = event.prediction_id
-        kept = self.pending.get(prediction_id)
-        if kept is not None and kept.time < self.clock - self._label_seconds:
-            self.pending.take(prediction_id)
+    def _is_crowded(self, predictions: Arrivals, ids: Sequence[str], hashes: Hashes, said: int) -> bool:
+        """Tell whether more than each event's own prediction decides what becomes of it."""
+        if len(self.orphans) + said > self._bounds.orphans:
+            return True
+        if not ids:
+            return False
+        if len(set(ids)) < len(ids) or (self.pending.find(hashes) >= 0).any():
+            return True  # an id whose first event was long forgotten: the new one takes its place
+        excess = len(self.pending) + len(ids) - self._bounds.pending
+        if excess <= 0:
+            return False
+        if said or len(ids) > self._bounds.pending or any(name in self.orphans for name in ids):
+            return True
+        newest = max(self.clock, float(predictions.times().max()))
+        return bool((self.pending.oldest_times(excess) < newest - self._label_seconds).any())
+
+    def _put_aside(self, said: _Said, predictions: Arrivals, hashes: Hashes, tally: Tally) -> _Said:
+        """Let feedback wait that is ahead of its prediction; give the rest."""
+        absent = self.pending.find(said.hashes) < 0
+        if not absent.any():
+            return said
+        if len(predictions):
+            place_of = dict(zip(hashes.tolist(), predictions.places.tolist(), strict=True))
+            for place in np.flatnonzero(absent).tolist():
+                own = place_of.get(int(said.hashes[place]))
+                absent[place] = own is None or own > said.at.places[place]
+        for place in np.flatnonzero(absent).tolist():
+            self._wait(said.feedback[place], float(said.clocks[place]), tally)
+        return said.only(np.flatnonzero(~absent))
+
+    def _add(self, predictions: Arrivals, ids: Sequence[str], hashes: Hashes, tally: Tally) -> None:
+        events = predictions.events()
+        versions = [version or UNVERSIONED for version in map(_VERSION, events)]
+        outputs, scores = list(map(_OUTPUT, events)), list(map(_SCORE, events))
+        if evicted := self.pending.add(ids, hashes, predictions.times(), versions, outputs, scores):
+            tally.count("evicted_total", "pending", by=evicted)
+
+    def _meet_orphans(
+        self,
+        predictions: Arrivals,
+        ids: Sequence[str],
+        clocks: NDArray[np.float64],
+        singles: list[tuple[int, Outcome]],
+        tally: Tally,
+    ) -> None:
+        """Match predictions that were just added with the feedback that waited for them."""
+        for place, name in enumerate(ids):
+            orphans = self.orphans.take(name)
+            if orphans is None or self._is_expired(orphans, float(clocks[place]), tally):
+                continue
+            for feedback in orphans.feedback:
+                kept = self.pending.get(name)
+                if kept is None:
+                    tally.count("orphans_total", self._model)
+                else:
+                    self._complete(predictions, place, kept, feedback, singles, tally)
+
+    def _follow(self, said: _Said, singles: list[tuple[int, Outcome]], tally: Tally) -> Outcomes | None:
+        """Match feedback with predictions that wait; what is out of the ordinary goes one by one."""
+        places = self.pending.find(said.hashes)
+        there = places >= 0
+        predicted = np.zeros(len(places))
+        predicted[there] = self.pending.times_at(places[there])
+        odd = ~there | (predicted < said.clocks - self._label_seconds)
+        several = Counter(said.hashes.tolist())
+        if len(several) < len(odd):
+            odd |= np.array([several[own] > 1 for own in said.hashes.tolist()])
+        if odd.any():
+            for place in np.flatnonzero(odd).tolist():
+                self._take_feedback(said, place, singles, tally)
+            plain = np.flatnonzero(~odd)
+            said, places, predicted = said.only(plain), places[plain], predicted[plain]
+        said_at = said.at.times()
+        in_time = said_at - predicted <= self._label_seconds
+        if not in_time.all():
+            tally.count("orphans_total", self._model, by=float(np.count_nonzero(~in_time)))
+            which = np.flatnonzero(in_time)
+            said, places = said.only(which), places[which]
+            predicted, said_at = predicted[which], said_at[which]
+        return self._outcomes(said, places, predicted, said_at) if len(places) else None
+
+    def _outcomes(
+        self,
+        said: _Said,
+        places: NDArray[np.intp],
+        predicted: NDArray[np.float64],
+        said_at: NDArray[np.float64],
+    ) -> Outcomes:
+        """Complete the predictions at *places* of those that wait, each with its own feedback."""
+        versions, outputs = self.pending.versions_at(places), self.pending.outputs_at(places)
+        outcomes = Outcomes(
+            at=said.at,
+            predicted=predicted,
+            versions=versions,
+            outputs=outputs,
+            scores=self.pending.scores_at(places),
+            feedback=said.feedback,
+            said_at=said_at,
+        )
+        labels = list(map(_LABEL, said.feedback))
+        delays = np.maximum(said_at - predicted, 0.0)
+        if None in labels or not TRUTH.issuperset(map(_KIND, said.feedback)):
+            is_truth = np.array(list(map(says_what_was_true, said.feedback)))
+            places, delays = places[is_truth], delays[is_truth]
+        self.pending.take(places)
+        self.labelled += len(places)
+        self._delays += delays.tolist()
+        return outcomes
+
+    def _take_feedback(
+        self, said: _Said, place: int, singles: list[tuple[int, Outcome]], tally: Tally
+    ) -> None:
+        feedback, clock = said.feedback[place], float(said.clocks[place])
+        kept = self.pending.get(feedback.prediction_id)
+        if kept is not None and kept.time < clock - self._label_seconds:
+            self.pending.take_id(feedback.prediction_id)
             self._count_unlabelled(1, tally)
             kept = None
-        if kept is not None:
-            self._complete(at, prediction_id, kept, event, outcomes, tally)
-            return
-        waiting = self.orphans.take(prediction_id)
-        if waiting is None or self._is_expired(waiting, tally):
-            waiting = Orphans(self.clock, [])
-        waiting.feedback.append(event)
+        if kept is None:
+            self._wait(feedback, clock, tally)
+        else:
+            self._complete(said.at, place, kept, feedback, singles, tally)
+
+    def _wait(self, feedback: Feedback, clock: float, tally: Tally) -> None:
+        """Let *feedback* wait for its prediction, from *clock* on unless there is older one."""
+        waiting = self.orphans.take(feedback.prediction_id)
+        if waiting is None or self._is_expired(waiting, clock, tally):
+            waiting = Orphans(clock, [])
+        waiting.feedback.append(feedback)
         evicted = max(0, len(waiting.feedback) - ORPHAN_FEEDBACK_MAX)
         del waiting.feedback[:evicted]
-        evicted += self.orphans.add(prediction_id, waiting)
+        evicted += self.orphans.add(feedback.prediction_id, waiting)
         if evicted:
             tally.count("evicted_total", "orphans", by=evicted)
 
-    def _is_expired(self, orphans: Orphans, tally: Tally) -> bool:
+    def _is_expired(self, orphans: Orphans, clock: float, tally: Tally) -> bool:
         """Tell, and count, whether *orphans* waited too long, whether or not a batch has ended since."""
-        is_expired = orphans.time < self.clock - self._orphan_seconds
+        is_expired = orphans.time < clock - self._orphan_seconds
         if is_expired:
             tally.count("orphans_total", self._model, by=len(orphans.feedback))
         return is_expired
 
     def _complete(
         self,
-        at: Admitted,
-        prediction_id: str,
+        at: Arrivals,
+        place: int,
         kept: PredictionKept,
         feedback: Feedback,
-        outcomes: list[Outcome],
+        singles: list[tuple[int, Outcome]],
         tally: Tally,
     ) -> None:
-        feedback_time = feedback.time.timestamp()
-        if feedback_time - kept.time > self._label_seconds:
+        """Make an outcome of one prediction that waits, by the event at *place* of *at*."""
+        said_at = feedback.time.timestamp()
+        if said_at - kept.time > self._label_seconds:
             tally.count("orphans_total", self._model)
             return
         if says_what_was_true(feedback):
-            self.pending.take(prediction_id)
+            self.pending.take_id(_id_of(at, place))
             self.labelled += 1
-            self._delays.append(max(0.0, feedback_time - kept.time))
-        outcomes.append(Outcome(at, max(kept.time, feedback_time), kept, feedback, feedback_time))
+            self._delays.append(max(0.0, said_at - kept.time))
+        outcome = Outcome(at[place], max(kept.time, said_at), kept, feedback, said_at)
+        singles.append((int(at.places[place]), outcome))
 
     def _expire(self, tally: Tally) -> None:
-        expired = self.pending.take_oldest_before(self.clock - self._label_seconds)
-        if expired:
-            self._count_unlabelled(len(expired), tally)
+        if expired := self.pending.take_oldest_before(self.clock - self._label_seconds):
+            self._count_unlabelled(expired, tally)
         for orphans in self.orphans.take_oldest_before(self.clock - self._orphan_seconds):
             tally.count("orphans_total", self._model, by=len(orphans.feedback))
 
     def _count_unlabelled(self, number: int, tally: Tally) -> None:
         self.unlabelled += number
         tally.count("unlabelled_total", self._model, by=number)
+
+
+def _hashed(events: Arrivals, name: attrgetter[str]) -> tuple[list[str], Hashes]:
+    ids = list(map(name, events.events()))
+    return ids, np.fromiter(map(hash, ids), dtype=np.int64, count=len(ids))
+
+
+def _id_of(at: Arrivals, place: int) -> str:
+    event = at.batch.events[int(at.places[place])]
+    return event.id if isinstance(event, Prediction) else cast("Feedback", event).prediction_id
+
+
+def _runs(events: Arrivals) -> Iterator[Arrivals]:
+    """Cut *events* into runs of one topic; a single run into single events."""
+    topics = events.batch.topics[events.places]
+    cuts = np.flatnonzero(np.diff(topics)) + 1
+    ends = [0, *(cuts.tolist() if len(cuts) else range(1, len(events))), len(events)]
+    for start, end in pairwise(ends):
+        yield events[start:end]
+
+
+def _in_order(
+    events: Arrivals, together: Outcomes | None, singles: Sequence[tuple[int, Outcome]]
+) -> Iterator[Outcomes]:
+    """Give outcomes in the order of the events that completed them."""
+    if not singles:
+        if together is not None:
+            yield together
+        return
+    found = list(singles)
+    if together is not None:
+        found += zip(together.at.places.tolist(), together, strict=True)
+    found.sort(key=lambda one: one[0])
+    yield Outcomes.of(events.batch, found)

@@ -4,30 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from typing import cast
+
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from schemas.alerts import Kind
 from schemas.events import Prediction
 from schemas.policy import Policy
+from stream.core.admission import Admission
 from stream.core.alert import decide
+from stream.core.columns import Arrivals, Outcomes
 from stream.core.detect import Watch
 from stream.core.errors import UnreadableRowError
 from stream.core.incident import Incidents
-from stream.core.intake import Admission
 from stream.core.join import Join, Orphans
-from stream.core.nouns import (
-    UNVERSIONED,
-    Admitted,
-    Change,
-    Column,
-    Outcome,
-    PredictionKept,
-    SeriesKey,
-    Tally,
-    Topic,
-)
+from stream.core.nouns import UNVERSIONED, Change, Column, SeriesKey, Tally, Topic
 from stream.core.observe import Observer, Shape
-from stream.core.pending import Waiting
+from stream.core.pending import Pending, Waiting
 from stream.core.ports import DetectorFactory
 from stream.core.seen import SeenIds
 
@@ -61,16 +56,20 @@ class Model:
         self._prefix = prefix
         self._versions: dict[str, Observer] = {}
         self._version_seq: dict[str, int] = {}
-        self.admission = Admission(policy)
+        self.admission = Admission(name, policy)
         self._join = Join(name, policy)
         self._watch = Watch(policy, factory)
         self.incidents = Incidents(policy, decide)
 
-    def saw(self, version: str, seq: int) -> bool:
-        """Take note of a prediction of *version* by the event with number *seq*; False for a new one."""
-        if version not in self._version_seq:
+    def saw(self, versions: Sequence[str], seqs: NDArray[np.int64]) -> bool:
+        """Take note of predictions of *versions* by the events numbered *seqs*; False where one is new."""
+        newest = dict.fromkeys(versions)
+        if not newest.keys() <= self._version_seq.keys():
             return False
-        self._version_seq[version] = seq
+        if len(newest) == 1:
+            self._version_seq[versions[0]] = int(seqs[-1])
+        else:
+            self._version_seq.update(zip(versions, seqs.tolist(), strict=True))
         return True
 
     def is_full(self) -> bool:
@@ -96,27 +95,27 @@ class Model:
         """Close what is open: the model is watched no longer."""
         return [Change(seq, None, incident) for incident in self.incidents.close_unwatched()]
 
-    def step(self, events: Sequence[Admitted], tally: Tally) -> list[Change]:
+    def step(self, events: Arrivals, tally: Tally) -> list[Change]:
         """Lead *events* through the stages; give what became of the model's incidents, in order."""
         outcomes = self._join.match(events, tally)
         watched = self._watch.watch(self._columns(events, outcomes, tally), tally)
         return self.incidents.follow(watched, self._prefix)
 
-    def _columns(
-        self, events: Sequence[Admitted], outcomes: Sequence[Outcome], tally: Tally
-    ) -> Iterator[Column]:
-        predictions: dict[str, list[Admitted]] = {}
-        for at in events:
-            if isinstance(at.event, Prediction):
-                predictions.setdefault(at.event.version or UNVERSIONED, []).append(at)
-        for version, of_version in predictions.items():
+    def _columns(self, events: Arrivals, outcomes: Sequence[Outcomes], tally: Tally) -> Iterator[Column]:
+        predictions = events.of(Topic.PREDICTIONS)
+        given = cast("list[Prediction]", predictions.events())
+        versions = [event.version or UNVERSIONED for event in given]
+        for version, places in _by_version(versions).items():
+            of_version = predictions if places is None else predictions.only(np.array(places))
             yield from self._versions[version].read_predictions(of_version, tally)
-        completed: dict[str, list[Outcome]] = {}
-        for outcome in outcomes:
-            completed.setdefault(outcome.prediction.version, []).append(outcome)
-        for version, outcomes_of_version in completed.items():
+        completed: dict[str, list[Outcomes]] = {}
+        for part in outcomes:
+            for version, places in _by_version(part.versions).items():
+                completed.setdefault(version, []).append(part if places is None else part.only(places))
+        for version, parts in completed.items():
             if version in self._versions:
-                yield from self._versions[version].read_outcomes(outcomes_of_version)
+                for part in parts:
+                    yield from self._versions[version].read_outcomes(part)
 
     def gauges(self, tally: Tally) -> None:
         """Tell what stands: the newest event, the open incidents, the labels that came.
@@ -214,10 +213,21 @@ class Model:
             self._version_seq.setdefault(version, 0)
         return self._versions[version]
 
-    def _stores(self) -> dict[RowKey, SeenIds | Waiting[PredictionKept] | Waiting[Orphans]]:
+    def _stores(self) -> dict[RowKey, SeenIds | Pending | Waiting[Orphans]]:
         """Give the stores that are kept in chunks, by what their rows' keys begin with."""
         return {
             **{("seen", self.name, topic.suffix): seen for topic, seen in self.admission.seen.items()},
             ("pending", self.name): self._join.pending,
             ("orphans", self.name): self._join.orphans,
         }
+
+
+def _by_version(versions: Sequence[str]) -> dict[str, list[int] | None]:
+    """Give the places of each version, in order; None for the only one."""
+    different = dict.fromkeys(versions)
+    if len(different) <= 1:
+        return dict(different)
+    places: dict[str, list[int]] = {version: [] for version in different}
+    for place, version in enumerate(versions):
+        places[version].append(place)
+    return dict(places)

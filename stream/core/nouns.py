@@ -226,12 +226,12 @@ class Result:
     tally: Tally = field(default_factory=Tally)
 
 
-_TRUTH = frozenset({FeedbackKind.LABEL, FeedbackKind.OVERRIDE})
+TRUTH: Final = frozenset({FeedbackKind.LABEL, FeedbackKind.OVERRIDE})
 
 
 def says_what_was_true(feedback: Feedback) -> bool:
     """Tell whether *feedback* carries the label of its prediction, which then waits no longer."""
-    return feedback.label is not None and feedback.kind in _TRUTH
+    return feedback.label is not None and feedback.kind in TRUTH
 
 
 def utc(seconds: float) -> datetime:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from operator import attrgetter, itemgetter
-from typing import NamedTuple
+from operator import attrgetter, itemgetter, ne, sub
+from typing import NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from schemas.alerts import Kind
 from schemas.events import FeedbackKind, Prediction
 from schemas.policy import Policy, Task
+from stream.core.columns import Arrivals, Outcomes
 from stream.core.nouns import (
-    Admitted,
+    TRUTH,
     Column,
     Outcome,
     Readings,
@@ -26,7 +27,9 @@ from stream.core.nouns import (
 
 Features = dict[str, bool | int | float | str | None]
 
-_SCORE, _OUTPUT = attrgetter("score"), attrgetter("output")
+_SCORE, _OUTPUT, _FEATURES = attrgetter("score"), attrgetter("output"), attrgetter("features")
+_KIND, _LABEL, _VALUE = attrgetter("kind"), attrgetter("label"), attrgetter("value")
+_OPINIONS = {FeedbackKind.THUMBS, FeedbackKind.RATING}
 _USAGE = {name: attrgetter(name) for name in ("latency_ms", "input_tokens", "output_tokens", "cost")}
 _NUMBERS = {bool, int, float}
 LARGEST = 1e100
@@ -42,14 +45,15 @@ class Stand(NamedTuple):
     The columns of a batch share it: most series have a reading of every event.
     """
 
-    at: Sequence[Admitted]
+    at: Arrivals
     times: NDArray[np.float64]
 
     def only(self, places: Sequence[int]) -> Stand:
         """Give the part at *places*."""
         if len(places) == len(self.at):
             return self
-        return Stand([self.at[place] for place in places], self.times[places])
+        which = np.array(places, dtype=np.intp)
+        return Stand(self.at.only(which), self.times[which])
 
     def since(self, start: int) -> Stand:
         """Give the part from place *start* on."""
@@ -89,10 +93,10 @@ class Observer:
         self.shape = Shape()
         self.changed = False
 
-    def read_predictions(self, predictions: Sequence[Admitted], tally: Tally) -> Iterator[Column]:
+    def read_predictions(self, predictions: Arrivals, tally: Tally) -> Iterator[Column]:
         """Give score, output, usage and features of *predictions*, which are of this version, in order."""
-        events = [at.event for at in predictions if isinstance(at.event, Prediction)]
-        stand = Stand(predictions, np.array([at.time for at in predictions], dtype=np.float64))
+        events = cast("list[Prediction]", predictions.events())
+        stand = Stand(predictions, predictions.times())
         if self._signals.score:
             yield from self._optional("score", Kind.DRIFT, stand, list(map(_SCORE, events)))
         if self._signals.output:
@@ -103,7 +107,7 @@ class Observer:
             there = stand.only(places)
             for name, get in _USAGE.items():
                 yield from self._optional(name, Kind.USAGE, there, list(map(get, used)))
-        features = [event.features for event in events]
+        features = list(map(_FEATURES, events))
         if None in features:
             places = [place for place, given in enumerate(features) if given is not None]
             stand = stand.only(places)
@@ -111,17 +115,15 @@ class Observer:
         if described:
             yield from self._features(stand, described, tally)
 
-    def read_outcomes(self, outcomes: Sequence[Outcome]) -> Iterator[Column]:
+    def read_outcomes(self, outcomes: Outcomes) -> Iterator[Column]:
         """Give the error, and what people said, of *outcomes*, which are of this version, in order."""
-        stand = Stand(
-            [outcome.at for outcome in outcomes],
-            np.array([outcome.time for outcome in outcomes], dtype=np.float64),
-        )
+        stand = Stand(outcomes.at, outcomes.times)
         if self._signals.error:
-            errors = list(map(self.error, outcomes))
-            yield from self._optional("error", Kind.PERFORMANCE, stand, errors, only_rise=True)
-        if self._signals.feedback:
-            said = [outcome.feedback for outcome in outcomes]
+            yield from self._optional(
+                "error", Kind.PERFORMANCE, stand, self._errors(outcomes), only_rise=True
+            )
+        if self._signals.feedback and not _OPINIONS.isdisjoint(map(_KIND, outcomes.feedback)):
+            said = outcomes.feedback
             thumbs = [
                 None if one.value is None or one.kind is not FeedbackKind.THUMBS else 1.0 - bool(one.value)
                 for one in said
@@ -132,6 +134,18 @@ class Observer:
                 for one in said
             ]
             yield from self._optional("rating", Kind.FEEDBACK, stand, ratings)
+
+    def _errors(self, outcomes: Outcomes) -> Sequence[float | None]:
+        """Give what :meth:`error` gives for each, all at once where they are of one kind."""
+        labels, outputs = list(map(_LABEL, outcomes.feedback)), outcomes.outputs
+        kinds = set(map(type, labels)) | set(map(type, outputs))
+        if type(None) not in kinds and TRUTH.issuperset(map(_KIND, outcomes.feedback)):
+            if self._task is Task.CLASSIFICATION or kinds in ({str}, {bool}):
+                return list(map(float, map(ne, outputs, labels)))
+            if kinds <= {int, float}:
+                numbers = cast("list[list[float]]", [outputs, labels])
+                return list(map(abs, map(sub, *(map(float, side) for side in numbers))))
+        return list(map(self.error, outcomes))
 
     def error(self, outcome: Outcome) -> float | None:
         """Give 0 or 1 for classes and the absolute error for numbers; None where either side is missing."""

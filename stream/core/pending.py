@@ -124,3 +124,78 @@ class Waiting(Generic[T]):
                 break
             self._first += 1
         return None
+
+
+class Pending:
+    """Interim."""
+
+    def __init__(self, bound: int) -> None:
+        from stream.core.nouns import PredictionKept
+        self._kept = PredictionKept
+        self.w = Waiting(bound, PredictionKept)
+        self.place = {}
+        self.ids = []
+
+    def __len__(self):
+        return len(self.w)
+
+    def add(self, ids, hashes, times, versions, outputs, scores):
+        evicted = 0
+        for i, h, t, v, o, s in zip(ids, hashes.tolist(), times.tolist(), versions, outputs, scores):
+            evicted += self.w.add(i, self._kept(t, v, o, s))
+            self.place[h] = len(self.ids)
+            self.ids.append(i)
+        return evicted
+
+    def find(self, hashes):
+        import numpy as np
+        out = []
+        for h in hashes.tolist():
+            p = self.place.get(h, -1)
+            out.append(p if p >= 0 and self.ids[p] in self.w else -1)
+        return np.array(out, dtype=np.intp)
+
+    def _all(self, places, name):
+        return [getattr(self.w.get(self.ids[p]), name) for p in places.tolist()]
+
+    def times_at(self, places):
+        import numpy as np
+        return np.array(self._all(places, "time"), dtype=float)
+
+    def outputs_at(self, places):
+        return self._all(places, "output")
+
+    def versions_at(self, places):
+        return self._all(places, "version")
+
+    def scores_at(self, places):
+        return self._all(places, "score")
+
+    def take(self, places):
+        for p in places.tolist():
+            self.w.take(self.ids[p])
+
+    def get(self, key):
+        return self.w.get(key)
+
+    def take_id(self, key):
+        return self.w.take(key)
+
+    def take_oldest_before(self, time):
+        return len(self.w.take_oldest_before(time))
+
+    def oldest_times(self, n):
+        import numpy as np
+        from itertools import chain, islice
+        return np.array([k.time for k in islice(chain.from_iterable(c.values() for c in self.w._chunks.values()), n)])
+
+    def rows(self):
+        return self.w.rows()
+
+    def restore(self, rows):
+        lost = self.w.restore(rows)
+        for chunk in self.w._chunks.values():
+            for key in chunk:
+                self.place[hash(key)] = len(self.ids)
+                self.ids.append(key)
+        return lost

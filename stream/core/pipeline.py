@@ -8,16 +8,19 @@ records alone, never on how they were cut into batches.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from operator import attrgetter
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-from schemas.alerts import AlertReason
+from schemas.alerts import AlertReason, Rejected
 from schemas.events import Prediction
-from stream.core.intake import Intake, PartitionOf, rejected_event
+from stream.core.columns import Arrivals, Batch, Places
+from stream.core.intake import Intake, PartitionOf, topics_of
 from stream.core.model import Model, RowKey
-from stream.core.nouns import TYPE_NAMES, UNVERSIONED, Admitted, Change, Record, Result, Tally, Topic
+from stream.core.nouns import TOPIC_OF, TYPE_NAMES, UNVERSIONED, Change, Record, Result, Tally, Topic
 from stream.core.ports import DetectorFactory, Policies
 
 
@@ -33,6 +36,8 @@ _decode_position = msgspec.msgpack.Decoder(Position).decode
 _encode_key = msgspec.json.Encoder().encode
 _decode_key = msgspec.json.Decoder(tuple[str, ...]).decode
 _PIPELINE: RowKey = ("pipeline",)
+_ID, _MODEL = attrgetter("id"), attrgetter("model")
+_TYPE_NAMES = {topic: TYPE_NAMES[kind] for kind, topic in TOPIC_OF.items()}
 
 
 class Pipeline:
@@ -71,37 +76,19 @@ class Pipeline:
         *now*, in seconds since the epoch, does no more than tell an event from the future.
         """
         result = Result()
-        gathered: dict[str, list[Admitted]] = {}
-        read, models, positions = self._intake.read, self._models, self.positions
-        for record in records:
-            for event, source in read(record, result):
-                name = event.model
-                known = models.get(name)
-                model = self._new_model(name) if known is None else known
-                time = event.time.timestamp()
-                if model.admission.knows(event, record):
-                    result.tally.count("duplicates_total", name, TYPE_NAMES[type(event)])
-                    continue
-                if refused := model.admission.refuse(event, time, record, now):
-                    result.rejected.append(rejected_event(event, refused, record, source, self._prefix))
-                    continue
-                if known is None:
-                    self._make_room(gathered, result)
-                    models[name] = model
-                model.admission.take(event, time, record)
-                self._seq += 1
-                model.last_seq = self._seq
-                if type(event) is Prediction:
-                    version = event.version or UNVERSIONED
-                    if not model.saw(version, self._seq):
-                        self._meet_version(model, version, gathered, result)
-                admitted = Admitted(self._seq, time, event, record)
-                if name in gathered:
-                    gathered[name].append(admitted)
-                else:
-                    gathered[name] = [admitted]
-            positions[record.topic] = record.offset + 1
-        self._flush(gathered, result)
+        incoming = self._intake.read(records, result)
+        topics = topics_of(incoming.records)
+        batch = Batch(
+            incoming.events, incoming.records, incoming.times, topics, np.zeros(len(topics), dtype=np.int64)
+        )
+        names = list(map(_MODEL, incoming.events))
+        for start, stop in self._parts(batch, names, now, result):
+            self._take(batch, names, range(start, stop), incoming.elements, now, result)
+        came_by = topics if incoming.records is records else topics_of(records)
+        for topic in Topic:
+            if len(where := np.flatnonzero(came_by == topic)):
+                self.positions[topic] = records[int(where[-1])].offset + 1
+        _put_in_order(result.rejected, records, self._prefix)
         _count(result)
         return result
 
@@ -166,10 +153,125 @@ class Pipeline:
         for topic in Topic:
             self.positions[topic] = position.offsets.get(topic.suffix, 0)
 
-    def _make_room(self, gathered: dict[str, list[Admitted]], result: Result) -> None:
+    def _parts(
+        self, batch: Batch, names: Sequence[str], now: float, result: Result
+    ) -> Iterator[tuple[int, int]]:
+        """Cut a batch where a model has to go so that another one can come, which happens in between."""
+        start = 0
+        if len(self._models.keys() | set(names)) > self._max_models:
+            coming: set[str] = set()
+            for place, name in enumerate(names):
+                if name in self._models or name in coming:
+                    continue
+                if len(self._models) + len(coming) < self._max_models:
+                    coming.add(name)
+                    continue
+                if start < place:
+                    yield start, place
+                start = place
+                coming.clear()
+                model = self._new_model(name)
+                time = float(batch.times[place])
+                if model.admission.refuse(Topic(batch.topics[place]), time, now) is None:
+                    self._make_room(result)
+                    self._models[name] = model
+        if start < len(names):
+            yield start, len(names)
+
+    def _take(
+        self,
+        batch: Batch,
+        names: Sequence[str],
+        part: range,
+        elements: Mapping[int, int],
+        now: float,
+        result: Result,
+    ) -> None:
+        """Take a part of a batch: what is admitted is numbered, led through the stages and published."""
+        is_taken = np.zeros(len(names), dtype=np.bool_)
+        places_of = _by_name(names, part)
+        for name, places in places_of.items():
+            model = self._models.get(name) or self._new_model(name)
+            arrivals = Arrivals(batch, places)
+            for topic in Topic:
+                self._admit(model, arrivals.of(topic), topic, is_taken, elements, now, result)
+            if name not in self._models and is_taken[places].any():
+                self._models[name] = model
+        numbers = np.cumsum(is_taken[part.start : part.stop])
+        batch.seqs[part.start : part.stop] = self._seq + numbers
+        self._seq += int(numbers[-1]) if len(numbers) else 0
+        changes: list[Change] = []
+        for name, places in places_of.items():
+            taken = Arrivals(batch, places[is_taken[places]])
+            if len(taken):
+                changes += self._lead(self._models[name], taken, result)
+        changes.sort(key=lambda change: change.seq)
+        _publish(changes, result)
+
+    def _admit(
+        self,
+        model: Model,
+        arrivals: Arrivals,
+        topic: Topic,
+        is_taken: NDArray[np.bool_],
+        elements: Mapping[int, int],
+        now: float,
+        result: Result,
+    ) -> None:
+        """Mark which of *arrivals*, events of one model and topic, are taken; say why the others are not."""
+        if not len(arrivals):
+            return
+        events = arrivals.events()
+        refusals = model.admission.admit(topic, list(map(_ID, events)), arrivals.times(), now)
+        is_taken[arrivals.places] = True
+        for place, refusal in enumerate(refusals or ()):
+            if refusal is None:
+                continue
+            own = int(arrivals.places[place])
+            is_taken[own] = False
+            if refusal.reason is None:
+                result.tally.count("duplicates_total", model.name, TYPE_NAMES[type(events[place])])
+            else:
+                record = arrivals.batch.records[own]
+                refused = self._intake.refuse(events[place], refusal, record, elements.get(own))
+                result.rejected.append(refused)
+
+    def _lead(self, model: Model, taken: Arrivals, result: Result) -> list[Change]:
+        """Lead the events of one model through its stages; a version that finds no room cuts them."""
+        self._touched.add(model.name)
+        seqs = taken.batch.seqs[taken.places]
+        model.last_seq = int(seqs[-1])
+        topics = taken.batch.topics[taken.places]
+        for topic, number in enumerate(np.bincount(topics, minlength=len(Topic)).tolist()):
+            if number:
+                result.tally.count("events_total", model.name, _TYPE_NAMES[topic], by=number)
+        versions = [
+            event.version or UNVERSIONED for event in taken.of(Topic.PREDICTIONS).events() if type(event) is Prediction
+        ]
+        where = np.flatnonzero(topics == Topic.PREDICTIONS)
+        if model.saw(versions, seqs[where]):
+            return model.step(taken, result.tally)
+        changes: list[Change] = []
+        start = 0
+        for version, place in zip(versions, where.tolist(), strict=True):
+            seq = int(seqs[place])
+            if model.saw((version,), seqs[place : place + 1]):
+                continue
+            if model.is_full() and place > start:
+                changes += model.step(taken[start:place], result.tally)
+                start = place
+            while model.is_full():
+                gone, closed = model.evict_version(seq)
+                self._deleted.update(gone)
+                self._row_keys.get(model.name, set()).difference_update(gone)
+                result.tally.count("evicted_total", "versions")
+                changes += closed
+            model.meet(version, seq)
+        return changes + model.step(taken[start:], result.tally)
+
+    def _make_room(self, result: Result) -> None:
         """Evict models until one more may be watched, first those that were unseen for longest."""
         while len(self._models) >= self._max_models:
-            self._flush(gathered, result)
             oldest = min(self._models.values(), key=lambda known: known.last_seq)
             del self._models[oldest.name]
             self._deleted |= self._row_keys.pop(oldest.name, set())
@@ -179,30 +281,24 @@ class Pipeline:
     def _new_model(self, name: str) -> Model:
         return Model(name, self._policies.of(name), self._factory, self._prefix)
 
-    def _meet_version(
-        self, model: Model, version: str, gathered: dict[str, list[Admitted]], result: Result
-    ) -> None:
-        self._flush(gathered, result)  # what came before is none of the new version's business
-        while model.is_full():
-            gone, closed = model.evict_version(self._seq)
-            self._deleted.update(gone)
-            self._row_keys.get(model.name, set()).difference_update(gone)
-            result.tally.count("evicted_total", "versions")
-            _publish(closed, result)
-        self._touched.add(model.name)
-        model.meet(version, self._seq)
 
-    def _flush(self, gathered: dict[str, list[Admitted]], result: Result) -> None:
-        """Lead what was gathered through the stages, model by model, and publish in the log's order."""
-        changes: list[Change] = []
-        for name, events in gathered.items():
-            for kind, number in Counter(type(at.event) for at in events).items():
-                result.tally.count("events_total", name, TYPE_NAMES[kind], by=number)
-            changes += self._models[name].step(events, result.tally)
-        self._touched.update(gathered)
-        gathered.clear()
-        changes.sort(key=lambda change: change.seq)
-        _publish(changes, result)
+def _by_name(names: Sequence[str], part: range) -> dict[str, Places]:
+    """Give the places in *part* of each name, in order."""
+    own = names if len(part) == len(names) else names[part.start : part.stop]
+    codes = {name: code for code, name in enumerate(dict.fromkeys(own))}
+    if len(codes) == 1:
+        return {own[0]: np.arange(part.start, part.stop)}
+    of = np.fromiter(map(codes.__getitem__, own), dtype=np.intp, count=len(own))
+    order = np.argsort(of, kind="stable") + part.start
+    ends = np.cumsum(np.bincount(of, minlength=len(codes)))
+    return dict(zip(codes, np.split(order, ends[:-1]), strict=True))
+
+
+def _put_in_order(rejected: list[Rejected], records: Sequence[Record], prefix: str) -> None:
+    """Sort messages that were rejected for different reasons by where they stand."""
+    if len(rejected) > 1:
+        turn = {(prefix + r.topic.suffix, r.offset): place for place, r in enumerate(records)}
+        rejected.sort(key=lambda one: (turn[one.source.topic, one.source.offset], one.source.index or 0))
 
 
 def _publish(changes: Sequence[Change], result: Result) -> None:

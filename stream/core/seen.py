@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 CHUNK_IDS = 2_048
@@ -40,6 +42,15 @@ class SeenIds:
         self._open_changed = True
         if len(self._open) >= CHUNK_IDS:
             self._close()
+
+    def is_disjoint(self, hashes: Sequence[int]) -> bool:
+        """Tell whether none of the ids with these *hashes* is known."""
+        return self._hashes.isdisjoint(hashes)
+
+    def add_many(self, ids: Sequence[str], hashes: Sequence[int]) -> None:
+        """Remember *ids*, none of which is known, with their *hashes*."""
+        for event_id in ids:
+            self.add(event_id)
 
     def rows(self) -> dict[str, bytes | None]:
         """Give the chunks that changed since the last call, by number; None for one that is forgotten."""

@@ -7,9 +7,7 @@ import pytest
 
 from schemas.alerts import RejectReason
 from schemas.codec import Headers
-from schemas.events import Event
-from schemas.policy import Bounds, Horizons, Policy
-from stream.core.intake import FORWARDED_HEADER, KEY_MAX_BYTES, Admission, Intake
+from stream.core.intake import FORWARDED_HEADER, KEY_MAX_BYTES, Intake
 from stream.core.nouns import Record, Result, Topic
 from tests.flow.timeline import Happening, at, label, lifecycle, prediction, to_bytes
 
@@ -32,10 +30,8 @@ def a_record(
 def read(record: Record) -> tuple[list[tuple[str, int | None]], Result]:
     """Give the ids that were taken, with their places in an array, and the rest."""
     result = Result()
-    taken = [
-        (event.id, None if source is None else source.index)
-        for event, source in Intake(MINE, "driftline.", partition_of).read(record, result)
-    ]
+    incoming = Intake(MINE, "driftline.", partition_of).read([record], result)
+    taken = [(event.id, incoming.elements.get(place)) for place, event in enumerate(incoming.events)]
     return taken, result
 
 
@@ -127,59 +123,6 @@ def test_what_was_forwarded_is_taken_wherever_it_is(headers: Headers) -> None:
 def test_cloudevents_headers_win() -> None:
     taken, _ = read(a_record(one(), headers=(("ce_id", b"from-header"),)))
     assert taken == [("from-header", None)]
-
-
-# Admission
-
-
-def an_admission() -> Admission:
-    return Admission(
-        Policy(horizons=Horizons(lateness_seconds=100.0, future_seconds=10.0), bounds=Bounds(seen_ids=10_000))
-    )
-
-
-def event_at(time: float, name: str = "a") -> Event:
-    event: Event = msgspec.json.decode(to_bytes(at(time), prediction(name)), type=Event)
-    return event
-
-
-def refused(admission: Admission, time: float, now: float, topic: Topic = Topic.PREDICTIONS) -> str | None:
-    refusal = admission.refuse(event_at(time), at(time), a_record(b"", topic), at(now))
-    return None if refusal is None else f"{refusal[0].value}: {refusal[1]}"
-
-
-def test_an_event_from_the_future_is_refused() -> None:
-    assert refused(an_admission(), 10, now=0) is None
-    assert refused(an_admission(), 11, now=0) == "future: 11 s ahead of the clock, 10 are allowed"
-
-
-def test_an_event_far_behind_the_newest_of_its_topic_is_refused() -> None:
-    admission = an_admission()
-    admission.take(event_at(200), at(200), a_record(b""))
-    assert refused(admission, 100, now=200) is None
-    assert refused(admission, 99, now=200) == (
-        "late: 101 s behind the newest prediction of credit-risk, 100 are allowed"
-    )
-
-
-def test_lateness_is_measured_topic_by_topic() -> None:
-    admission = an_admission()
-    admission.take(event_at(200), at(200), a_record(b""))
-    assert refused(admission, 0, now=200, topic=Topic.FEEDBACK) is None
-
-
-def test_an_older_event_does_not_set_the_newest_back() -> None:
-    admission = an_admission()
-    for time in (200, 150):
-        admission.take(event_at(time), at(time), a_record(b""))
-    assert admission.newest[Topic.PREDICTIONS] == at(200)
-
-
-def test_ids_are_known_topic_by_topic() -> None:
-    admission = an_admission()
-    admission.take(event_at(0, "same"), at(0), a_record(b""))
-    assert admission.knows(event_at(0, "same"), a_record(b""))
-    assert not admission.knows(event_at(0, "same"), a_record(b"", Topic.FEEDBACK))
 
 
 def test_of_a_key_of_any_length_a_rejected_message_keeps_the_beginning() -> None:

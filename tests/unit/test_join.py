@@ -11,7 +11,8 @@ import pytest
 from schemas.events import Event, Feedback
 from schemas.policy import Bounds, Horizons, Policy
 from stream.core.join import ORPHAN_FEEDBACK_MAX, Join
-from stream.core.nouns import UNVERSIONED, Admitted, Outcome, Record, Tally, Topic
+from stream.core.columns import Batch
+from stream.core.nouns import TOPIC_OF, UNVERSIONED, Admitted, Outcome, Record, Tally
 from tests.flow.timeline import Happening, at, feedback, label, prediction, to_bytes
 
 LABEL, ORPHAN = 1_000.0, 100.0
@@ -26,7 +27,7 @@ def a_join(**bounds: int) -> Join:
 def admitted(time: float, happening: Happening) -> Admitted:
     seq = next(_numbers)
     event: Event = msgspec.json.decode(to_bytes(at(time), happening), type=Event)
-    return Admitted(seq, at(time), event, Record(Topic.PREDICTIONS, 0, seq, at(time), b""))
+    return Admitted(seq, at(time), event, Record(TOPIC_OF[type(event)], 0, seq, at(time), b""))
 
 
 class Matching:
@@ -37,7 +38,8 @@ class Matching:
         self.tally = Tally()
 
     def match(self, *happened: tuple[float, Happening]) -> list[Outcome]:
-        return self.join.match([admitted(time, happening) for time, happening in happened], self.tally)
+        batch = Batch.of([admitted(time, happening) for time, happening in happened])
+        return [outcome for part in self.join.match(batch.all(), self.tally) for outcome in part]
 
     def counted(self, name: str) -> float:
         return sum(value for (known, _), value in self.tally.counts.items() if known == name)

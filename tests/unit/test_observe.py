@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import count
 
 import msgspec
@@ -10,6 +11,7 @@ import pytest
 from schemas.alerts import Kind
 from schemas.events import Event, Feedback, Scalar
 from schemas.policy import Bounds, Detectors, Policy, Signals, Task
+from stream.core.columns import Batch, Outcomes
 from stream.core.nouns import Admitted, Outcome, PredictionKept, Record, SeriesSpec, Tally, Topic
 from stream.core.observe import CLASSES_MAX, LARGEST, Observer
 from tests.flow.timeline import Happening, at, feedback, label, prediction, to_bytes
@@ -39,7 +41,8 @@ def admitted(happening: Happening) -> Admitted:
 def columns(
     observer: Observer, *happenings: Happening, tally: Tally | None = None
 ) -> dict[str, tuple[SeriesSpec, list[float]]]:
-    read = observer.read_predictions([admitted(h) for h in happenings], tally or Tally())
+    batch = Batch.of([admitted(h) for h in happenings])
+    read = observer.read_predictions(batch.all(), tally or Tally())
     return {spec.key.signal: (spec, readings.values.tolist()) for spec, readings in read}
 
 
@@ -57,8 +60,16 @@ def outcome(output: Scalar | None, said: Happening) -> Outcome:
     return Outcome(at_, at_.time, PredictionKept(at_.time, "1", output, None), at_.event, at_.time)
 
 
+def together(outcomes: Sequence[Outcome]) -> Outcomes:
+    batch = Batch.of([outcome.at for outcome in outcomes])
+    return Outcomes.of(batch, list(enumerate(outcomes)))
+
+
 def read(observer: Observer, *outcomes: Outcome) -> dict[str, list[float]]:
-    return {spec.key.signal: r.values.tolist() for spec, r in observer.read_outcomes(outcomes)}
+    return {
+        spec.key.signal: readings.values.tolist()
+        for spec, readings in observer.read_outcomes(together(outcomes))
+    }
 
 
 # Outcomes
@@ -123,7 +134,7 @@ def test_thumbs_down_and_ratings_are_signals() -> None:
 def test_only_a_rise_of_errors_and_thumbs_down_is_bad() -> None:
     said = [outcome(1, label("a", 1)), outcome(1, feedback("a", "thumbs", value=True))]
     said.append(outcome(1, feedback("a", "rating", value=1)))
-    specs = {spec.key.signal: spec for spec, _ in an_observer().read_outcomes(said)}
+    specs = {spec.key.signal: spec for spec, _ in an_observer().read_outcomes(together(said))}
     assert {name: spec.only_rise for name, spec in specs.items()} == {
         "error": True, "thumbs_down": True, "rating": False,
     }  # fmt: skip

@@ -1,0 +1,153 @@
+"""Events in columns: what a step took, and the outcomes of it, without an object for each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.events import Event, Feedback, Scalar
+from stream.core.nouns import Admitted, Outcome, PredictionKept, Record, Topic
+
+Places = NDArray[np.intp]
+"""Places in a column, shape (n,)."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """The events of a step, in the log's order: columns of one length.
+
+    Times are in seconds since the epoch; *topics* are those of the records; *seqs* are the events' numbers in
+    the pipeline's order, and mean nothing for an event that was not taken.
+    """
+
+    events: Sequence[Event]
+    records: Sequence[Record]
+    times: NDArray[np.float64]
+    topics: NDArray[np.int8]
+    seqs: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, admitted: Sequence[Admitted]) -> Batch:
+        """Put events that were taken one by one into columns."""
+        return cls(
+            [at.event for at in admitted],
+            [at.record for at in admitted],
+            np.array([at.time for at in admitted], dtype=np.float64),
+            np.array([at.record.topic for at in admitted], dtype=np.int8),
+            np.array([at.seq for at in admitted], dtype=np.int64),
+        )
+
+    def all(self) -> Arrivals:
+        """Give all of its events."""
+        return Arrivals(self, np.arange(len(self.events)))
+
+
+class Arrivals(Sequence[Admitted]):
+    """Some events of a batch, in the log's order, by their places in it."""
+
+    __slots__ = ("batch", "places")
+
+    def __init__(self, batch: Batch, places: Places) -> None:
+        self.batch = batch
+        self.places = places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, index: int) -> Admitted: ...
+    @overload
+    def __getitem__(self, index: slice) -> Arrivals: ...
+    def __getitem__(self, index: int | slice) -> Admitted | Arrivals:
+        """Give one event as an object, or a run of them."""
+        if isinstance(index, slice):
+            return Arrivals(self.batch, self.places[index])
+        place, batch = int(self.places[index]), self.batch
+        time, seq = float(batch.times[place]), int(batch.seqs[place])
+        return Admitted(seq, time, batch.events[place], batch.records[place])
+
+    def only(self, which: Places | NDArray[np.bool_]) -> Arrivals:
+        """Give the part at the places *which* of these, or where a mask holds."""
+        return Arrivals(self.batch, self.places[which])
+
+    def of(self, topic: Topic) -> Arrivals:
+        """Give the part that came by *topic*."""
+        return self.only(self.batch.topics[self.places] == topic)
+
+    def times(self) -> NDArray[np.float64]:
+        """Give the events' times, shape (n,), in seconds since the epoch."""
+        return self.batch.times[self.places]
+
+    def events(self) -> list[Event]:
+        """Give the events themselves."""
+        events = self.batch.events
+        if len(self.places) == len(events):  # places are different and in order
+            return list(events)
+        return [events[place] for place in self.places.tolist()]
+
+
+@dataclass(slots=True)
+class Outcomes(Sequence[Outcome]):
+    """Outcomes of one model in the order in which they were completed, in columns of one length.
+
+    *at* are the events that completed them. Times are in seconds since the epoch: *times* when both sides
+    were there, *predicted* and *said_at* when the prediction and the feedback were.
+    """
+
+    at: Arrivals
+    predicted: NDArray[np.float64]
+    versions: list[str]
+    outputs: list[Scalar | None]
+    scores: list[float | None]
+    feedback: list[Feedback]
+    said_at: NDArray[np.float64]
+
+    @property
+    def times(self) -> NDArray[np.float64]:
+        """When both sides of each outcome were there."""
+        return np.maximum(self.predicted, self.said_at)
+
+    @classmethod
+    def of(cls, batch: Batch, found: Sequence[tuple[int, Outcome]]) -> Outcomes:
+        """Put single outcomes, each with the place in *batch* of the event that completed it, into columns."""
+        return cls(
+            Arrivals(batch, np.array([place for place, _ in found], dtype=np.intp)),
+            np.array([one.prediction.time for _, one in found], dtype=np.float64),
+            [one.prediction.version for _, one in found],
+            [one.prediction.output for _, one in found],
+            [one.prediction.score for _, one in found],
+            [one.feedback for _, one in found],
+            np.array([one.feedback_time for _, one in found], dtype=np.float64),
+        )
+
+    def __len__(self) -> int:
+        return len(self.feedback)
+
+    @overload
+    def __getitem__(self, index: int) -> Outcome: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Outcome]: ...
+    def __getitem__(self, index: int | slice) -> Outcome | list[Outcome]:
+        """Give one outcome as an object."""
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        predicted, said_at = float(self.predicted[index]), float(self.said_at[index])
+        kept = PredictionKept(predicted, self.versions[index], self.outputs[index], self.scores[index])
+        return Outcome(self.at[index], max(predicted, said_at), kept, self.feedback[index], said_at)
+
+    def only(self, which: Sequence[int]) -> Outcomes:
+        """Give the part at the places *which*."""
+        places = np.array(which, dtype=np.intp)
+        return Outcomes(
+            self.at.only(places),
+            self.predicted[places],
+            [self.versions[place] for place in which],
+            [self.outputs[place] for place in which],
+            [self.scores[place] for place in which],
+            [self.feedback[place] for place in which],
+            self.said_at[places],
+        )

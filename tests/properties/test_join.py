@@ -1,0 +1,64 @@
+"""The join takes columns; what comes out is what came out if it took one event after the other."""
+
+from __future__ import annotations
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.events import Event
+from schemas.policy import Bounds, Horizons, Policy
+from stream.core.columns import Batch
+from stream.core.join import Join
+from stream.core.nouns import TOPIC_OF, Admitted, Record, Tally
+from tests.flow.timeline import Happening, at, feedback, label, prediction, to_bytes
+
+COUNTED = ("outcomes_total", "unlabelled_total", "orphans_total", "evicted_total")
+
+names = st.sampled_from("abcdef")
+happenings = st.one_of(
+    names.map(lambda name: prediction(name, 1, version=name)),
+    names.map(lambda name: label(name, 1)),
+    names.map(lambda name: feedback(name, "thumbs", value=True)),
+    names.map(lambda name: feedback(name, "override", label=0)),
+)
+timelines = st.lists(st.tuples(st.integers(0, 40), happenings), max_size=30)
+policies = st.builds(
+    lambda label_seconds, orphan_seconds, pending, orphans: Policy(
+        horizons=Horizons(label_seconds=label_seconds, orphan_seconds=orphan_seconds),
+        bounds=Bounds(pending=pending, orphans=orphans),
+    ),
+    st.sampled_from((5.0, 20.0, 1_000.0)),
+    st.sampled_from((5.0, 20.0, 1_000.0)),
+    st.sampled_from((1, 2, 4, 1_000)),
+    st.sampled_from((1, 2, 4, 1_000)),
+)
+
+
+def admitted(number: int, time: int, happening: Happening) -> Admitted:
+    event: Event = msgspec.json.decode(to_bytes(at(time), happening), type=Event)
+    return Admitted(number, at(time), event, Record(TOPIC_OF[type(event)], 0, number, at(time), b""))
+
+
+def matched(policy: Policy, log: list[Admitted], sizes: list[int]) -> tuple[list[object], dict[str, float]]:
+    """Give the outcomes of *log*, cut into batches of *sizes* in turn, and what was counted."""
+    join, tally, found, start = Join("m", policy), Tally(), list[object](), 0
+    while start < len(log):
+        size = sizes[start % len(sizes)]
+        batch = Batch.of(log[start : start + size])
+        for part in join.match(batch.all(), tally):
+            found += [tuple(outcome) for outcome in part]
+        start += size
+    counts = dict.fromkeys(COUNTED, 0.0)
+    for (name, _), value in tally.counts.items():
+        counts[name] += value
+    return found, counts
+
+
+@settings(max_examples=400, deadline=None)
+@given(policy=policies, timeline=timelines, sizes=st.lists(st.integers(2, 30), min_size=1, max_size=3))
+def test_batches_give_what_single_events_give(
+    policy: Policy, timeline: list[tuple[int, Happening]], sizes: list[int]
+) -> None:
+    log = [admitted(number, time, happening) for number, (time, happening) in enumerate(timeline)]
+    assert matched(policy, log, sizes) == matched(policy, log, [1])
