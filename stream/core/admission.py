@@ -50,7 +50,11 @@ class Admission:
         """
         hashes = list(map(hash, ids))
         seen, newest = self.seen[topic], self.newest[topic]
-        if len(set(hashes)) == len(hashes) and seen.is_disjoint(hashes) and not self._is_odd(times, newest, now):
+        if (
+            len(set(hashes)) == len(hashes)
+            and seen.is_disjoint(hashes)
+            and not self._is_odd(times, newest, now)
+        ):
             seen.add_many(ids, hashes)
             self.newest[topic] = max(newest, float(times.max()))
             return None

@@ -113,7 +113,7 @@ class Outcomes(Sequence[Outcome]):
 
     @classmethod
     def of(cls, batch: Batch, found: Sequence[tuple[int, Outcome]]) -> Outcomes:
-        """Put single outcomes, each with the place in *batch* of the event that completed it, into columns."""
+        """Put outcomes, each with the place in *batch* of the event that completed it, into columns."""
         return cls(
             Arrivals(batch, np.array([place for place, _ in found], dtype=np.intp)),
             np.array([one.prediction.time for _, one in found], dtype=np.float64),

@@ -15,7 +15,7 @@ from schemas.alerts import Rejected, RejectReason, Source
 from schemas.codec import TIMES, decode_plain, decode_plainly, decode_record, encode, is_array, reject
 from schemas.events import Event
 from stream.core.admission import Refusal
-from stream.core.nouns import TOPIC_OF, TYPE_NAMES, Forward, Record, Result, Topic
+from stream.core.nouns import TOPIC_OF, TYPE_NAMES, Forward, Record, Result
 
 FORWARDED_HEADER: Final = "driftline-forwarded"
 """Marks a record that a worker sent to its model's partition; such a record is not sent on again."""
@@ -29,9 +29,7 @@ NAMES_MAX: Final = 10_000
 PartitionOf = Callable[[str], int]
 """Gives the input partition of a model name."""
 
-_TOPIC, _VALUE, _HEADERS = (
-    itemgetter(Record._fields.index(name)) for name in ("topic", "value", "headers")
-)
+_TOPIC, _VALUE, _HEADERS = (itemgetter(Record._fields.index(name)) for name in ("topic", "value", "headers"))
 _TIME, _MODEL = attrgetter("time"), attrgetter("model")
 
 
@@ -79,7 +77,7 @@ class Intake:
         self, events: Sequence[Event], records: Sequence[Record], times: NDArray[np.float64]
     ) -> bool:
         """Tell whether nothing but to take them is to be done with *events*, one of each of *records*."""
-        if list(map(TOPIC_OF.__getitem__, map(type, events))) != list(map(_TOPIC, records)):
+        if [TOPIC_OF[type(event)] for event in events] != list(map(_TOPIC, records)):
             return False
         if len(times) and not (TIMES[0] <= float(times.min()) and float(times.max()) < TIMES[1]):
             return False

@@ -131,6 +131,7 @@ class Pending:
 
     def __init__(self, bound: int) -> None:
         from stream.core.nouns import PredictionKept
+
         self._kept = PredictionKept
         self.w = Waiting(bound, PredictionKept)
         self.place = {}
@@ -149,6 +150,7 @@ class Pending:
 
     def find(self, hashes):
         import numpy as np
+
         out = []
         for h in hashes.tolist():
             p = self.place.get(h, -1)
@@ -160,6 +162,7 @@ class Pending:
 
     def times_at(self, places):
         import numpy as np
+
         return np.array(self._all(places, "time"), dtype=float)
 
     def outputs_at(self, places):
@@ -185,9 +188,13 @@ class Pending:
         return len(self.w.take_oldest_before(time))
 
     def oldest_times(self, n):
-        import numpy as np
         from itertools import chain, islice
-        return np.array([k.time for k in islice(chain.from_iterable(c.values() for c in self.w._chunks.values()), n)])
+
+        import numpy as np
+
+        return np.array(
+            [k.time for k in islice(chain.from_iterable(c.values() for c in self.w._chunks.values()), n)]
+        )
 
     def rows(self):
         return self.w.rows()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
+from typing import NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -36,8 +37,18 @@ _decode_position = msgspec.msgpack.Decoder(Position).decode
 _encode_key = msgspec.json.Encoder().encode
 _decode_key = msgspec.json.Decoder(tuple[str, ...]).decode
 _PIPELINE: RowKey = ("pipeline",)
-_ID, _MODEL = attrgetter("id"), attrgetter("model")
+_ID, _MODEL, _VERSION = attrgetter("id"), attrgetter("model"), attrgetter("version")
 _TYPE_NAMES = {topic: TYPE_NAMES[kind] for kind, topic in TOPIC_OF.items()}
+
+
+class _Step(NamedTuple):
+    """What is at hand while a batch is taken: *elements* as intake gives it, and what was taken so far."""
+
+    batch: Batch
+    elements: Mapping[int, int]
+    now: float
+    result: Result
+    is_taken: NDArray[np.bool_]
 
 
 class Pipeline:
@@ -82,8 +93,9 @@ class Pipeline:
             incoming.events, incoming.records, incoming.times, topics, np.zeros(len(topics), dtype=np.int64)
         )
         names = list(map(_MODEL, incoming.events))
-        for start, stop in self._parts(batch, names, now, result):
-            self._take(batch, names, range(start, stop), incoming.elements, now, result)
+        step = _Step(batch, incoming.elements, now, result, np.zeros(len(names), dtype=np.bool_))
+        for start, stop in self._parts(step, names):
+            self._take(step, names, range(start, stop))
         came_by = topics if incoming.records is records else topics_of(records)
         for topic in Topic:
             if len(where := np.flatnonzero(came_by == topic)):
@@ -153,9 +165,7 @@ class Pipeline:
         for topic in Topic:
             self.positions[topic] = position.offsets.get(topic.suffix, 0)
 
-    def _parts(
-        self, batch: Batch, names: Sequence[str], now: float, result: Result
-    ) -> Iterator[tuple[int, int]]:
+    def _parts(self, step: _Step, names: Sequence[str]) -> Iterator[tuple[int, int]]:
         """Cut a batch where a model has to go so that another one can come, which happens in between."""
         start = 0
         if len(self._models.keys() | set(names)) > self._max_models:
@@ -171,70 +181,52 @@ class Pipeline:
                 start = place
                 coming.clear()
                 model = self._new_model(name)
-                time = float(batch.times[place])
-                if model.admission.refuse(Topic(batch.topics[place]), time, now) is None:
-                    self._make_room(result)
+                topic, time = Topic(step.batch.topics[place]), float(step.batch.times[place])
+                if model.admission.refuse(topic, time, step.now) is None:
+                    self._make_room(step.result)
                     self._models[name] = model
         if start < len(names):
             yield start, len(names)
 
-    def _take(
-        self,
-        batch: Batch,
-        names: Sequence[str],
-        part: range,
-        elements: Mapping[int, int],
-        now: float,
-        result: Result,
-    ) -> None:
+    def _take(self, step: _Step, names: Sequence[str], part: range) -> None:
         """Take a part of a batch: what is admitted is numbered, led through the stages and published."""
-        is_taken = np.zeros(len(names), dtype=np.bool_)
+        batch = step.batch
         places_of = _by_name(names, part)
         for name, places in places_of.items():
             model = self._models.get(name) or self._new_model(name)
             arrivals = Arrivals(batch, places)
             for topic in Topic:
-                self._admit(model, arrivals.of(topic), topic, is_taken, elements, now, result)
-            if name not in self._models and is_taken[places].any():
+                self._admit(step, model, arrivals.of(topic), topic)
+            if name not in self._models and step.is_taken[places].any():
                 self._models[name] = model
-        numbers = np.cumsum(is_taken[part.start : part.stop])
+        numbers = np.cumsum(step.is_taken[part.start : part.stop])
         batch.seqs[part.start : part.stop] = self._seq + numbers
-        self._seq += int(numbers[-1]) if len(numbers) else 0
+        self._seq += int(numbers[-1])
         changes: list[Change] = []
         for name, places in places_of.items():
-            taken = Arrivals(batch, places[is_taken[places]])
+            taken = Arrivals(batch, places[step.is_taken[places]])
             if len(taken):
-                changes += self._lead(self._models[name], taken, result)
+                changes += self._lead(self._models[name], taken, step.result)
         changes.sort(key=lambda change: change.seq)
-        _publish(changes, result)
+        _publish(changes, step.result)
 
-    def _admit(
-        self,
-        model: Model,
-        arrivals: Arrivals,
-        topic: Topic,
-        is_taken: NDArray[np.bool_],
-        elements: Mapping[int, int],
-        now: float,
-        result: Result,
-    ) -> None:
+    def _admit(self, step: _Step, model: Model, arrivals: Arrivals, topic: Topic) -> None:
         """Mark which of *arrivals*, events of one model and topic, are taken; say why the others are not."""
         if not len(arrivals):
             return
         events = arrivals.events()
-        refusals = model.admission.admit(topic, list(map(_ID, events)), arrivals.times(), now)
-        is_taken[arrivals.places] = True
+        refusals = model.admission.admit(topic, list(map(_ID, events)), arrivals.times(), step.now)
+        step.is_taken[arrivals.places] = True
         for place, refusal in enumerate(refusals or ()):
             if refusal is None:
                 continue
             own = int(arrivals.places[place])
-            is_taken[own] = False
+            step.is_taken[own] = False
             if refusal.reason is None:
-                result.tally.count("duplicates_total", model.name, TYPE_NAMES[type(events[place])])
+                step.result.tally.count("duplicates_total", model.name, TYPE_NAMES[type(events[place])])
             else:
-                record = arrivals.batch.records[own]
-                refused = self._intake.refuse(events[place], refusal, record, elements.get(own))
-                result.rejected.append(refused)
+                record, index = arrivals.batch.records[own], step.elements.get(own)
+                step.result.rejected.append(self._intake.refuse(events[place], refusal, record, index))
 
     def _lead(self, model: Model, taken: Arrivals, result: Result) -> list[Change]:
         """Lead the events of one model through its stages; a version that finds no room cuts them."""
@@ -242,12 +234,12 @@ class Pipeline:
         seqs = taken.batch.seqs[taken.places]
         model.last_seq = int(seqs[-1])
         topics = taken.batch.topics[taken.places]
-        for topic, number in enumerate(np.bincount(topics, minlength=len(Topic)).tolist()):
+        numbers = np.bincount(topics, minlength=len(Topic)).tolist()
+        for topic, number in zip(Topic, numbers, strict=True):
             if number:
                 result.tally.count("events_total", model.name, _TYPE_NAMES[topic], by=number)
-        versions = [
-            event.version or UNVERSIONED for event in taken.of(Topic.PREDICTIONS).events() if type(event) is Prediction
-        ]
+        predictions = cast("list[Prediction]", taken.of(Topic.PREDICTIONS).events())
+        versions = [version or UNVERSIONED for version in map(_VERSION, predictions)]
         where = np.flatnonzero(topics == Topic.PREDICTIONS)
         if model.saw(versions, seqs[where]):
             return model.step(taken, result.tally)

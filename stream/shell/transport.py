@@ -16,12 +16,18 @@ import logging
 from asyncio import AbstractEventLoop
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from functools import partial
+from typing import Any, Final, NamedTuple, Protocol
 
 import aiokafka
 from aiokafka import TopicPartition
-from aiokafka.consumer.fetcher import Fetcher
-from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
+from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
+from aiokafka.errors import (
+    ConsumerStoppedError,
+    CorruptRecordException,
+    IllegalStateError,
+    KafkaError,
+)
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, AppT
@@ -36,7 +42,6 @@ FETCH_WAIT_MS: Final = 100
 """How long the broker holds back the answer to a fetch that finds nothing."""
 
 RecordMap = dict[TP, list[Any]]
-_T = TypeVar("_T")
 
 
 class LogShrunkError(Exception):
@@ -325,15 +330,46 @@ class Transport(driver.Transport):
 
 async def _drain(fetcher: Fetcher, partitions: set[TP], max_records: int | None) -> RecordMap:
     for result in fetcher._records.values():
-        unpacking = getattr(result, "_partition_records", None)
-        if unpacking is not None:
-            unpacking._consumer_record = _as_it_is
-    drained: RecordMap = await fetcher.fetched_records(partitions, timeout=0, max_records=max_records)
+        if isinstance(result, FetchResult):
+            result.getall = partial(_whole_batches, result, max_records)
+    drained: RecordMap = await fetcher.fetched_records(partitions, timeout=0, max_records=None)
     return drained
 
 
-def _as_it_is(_tp: TopicPartition, record: _T) -> _T:
-    return record
+def _whole_batches(result: FetchResult, at_least: int | None, _max_records: int | None) -> list[Any]:
+    """Give the records of as many Kafka batches as make *at_least* records, as aiokafka parses them.
+
+    Does what aiokafka's ``getall`` does, which asks Python several questions about every single record.
+    """
+    unread = result._partition_records
+    if not result.check_assignment(result._topic_partition) or unread is None:
+        return []
+    records: list[Any] = []
+    while at_least is None or len(records) < at_least:
+        batch = _next_batch(unread)
+        if batch is None:
+            result._update_position()
+            result._partition_records = None
+            return records
+        taken = list(batch)
+        if taken and taken[0].offset < unread.next_fetch_offset:
+            taken = [record for record in taken if record.offset >= unread.next_fetch_offset]
+        records += taken
+        unread.next_fetch_offset = batch.next_offset
+    result._update_position()
+    return records
+
+
+def _next_batch(unread: PartitionRecords) -> Any | None:  # noqa: ANN401 - aiokafka has no annotations
+    """Give the next batch of records; None at the end. Raises CorruptRecordException where one is damaged."""
+    while unread._records.has_next():
+        batch = unread._records.next_batch()
+        if unread._check_crcs and not batch.validate_crc():
+            raise CorruptRecordException(f"Invalid CRC - {unread._tp}")
+        if not batch.is_control_batch:
+            return batch
+        unread.next_fetch_offset = batch.next_offset
+    return None
 
 
 def _message(tp: TP, run: Run) -> _Message:

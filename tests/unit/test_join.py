@@ -10,8 +10,8 @@ import pytest
 
 from schemas.events import Event, Feedback
 from schemas.policy import Bounds, Horizons, Policy
-from stream.core.join import ORPHAN_FEEDBACK_MAX, Join
 from stream.core.columns import Batch
+from stream.core.join import ORPHAN_FEEDBACK_MAX, Join
 from stream.core.nouns import TOPIC_OF, UNVERSIONED, Admitted, Outcome, Record, Tally
 from tests.flow.timeline import Happening, at, feedback, label, prediction, to_bytes
 
