@@ -10,7 +10,7 @@ from schemas.alerts import Kind
 from schemas.events import Prediction
 from schemas.policy import Policy
 from stream.core.alert import decide
-from stream.core.detect import Watch
+from stream.core.detect import Banks, Watch
 from stream.core.errors import UnreadableRowError
 from stream.core.incident import Incidents
 from stream.core.intake import Admission
@@ -28,7 +28,6 @@ from stream.core.nouns import (
 )
 from stream.core.observe import Observer, Shape
 from stream.core.pending import Waiting
-from stream.core.ports import DetectorFactory
 from stream.core.seen import SeenIds
 
 RowKey = tuple[str, ...]
@@ -54,7 +53,7 @@ _decode_shape = msgspec.msgpack.Decoder(Shape).decode
 class Model:
     """All that a pipeline knows of one model, and the way of its events through the stages."""
 
-    def __init__(self, name: str, policy: Policy, factory: DetectorFactory, prefix: str) -> None:
+    def __init__(self, name: str, policy: Policy, banks: Banks, prefix: str) -> None:
         self.name = name
         self.last_seq = 0
         self._policy = policy
@@ -63,7 +62,7 @@ class Model:
         self._version_seq: dict[str, int] = {}
         self.admission = Admission(policy)
         self._join = Join(name, policy)
-        self._watch = Watch(policy, factory)
+        self._watch = Watch(policy, banks)
         self.incidents = Incidents(policy, decide)
 
     def saw(self, version: str, seq: int) -> bool:
@@ -93,7 +92,8 @@ class Model:
         return keys + [("series", *key) for key in gone], closed
 
     def close(self, seq: int) -> list[Change]:
-        """Close what is open: the model is watched no longer."""
+        """Let go of every series and close what is open: the model is watched no longer."""
+        self._watch.forget()
         return [Change(seq, None, incident) for incident in self.incidents.close_unwatched()]
 
     def step(self, events: Sequence[Admitted], tally: Tally) -> list[Change]:

@@ -15,6 +15,7 @@ import msgspec
 
 from schemas.alerts import AlertReason
 from schemas.events import Prediction
+from stream.core.detect import Banks
 from stream.core.intake import Intake, PartitionOf, rejected_event
 from stream.core.model import Model, RowKey
 from stream.core.nouns import TYPE_NAMES, UNVERSIONED, Admitted, Change, Record, Result, Tally, Topic
@@ -52,7 +53,7 @@ class Pipeline:
         self.positions = dict.fromkeys(Topic, 0)
         self._prefix = prefix
         self._policies = policies
-        self._factory = factory
+        self._banks = Banks(factory)
         self._max_models = max_models
         self._intake = Intake(partition, prefix, partition_of)
         self._models: dict[str, Model] = {}
@@ -177,7 +178,7 @@ class Pipeline:
             _publish(oldest.close(self._seq), result)
 
     def _new_model(self, name: str) -> Model:
-        return Model(name, self._policies.of(name), self._factory, self._prefix)
+        return Model(name, self._policies.of(name), self._banks, self._prefix)
 
     def _meet_version(
         self, model: Model, version: str, gathered: dict[str, list[Admitted]], result: Result
