@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.policy import Policy
+from schemas.policy import Detectors, Policy
 from stream.core.errors import UnreadableRowError
-from stream.core.nouns import Column, Readings, SeriesKey, Tally, Watched
-from stream.core.ports import Detector, DetectorFactory
+from stream.core.nouns import Column, Finding, Readings, SeriesKey, SeriesSpec, Tally, Watched
+from stream.core.ports import Bank, DetectorFactory
 
 
 class SeriesRow(msgspec.Struct, array_like=True):
-    """The state of one series as it is kept: its direction, its newest time, its detector's snapshot."""
+    """The state of one series as it is kept: its direction, its newest time, its detectors' snapshot."""
 
     only_rise: bool
     clock: float
@@ -27,7 +27,7 @@ class SeriesRow(msgspec.Struct, array_like=True):
 class Series:
     """A series that is watched; *clock* is its newest event time, in seconds since the epoch."""
 
-    detector: Detector
+    slot: int
     only_rise: bool
     clock: float = 0.0
 
@@ -36,44 +36,71 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(SeriesRow).decode
 
 
-class Watch:
-    """Keeps a detector for every series of one model."""
+class Banks:
+    """The banks of one pipeline: one for all series whose detectors have the same settings."""
 
-    def __init__(self, policy: Policy, factory: DetectorFactory) -> None:
-        self._chosen = policy.detectors
+    def __init__(self, factory: DetectorFactory) -> None:
         self._factory = factory
+        self._of: dict[Detectors, Bank] = {}
+
+    def of(self, chosen: Detectors) -> Bank:
+        """Give the bank of the detectors *chosen*."""
+        if chosen not in self._of:
+            self._of[chosen] = self._factory.bank(chosen)
+        return self._of[chosen]
+
+
+class Watch:
+    """Keeps a slot, in the bank of the policy's detectors, for every series of one model."""
+
+    def __init__(self, policy: Policy, banks: Banks) -> None:
+        self._bank = banks.of(policy.detectors)
         self._series: dict[SeriesKey, Series] = {}
         self._changed: set[SeriesKey] = set()
 
     def watch(self, columns: Iterable[Column], tally: Tally) -> list[Watched]:
-        """Show every column to its series' detector; give what was read and what was found.
+        """Show all columns to the bank at once; give what was read and what was found.
 
         The times of what is given are the series' clock: a reading of an older event has the newest time.
         """
-        watched: list[Watched] = []
+        specs: list[SeriesSpec] = []
+        read: list[Readings] = []
+        slots: list[int] = []
         clocks = _Clocks()
         for spec, readings in columns:
-            series = self._series.get(spec.key)
-            if series is None:
-                detector = self._factory.make(self._chosen, only_rise=spec.only_rise)
-                series = self._series[spec.key] = Series(detector, spec.only_rise)
-            clocked = clocks.of(readings, series.clock)
-            series.clock = float(clocked.times[-1])
-            findings = series.detector.update(clocked)
-            self._changed.add(spec.key)
-            watched.append(Watched(spec=spec, readings=clocked, findings=findings))
-            key = spec.key
-            mean = float(readings.values.sum()) / len(readings)
-            tally.gauge("signal_value", key.model, key.version, key.signal, value=mean)
-            for finding in findings:
-                tally.count("findings_total", key.model, key.signal, finding.detector)
-        return watched
+            series = self._series.get(spec.key) or self._new(spec)
+            clocked, series.clock = clocks.of(readings, series.clock)
+            specs.append(spec)
+            read.append(clocked)
+            slots.append(series.slot)
+        if not specs:
+            return []
+        self._changed.update([spec.key for spec in specs])
+        lengths = np.fromiter(map(len, read), dtype=np.intp, count=len(read))
+        ends = lengths.cumsum()
+        values = np.concatenate([readings.values for readings in read])
+        times = np.concatenate([readings.times for readings in read])
+        findings: dict[int, list[Finding]] = {}
+        for _, finding in self._bank.update(np.array(slots, dtype=np.intp).repeat(lengths), values, times):
+            column = int(ends.searchsorted(finding.index, side="right"))
+            index = finding.index - int(ends[column] - lengths[column])
+            findings.setdefault(column, []).append(replace(finding, index=index))
+        means = np.add.reduceat(values, ends - lengths) / lengths
+        for spec, mean in zip(specs, means.tolist(), strict=True):
+            tally.gauge("signal_value", spec.key.model, spec.key.version, spec.key.signal, value=mean)
+        for column, found in sorted(findings.items()):
+            for finding in found:
+                tally.count("findings_total", specs[column].key.model, specs[column].key.signal, finding.detector)
+        return [
+            Watched(spec=spec, readings=readings, findings=findings.get(column, ()))
+            for column, (spec, readings) in enumerate(zip(specs, read, strict=True))
+        ]
 
-    def forget(self, version: str) -> list[SeriesKey]:
-        """Drop every series of *version*; give their keys, in order."""
-        gone = sorted(key for key in self._series if key.version == version)
+    def forget(self, version: str | None = None) -> list[SeriesKey]:
+        """Drop every series of *version*, of all where None is given; give their keys, in order."""
+        gone = sorted(key for key in self._series if version is None or key.version == version)
         for key in gone:
-            del self._series[key]
+            self._bank.drop(self._series.pop(key).slot)
         self._changed.difference_update(gone)
         return gone
 
@@ -83,7 +110,7 @@ class Watch:
         rows: dict[SeriesKey, bytes] = {}
         for key in sorted(changed):
             series = self._series[key]
-            rows[key] = _encode(SeriesRow(series.only_rise, series.clock, series.detector.snapshot()))
+            rows[key] = _encode(SeriesRow(series.only_rise, series.clock, self._bank.snapshot(series.slot)))
         return rows
 
     def restore(self, key: SeriesKey, row: bytes) -> None:
@@ -92,8 +119,12 @@ class Watch:
             kept = _decode(row)
         except msgspec.DecodeError as error:
             raise UnreadableRowError(str(error)) from error
-        detector = self._factory.restore(self._chosen, kept.snapshot, only_rise=kept.only_rise)
-        self._series[key] = Series(detector, kept.only_rise, kept.clock)
+        slot = self._bank.restore(kept.snapshot, only_rise=kept.only_rise)
+        self._series[key] = Series(slot, kept.only_rise, kept.clock)
+
+    def _new(self, spec: SeriesSpec) -> Series:
+        series = self._series[spec.key] = Series(self._bank.add(only_rise=spec.only_rise), spec.only_rise)
+        return series
 
 
 class _Clocks:
@@ -103,10 +134,15 @@ class _Clocks:
         self._given: NDArray[np.float64] | None = None
         self._clock = 0.0
         self._made = np.empty(0)
+        self._newest = 0.0
 
-    def of(self, readings: Readings, clock: float) -> Readings:
-        """Give *readings* with the times of a clock that stood at *clock*, in seconds since the epoch."""
+    def of(self, readings: Readings, clock: float) -> tuple[Readings, float]:
+        """Give *readings* with the times of a clock that stood at *clock*, and where it stands then.
+
+        In seconds since the epoch.
+        """
         if readings.times is not self._given or clock != self._clock:
             self._given, self._clock = readings.times, clock
             self._made = np.maximum(np.maximum.accumulate(readings.times), clock)
-        return Readings(values=readings.values, times=self._made, at=readings.at)
+            self._newest = float(self._made[-1])
+        return Readings(values=readings.values, times=self._made, at=readings.at), self._newest

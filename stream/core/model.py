@@ -15,14 +15,13 @@ from schemas.policy import Policy
 from stream.core.admission import Admission
 from stream.core.alert import decide
 from stream.core.columns import Arrivals, Outcomes
-from stream.core.detect import Watch
+from stream.core.detect import Banks, Watch
 from stream.core.errors import UnreadableRowError
 from stream.core.incident import Incidents
 from stream.core.join import Join, Orphans
 from stream.core.nouns import UNVERSIONED, Change, Column, SeriesKey, Tally, Topic
 from stream.core.observe import Observer, Shape
 from stream.core.pending import Pending, Waiting
-from stream.core.ports import DetectorFactory
 from stream.core.seen import SeenIds
 
 RowKey = tuple[str, ...]
@@ -48,7 +47,7 @@ _decode_shape = msgspec.msgpack.Decoder(Shape).decode
 class Model:
     """All that a pipeline knows of one model, and the way of its events through the stages."""
 
-    def __init__(self, name: str, policy: Policy, factory: DetectorFactory, prefix: str) -> None:
+    def __init__(self, name: str, policy: Policy, banks: Banks, prefix: str) -> None:
         self.name = name
         self.last_seq = 0
         self._policy = policy
@@ -57,7 +56,7 @@ class Model:
         self._version_seq: dict[str, int] = {}
         self.admission = Admission(name, policy)
         self._join = Join(name, policy)
-        self._watch = Watch(policy, factory)
+        self._watch = Watch(policy, banks)
         self.incidents = Incidents(policy, decide)
 
     def saw(self, versions: Sequence[str], seqs: NDArray[np.int64]) -> bool:
@@ -91,7 +90,8 @@ class Model:
         return keys + [("series", *key) for key in gone], closed
 
     def close(self, seq: int) -> list[Change]:
-        """Close what is open: the model is watched no longer."""
+        """Let go of every series and close what is open: the model is watched no longer."""
+        self._watch.forget()
         return [Change(seq, None, incident) for incident in self.incidents.close_unwatched()]
 
     def step(self, events: Arrivals, tally: Tally) -> list[Change]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from schemas.alerts import AlertReason, Rejected
 from schemas.events import Prediction
 from stream.core.columns import Arrivals, Batch, Places
+from stream.core.detect import Banks
 from stream.core.intake import Intake, PartitionOf, topics_of
 from stream.core.model import Model, RowKey
 from stream.core.nouns import TOPIC_OF, TYPE_NAMES, UNVERSIONED, Change, Record, Result, Tally, Topic
@@ -68,7 +69,7 @@ class Pipeline:
         self.positions = dict.fromkeys(Topic, 0)
         self._prefix = prefix
         self._policies = policies
-        self._factory = factory
+        self._banks = Banks(factory)
         self._max_models = max_models
         self._intake = Intake(partition, prefix, partition_of)
         self._models: dict[str, Model] = {}
@@ -271,7 +272,7 @@ class Pipeline:
             _publish(oldest.close(self._seq), result)
 
     def _new_model(self, name: str) -> Model:
-        return Model(name, self._policies.of(name), self._factory, self._prefix)
+        return Model(name, self._policies.of(name), self._banks, self._prefix)
 
 
 def _by_name(names: Sequence[str], part: range) -> dict[str, Places]:

@@ -1,41 +1,65 @@
-"""What the core asks of the outside: detectors, and the way back from their snapshots."""
+"""What the core asks of the outside: banks of detectors, and policies."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from schemas.policy import Detectors, Policy
-from stream.core.nouns import Finding, Readings
+from stream.core.nouns import Finding
 
 
-class Detector(Protocol):
-    """Watches one series for a change, a batch of readings at a time.
+class Found(NamedTuple):
+    """A finding and the slot of its series; its index is the reading's place in what the bank was given."""
 
-    The findings do not depend on how the readings are cut into batches.
+    slot: int
+    finding: Finding
+
+
+class Bank(Protocol):
+    """Watches many series for a change, each in a slot of its own.
+
+    What is found in a series depends on its own readings alone: not on how they are cut into batches, nor on
+    the series that share a batch with it.
     """
 
-    def update(self, readings: Readings) -> Sequence[Finding]:
-        """Take *readings*: values, shape (n,), finite, and their event times, in the log's order.
+    def add(self, *, only_rise: bool) -> int:
+        """Take a new series; give its slot. With *only_rise* it stays silent about a fall."""
 
-        Raises ValueError where a value is not finite, before anything is taken.
+    def drop(self, slot: int) -> None:
+        """Forget the series of *slot*, which another one may get.
+
+        Raises IndexError where no series has it.
         """
 
-    def snapshot(self) -> bytes:
-        """Give all there is to know of the detector, as bytes that :class:`DetectorFactory` restores."""
+    def update(
+        self, slots: NDArray[np.intp], values: NDArray[np.float64], times: NDArray[np.float64]
+    ) -> Sequence[Found]:
+        """Take readings: slots, values and event times in seconds since the epoch, all of shape (n,).
 
+        The readings of one slot stand in the log's order; those of several may be mixed. Gives what was found
+        in the order of the readings. Before anything is taken it raises ValueError where a value or a time is
+        not finite, and IndexError where no series has a slot.
+        """
 
-class DetectorFactory(Protocol):
-    """Makes the detectors that a policy chooses."""
+    def snapshot(self, slot: int) -> bytes:
+        """Give all there is to know of *slot*, as bytes that :meth:`restore` takes."""
 
-    def make(self, chosen: Detectors, *, only_rise: bool) -> Detector:
-        """Make a new detector; with *only_rise* it stays silent about a fall."""
-
-    def restore(self, chosen: Detectors, snapshot: bytes, *, only_rise: bool) -> Detector:
-        """Make a detector that goes on where the one that gave *snapshot* stopped.
+    def restore(self, snapshot: bytes, *, only_rise: bool) -> int:
+        """Take a series that goes on where the one that gave *snapshot* stopped; give its slot.
 
         Raises UnreadableRowError where the snapshot is damaged, foreign or of other settings.
         """
+
+
+class DetectorFactory(Protocol):
+    """Makes banks of the detectors that a policy chooses."""
+
+    def bank(self, chosen: Detectors) -> Bank:
+        """Make a new bank, without any series."""
 
 
 class Policies(Protocol):

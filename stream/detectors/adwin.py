@@ -1,18 +1,31 @@
-"""ADWIN: adaptive windowing (Bifet and Gavalda, 2007), by river, on standardised readings."""
+"""ADWIN: adaptive windowing (Bifet and Gavalda, 2007), by river, on standardised readings.
+
+River's Python class does no more than call its Rust window and make a new one after a detection; its package
+`river.drift` loads scipy for another detector, which makes a process three times as large. The window itself
+loads nothing.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from river import drift
+from river._river_rust.drift import AdaptiveWindowing
 
 from schemas.policy import Adwin as Settings
 from stream.detectors.contract import Shift, restoring
-from stream.detectors.recent import Cut
+from stream.detectors.cut import Cut
+from stream.detectors.runs import Runs
+
+CLOCK: Final = 32
+"""River's own setting, as are the next three: a window is tested once in so many readings."""
+
+MAX_BUCKETS: Final = 5
+MIN_WINDOW_LENGTH: Final = 5
+GRACE_PERIOD: Final = 10
 
 
 class State(msgspec.Struct, array_like=True):
@@ -27,32 +40,54 @@ _decode = msgspec.msgpack.Decoder(State).decode
 
 
 class Adwin:
-    """Cuts its window where two parts of it differ more than chance allows at confidence ``delta``."""
+    """Cuts a slot's window where two parts of it differ more than chance allows at confidence ``delta``."""
 
     name = "adwin"
 
     def __init__(self, settings: Settings) -> None:
         self._delta = settings.delta
-        self._window = self._new_window()
-        self._n = 0
+        self._windows: NDArray[np.object_] = np.empty(0, dtype=np.object_)
+        self._has_window = np.zeros(0, dtype=np.bool_)
+        self._n = np.zeros(0, dtype=np.int64)
 
-    def update(self, values: NDArray[np.float64]) -> list[Shift]:
-        """Take standardised *values*, shape (n,); give the shifts found.
+    def grow(self, capacity: int) -> None:
+        """Make room for slots below *capacity*."""
+        more = capacity - len(self._n)
+        self._windows = np.concatenate((self._windows, np.empty(more, dtype=np.object_)))
+        self._has_window = np.concatenate((self._has_window, np.zeros(more, dtype=np.bool_)))
+        self._n = np.concatenate((self._n, np.zeros(more, dtype=np.int64)))
 
-        River's Python wrapper does no more than call its Rust window and make a new one after a detection.
-        """
+    def begin(self, slot: int, *, only_rise: bool) -> None:  # noqa: ARG002 - a window knows no direction
+        """Begin anew in *slot*; its window is made when the first reading comes."""
+        self.end(slot)
+
+    def end(self, slot: int) -> None:
+        """Let go of the window of *slot*."""
+        self._windows[slot] = None
+        self._has_window[slot] = False
+        self._n[slot] = 0
+
+    def update(self, runs: Runs, values: NDArray[np.float64]) -> list[Shift]:
+        """Take *runs* of standardised *values*, shape (n,); give the shifts by their place there."""
+        for slot in runs.slots[~self._has_window[runs.slots]].tolist():
+            self._put(slot, self._new_window())
+        self._n[runs.slots] += runs.lengths
+        windows: list[AdaptiveWindowing] = self._windows[runs.slots.repeat(runs.lengths)].tolist()
+        window_of, rest = iter(windows), iter(values.tolist())
         shifts: list[Shift] = []
-        rest = iter(values.tolist())
-        start = 0
-        while any(map(self._window.update, rest)):
-            place = len(values) - rest.__length_hint__() - 1
-            shifts.append(Shift(place, latest=self._n + place + 1 - start))
-            self._window = self._new_window()
-            self._n, start = 0, place + 1
-        self._n += len(values) - start
+        while any(map(AdaptiveWindowing.update, window_of, rest)):
+            place = len(windows) - rest.__length_hint__() - 1
+            run = int(runs.starts.searchsorted(place, side="right")) - 1
+            slot, end = int(runs.slots[run]), int(runs.starts[run] + runs.lengths[run])
+            left = end - place - 1
+            shifts.append(Shift(place, latest=int(self._n[slot]) - left))
+            self._n[slot] = left
+            window = self._new_window()
+            self._put(slot, window)
+            windows[place + 1 : end] = [window] * left
         return shifts
 
-    def threshold(self, cut: Cut) -> float:
+    def threshold(self, _slot: int, cut: Cut) -> float:
         """Give epsilon_cut of the paper (theorem 3.2, the form by the window's variance).
 
         River does not tell where it cut: for the cut that is estimated here a statistic may lie some
@@ -62,16 +97,23 @@ class Adwin:
         log = math.log(2.0 * math.log(max(cut.before + cut.after, 3)) / self._delta)
         return math.sqrt(2.0 * inverse * cut.variance * log) + 2.0 / 3.0 * inverse * log
 
-    def snapshot(self) -> bytes:
-        """Give the state as bytes."""
-        return _encode(State(self._n, self._window.__getstate__()))
+    def snapshot(self, slot: int) -> bytes:
+        """Give the state of *slot* as bytes."""
+        window = self._windows[slot] if self._has_window[slot] else self._new_window()
+        return _encode(State(int(self._n[slot]), window.__getstate__()))
 
-    def restore(self, snapshot: bytes) -> None:
-        """Take the state back; raises UnreadableRowError where it is damaged."""
+    def restore(self, slot: int, snapshot: bytes) -> None:
+        """Take the state of *slot* back; raises UnreadableRowError where it is damaged."""
         with restoring(self.name):
             state = _decode(snapshot)
-            self._window.__setstate__(state.window)
-            self._n = state.n
+            window = self._new_window()
+            window.__setstate__(state.window)
+            self._put(slot, window)
+            self._n[slot] = state.n
 
-    def _new_window(self) -> Any:  # noqa: ANN401 - river does not export the type
-        return drift.ADWIN(delta=self._delta)._helper  # noqa: SLF001 - the Rust window itself
+    def _put(self, slot: int, window: AdaptiveWindowing) -> None:
+        self._windows[slot] = window
+        self._has_window[slot] = True
+
+    def _new_window(self) -> AdaptiveWindowing:
+        return AdaptiveWindowing(self._delta, CLOCK, MAX_BUCKETS, MIN_WINDOW_LENGTH, GRACE_PERIOD)

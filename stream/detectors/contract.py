@@ -1,4 +1,4 @@
-"""What a river detector is made to look like inside this package."""
+"""What an algorithm is made to look like inside this package: a finder of shifts in standardised readings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.core.errors import UnreadableRowError
-from stream.detectors.recent import Cut
+from stream.detectors.cut import Cut
+from stream.detectors.runs import Runs
 
 
 class Shift(NamedTuple):
@@ -27,9 +28,7 @@ class Shift(NamedTuple):
 
 
 class ShiftDetector(Protocol):
-    """Finds shifts in standardised values."""
-
-    name: str
+    """Finds shifts in the standardised values of one series; :class:`OneEach` makes a bank of them."""
 
     def threshold(self, cut: Cut) -> float:
         """Give what the statistic had to exceed when the readings fall into the parts of *cut*."""
@@ -42,6 +41,39 @@ class ShiftDetector(Protocol):
 
     def restore(self, snapshot: bytes) -> None:
         """Take the state back; raises UnreadableRowError where it is damaged."""
+
+
+class ShiftBank(Protocol):
+    """Finds shifts in the standardised values of many series, each in a slot of its own.
+
+    Slots are numbered from 0; who uses a bank says how many there are and which of them begin and end.
+    """
+
+    name: str
+
+    def grow(self, capacity: int) -> None:
+        """Make room for slots below *capacity*."""
+
+    def begin(self, slot: int, *, only_rise: bool) -> None:
+        """Begin anew in *slot*; with *only_rise* a fall need not be found."""
+
+    def end(self, slot: int) -> None:
+        """Let go of what *slot* holds."""
+
+    def update(self, runs: Runs, values: NDArray[np.float64]) -> list[Shift]:
+        """Take *runs* of standardised, finite *values*, shape (n,); give the shifts by their place there.
+
+        The shifts of one slot are in the order of their places.
+        """
+
+    def threshold(self, slot: int, cut: Cut) -> float:
+        """Give what the statistic had to exceed in *slot* when the readings fall into the parts of *cut*."""
+
+    def snapshot(self, slot: int) -> bytes:
+        """Give the state of *slot* as bytes."""
+
+    def restore(self, slot: int, snapshot: bytes) -> None:
+        """Take the state of *slot*, which has begun, back; raises UnreadableRowError where it is damaged."""
 
 
 @contextmanager

@@ -1,181 +1,209 @@
-"""What a series was like lately: an exponential histogram of its readings, fine where it is young.
+"""What series were like lately: exponential histograms of their readings, fine where they are young.
 
 A detector says that a change happened; where it happened, and from what to what, is read off here. The
-histogram is that of ADWIN (Bifet and Gavalda, 2007, section 4), with blocks of readings for single ones.
+histogram is that of ADWIN (Bifet and Gavalda, 2007, section 4), with blocks of readings for single ones: each
+level keeps a few buckets, and where there is one more the two oldest become one of the next level, which has
+twice the size. When buckets are merged makes no difference to what they become, only their order does:
+whatever a batch brings is merged level by level, for all series at once.
 """
 
 from __future__ import annotations
 
-from array import array
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-BLOCK = 16
-"""Readings in a bucket of the lowest level."""
+from stream.detectors.cut import BLOCK, History
+from stream.detectors.runs import Places, ranges
 
-PER_LEVEL = 6
+PER_LEVEL: Final = 6
 """Buckets of one size that are kept; one more, and the two oldest of them become one of twice the size."""
 
-LEVELS = 16
+LEVELS: Final = 16
 """Sizes that are kept: at the bound the oldest bucket is dropped, after some three million readings."""
 
+CLIP: Final = 10.0
+"""Standard deviations beyond which a reading says no more than that it lies far out."""
 
-class Cut(NamedTuple):
-    """A split of the latest readings in two: how many, their mean, and when the younger part began.
+_SUM, _SQUARE, _TOTAL, _START = range(4)
+_NONE: Final = -1
+_IN_LEVEL = np.arange(PER_LEVEL)
 
-    *variance* is that of both parts together. These are of the standardised readings; *expected* and
-    *observed* are the means of the older and the younger part in the units of the series.
-    """
-
-    before: int
-    mean_before: float
-    after: int
-    mean_after: float
-    since: float
-    variance: float
-    expected: float
-    observed: float
+Values = NDArray[np.float64]
 
 
-class RecentState(msgspec.Struct, array_like=True):
-    """All there is to know of a Recent; the buckets are flat, oldest first."""
+class Scale(NamedTuple):
+    """What readings are measured by: a mean and a standard deviation for each, shape (n,) both."""
 
-    levels: list[int]
-    sums: list[float]
-    squares: list[float]
-    totals: list[float]
-    starts: list[float]
-    open_scaled: list[float]
-    open_values: list[float]
-    open_start: float
+    mean: Values
+    sd: Values
+
+    def of(self, values: Values) -> Values:
+        """Give standardised *values*, shape (n,) or (n, k)."""
+        with np.errstate(over="ignore"):
+            scaled = (values.T - self.mean) / self.sd
+        return np.minimum(np.maximum(scaled, -CLIP), CLIP).T
+
+    def at(self, places: Places) -> Scale:
+        """Give the scale of those at *places*."""
+        return Scale(self.mean[places], self.sd[places])
 
 
 class Recent:
-    """Keeps buckets of readings, oldest first.
+    """Keeps, for every slot, the readings of the open block and the buckets of those before.
 
-    Each is a level, the sum and the sum of squares of the standardised readings, the sum of the readings
-    as they came, and the time of the first one.
+    A level's buckets are a page; a slot has pages for the levels that it has reached.
     """
 
-    def __init__(self, state: RecentState | None = None) -> None:
-        self._levels = array("b", state.levels if state else ())
-        self._sums = array("d", state.sums if state else ())
-        self._squares = array("d", state.squares if state else ())
-        self._totals = array("d", state.totals if state else ())
-        self._starts = array("d", state.starts if state else ())
-        self._open = list(state.open_scaled) if state else []
-        self._open_values = list(state.open_values) if state else []
-        self._open_start = state.open_start if state else 0.0
+    def __init__(self) -> None:
+        self._open: Values = np.zeros((0, BLOCK))
+        self._open_count = np.zeros(0, dtype=np.int8)
+        self._open_start: Values = np.zeros(0)
+        self._counts = np.zeros((0, LEVELS), dtype=np.int8)
+        self._page = np.full((0, LEVELS), _NONE, dtype=np.int32)
+        self._pages: Values = np.zeros((0, PER_LEVEL, 4))
+        self._free: list[int] = []
 
-    def add(self, scaled: list[float], values: list[float], times: list[float]) -> None:
-        """Take readings, standardised and as they came, and their times, in the log's order."""
-        taken = 0
-        while taken < len(scaled):
-            if not self._open:
-                self._open_start = times[taken]
-            until = taken + BLOCK - len(self._open)
-            self._open += scaled[taken:until]
-            self._open_values += values[taken:until]
-            taken = until
-            if len(self._open) == BLOCK:
-                self._close()
+    def grow(self, capacity: int) -> None:
+        """Make room for slots below *capacity*."""
+        more = capacity - len(self._open)
+        self._open = np.concatenate((self._open, np.zeros((more, BLOCK))))
+        self._open_count = np.concatenate((self._open_count, np.zeros(more, dtype=np.int8)))
+        self._open_start = np.concatenate((self._open_start, np.zeros(more)))
+        self._counts = np.concatenate((self._counts, np.zeros((more, LEVELS), dtype=np.int8)))
+        self._page = np.concatenate((self._page, np.full((more, LEVELS), _NONE, dtype=np.int32)))
 
-    def best_cut(self, latest: int) -> Cut | None:
-        """Split the last *latest* readings where the means of the two parts differ most surely.
+    def clear(self, slot: int) -> None:
+        """Forget what *slot* was like."""
+        self._free += [page for page in self._page[slot].tolist() if page != _NONE]
+        self._page[slot] = _NONE
+        self._counts[slot] = 0
+        self._open_count[slot] = 0
+        self._open_start[slot] = 0.0
 
-        That is where sqrt(n0 n1 / (n0 + n1)) |mean0 - mean1| is largest, the maximum likelihood estimate of a
-        single change of a normal mean. Where one bucket has them all, the one before it is the older part;
-        None where there is none.
+    def add(self, slots: Places, lengths: Places, values: Values, times: Values, scale: Scale) -> None:
+        """Take a run of readings for each of *slots*, shape (m,), distinct; a run follows the one before.
+
+        *lengths* and *scale* have shape (m,); *values* and *times* (n,), finite, in the log's order.
         """
-        sizes = [BLOCK << level for level in self._levels]
-        sums, squares = list(self._sums), list(self._squares)
-        if self._open:
-            sizes.append(len(self._open))
-            sums.append(sum(self._open))
-            squares.append(sum(value * value for value in self._open))
-        first, covered = len(sizes), 0
-        while first > 0 and (covered < latest or first == len(sizes) - 1):
-            first -= 1
-            covered += sizes[first]
-        total = sum(sums[first:])
-        best, best_place = -1.0, None
-        before, sum_before = 0, 0.0
-        for place in range(first, len(sizes) - 1):
-            before += sizes[place]
-            sum_before += sums[place]
-            after = covered - before
-            surely = before * after / covered * (sum_before / before - (total - sum_before) / after) ** 2
-            if surely > best:
-                best, best_place = surely, place + 1
-        if best_place is None:
-            return None
-        variance = max(sum(squares[first:]) / covered - (total / covered) ** 2, 0.0)
-        return self._cut(first, best_place, sizes, sums, variance)
+        taken = self._open_count[slots].astype(np.intp)
+        filled = taken + lengths
+        blocks = filled // BLOCK
+        self._open_count[slots] = filled % BLOCK
+        starts = lengths.cumsum() - lengths
+        place = np.arange(len(values)) + (taken - starts).repeat(lengths)
+        row = slots.repeat(lengths)
+        if blocks.any():
+            stays = place >= (blocks * BLOCK).repeat(lengths)
+            self._close(slots, lengths, blocks, place, (values, times), ~stays, scale)
+            place, row, values, times = place[stays] % BLOCK, row[stays], values[stays], times[stays]
+        self._open.reshape(-1)[row * BLOCK + place] = values
+        begins = np.flatnonzero(place == 0)
+        self._open_start[row[begins]] = times[begins]
 
-    def against_warm_up(self, warm_up: int, mean: float) -> Cut:
-        """Split the *warm_up* readings, of this *mean*, from the few that came since."""
-        size = len(self._open) or BLOCK
-        scaled = sum(self._open) if self._open else self._sums[0]
-        total = sum(self._open_values) if self._open else self._totals[0]
-        since = self._open_start if self._open else self._starts[0]
-        return Cut(warm_up, 0.0, size, scaled / size, since, 1.0, mean, total / size)
-
-    def state(self) -> RecentState:
-        """Give all there is to know."""
-        return RecentState(
-            list(self._levels),
-            list(self._sums),
-            list(self._squares),
-            list(self._totals),
-            list(self._starts),
-            self._open,
-            self._open_values,
-            self._open_start,
+    def history(self, slot: int, scale: Scale) -> History:
+        """Give all there is to know of *slot*; *scale*, shape (1,), is what its readings are measured by."""
+        counts = self._counts[slot].tolist()
+        held = [level for level in reversed(range(LEVELS)) if counts[level]]
+        buckets = [self._pages[self._page[slot, level], : counts[level]] for level in held]
+        columns = np.concatenate(buckets).T.tolist() if buckets else [[], [], [], []]
+        values = self._open[slot, : self._open_count[slot]]
+        return History(
+            [level for level in held for _ in range(counts[level])],
+            columns[_SUM],
+            columns[_SQUARE],
+            columns[_TOTAL],
+            columns[_START],
+            scale.of(values).tolist(),
+            values.tolist(),
+            float(self._open_start[slot]),
         )
 
-    def _cut(self, first: int, place: int, sizes: list[int], sums: list[float], variance: float) -> Cut:
-        """Cut the buckets from *first* on in two at *place*."""
-        totals, starts = list(self._totals), list(self._starts)
-        if self._open:
-            totals.append(sum(self._open_values))
-            starts.append(self._open_start)
-        before, after = sum(sizes[first:place]), sum(sizes[place:])
-        return Cut(
-            before=before,
-            mean_before=sum(sums[first:place]) / before,
-            after=after,
-            mean_after=sum(sums[place:]) / after,
-            since=starts[place],
-            variance=variance,
-            expected=sum(totals[first:place]) / before,
-            observed=sum(totals[place:]) / after,
-        )
+    def restore(self, slot: int, history: History) -> None:
+        """Take the *history* of *slot*, which is clear; raises ValueError where there cannot be such a one."""
+        buckets = np.array([history.sums, history.squares, history.totals, history.starts]).T
+        levels = np.array(history.levels, dtype=np.intp)
+        counts = np.bincount(levels, minlength=LEVELS)
+        if len(counts) > LEVELS or counts.max() > PER_LEVEL or (levels[1:] > levels[:-1]).any():
+            raise ValueError(f"levels are {history.levels}")
+        if len(history.open_values) >= BLOCK:
+            raise ValueError(f"{len(history.open_values)} readings in an open block")
+        for level in np.flatnonzero(counts).tolist():
+            page = self._pages_of(np.array([slot]), level)[0]
+            self._pages[page, : counts[level]] = buckets[levels == level]
+        self._counts[slot] = counts
+        self._open[slot, : len(history.open_values)] = history.open_values
+        self._open_count[slot] = len(history.open_values)
+        self._open_start[slot] = history.open_start
 
-    def _close(self) -> None:
-        self._levels.append(0)
-        self._sums.append(sum(self._open))
-        self._squares.append(sum([value * value for value in self._open]))
-        self._totals.append(sum(self._open_values))
-        self._starts.append(self._open_start)
-        self._open, self._open_values = [], []
-        level, end = 0, len(self._levels)
-        while True:
-            start = end
-            while start > 0 and self._levels[start - 1] == level:
-                start -= 1
-            if end - start <= PER_LEVEL:
-                return
+    def _close(
+        self,
+        slots: Places,
+        lengths: Places,
+        blocks: Places,
+        place: Places,
+        readings: tuple[Values, Values],
+        closing: NDArray[np.bool_],
+        scale: Scale,
+    ) -> None:
+        """Make buckets of the *blocks* that are now full: of the open ones, and of the readings *closing*."""
+        own = np.flatnonzero(blocks)
+        rows = blocks.cumsum() - blocks
+        full: Values = np.empty((int(blocks.sum()), BLOCK))
+        buckets: Values = np.empty((len(full), 4))
+        first, begun = rows[own], slots[own]
+        full[first] = self._open[begun]
+        buckets[first, _START] = self._open_start[begun]
+        at = ((rows * BLOCK).repeat(lengths) + place)[closing]
+        values, times = readings[0][closing], readings[1][closing]
+        full.reshape(-1)[at] = values
+        begins = np.flatnonzero(at % BLOCK == 0)
+        buckets[at[begins] // BLOCK, _START] = times[begins]
+        scaled = scale.at(np.arange(len(blocks)).repeat(blocks)).of(full)
+        for column, summed in ((_SUM, scaled), (_SQUARE, scaled * scaled), (_TOTAL, full)):
+            # One after the other, never by halves: a sum must not depend on how many blocks are summed.
+            buckets[:, column] = np.add.accumulate(summed, axis=1)[:, -1]
+        self._open_start[begun] = buckets[first + blocks[own] - 1, _START]
+        self._push(begun, blocks[own], buckets)
+
+    def _push(self, slots: Places, numbers: Places, buckets: Values) -> None:
+        """Put *numbers* of new *buckets*, shape (sum, 4), behind those of each slot; merge what is too much."""
+        for level in range(LEVELS):
+            kept = self._counts[slots, level].astype(np.intp)
+            pages = self._pages_of(slots, level)
+            together = kept + numbers
+            begins = together.cumsum() - together
+            line: Values = np.empty((int(together.sum()), 4))
+            there = _IN_LEVEL < kept[:, None]
+            line[(begins[:, None] + _IN_LEVEL)[there]] = self._pages[pages][there]
+            line[ranges(begins + kept, numbers)] = buckets
             if level == LEVELS - 1:
-                self._drop(start)
+                pairs, gone = np.zeros_like(together), np.maximum(together - PER_LEVEL, 0)
+            else:
+                pairs = np.maximum(together - PER_LEVEL + 1, 0) // 2
+                gone = 2 * pairs
+            stays = np.minimum((begins + gone)[:, None] + _IN_LEVEL, len(line) - 1)
+            self._pages[pages] = line[stays]
+            self._counts[slots, level] = together - gone
+            merging = np.flatnonzero(pairs)
+            if not len(merging):
                 return
-            self._levels[start] = level + 1
-            self._sums[start] += self._sums[start + 1]
-            self._squares[start] += self._squares[start + 1]
-            self._totals[start] += self._totals[start + 1]
-            self._drop(start + 1)
-            level, end = level + 1, start + 1
+            slots, numbers = slots[merging], pairs[merging]
+            older = ranges(begins[merging], 2 * numbers)[::2]
+            buckets = line[older]
+            buckets[:, :_START] += line[older + 1, :_START]
 
-    def _drop(self, place: int) -> None:
-        for column in (self._levels, self._sums, self._squares, self._totals, self._starts):
-            del column[place]
+    def _pages_of(self, slots: Places, level: int) -> NDArray[np.int32]:
+        """Give the page of each of *slots* for *level*; those that have none get one."""
+        pages = self._page[slots, level]
+        without = np.flatnonzero(pages == _NONE)
+        if len(without):
+            if len(self._free) < len(without):
+                size = len(self._pages)
+                more = max(size, len(without), 16)
+                self._pages = np.concatenate((self._pages, np.empty((more, PER_LEVEL, 4))))
+                self._free += range(size + more - 1, size - 1, -1)
+            pages[without] = [self._free.pop() for _ in range(len(without))]
+            self._page[slots, level] = pages
+        return pages

@@ -8,37 +8,27 @@ import msgspec
 
 from schemas.policy import Detectors
 from stream.detectors.adwin import Adwin
-from stream.detectors.contract import ShiftDetector
+from stream.detectors.contract import ShiftBank
 from stream.detectors.page_hinkley import PageHinkley
 from stream.detectors.standardised import Standardised
 
-Make = Callable[[Detectors, bool], ShiftDetector]
+Make = Callable[[Detectors], ShiftBank]
 
 DETECTORS: Mapping[str, Make] = {
-    "adwin": lambda chosen, _only_rise: Adwin(chosen.adwin),
-    "page_hinkley": lambda chosen, only_rise: PageHinkley(chosen.page_hinkley, only_rise=only_rise),
+    "adwin": lambda chosen: Adwin(chosen.adwin),
+    "page_hinkley": lambda chosen: PageHinkley(chosen.page_hinkley),
 }
 
 _encode = msgspec.json.Encoder().encode
 
 
 class Registry:
-    """Makes the detectors that a policy chooses, new or from a snapshot."""
+    """Makes banks of the detectors that a policy chooses."""
 
-    def make(self, chosen: Detectors, *, only_rise: bool) -> Standardised:
-        """Make a new detector; with *only_rise* it stays silent about a fall."""
+    def bank(self, chosen: Detectors) -> Standardised:
+        """Make a new bank, without any series."""
         return Standardised(
-            [DETECTORS[name](chosen, only_rise) for name in chosen.use],
+            [DETECTORS[name](chosen) for name in chosen.use],
             warm_up=chosen.warm_up,
-            only_rise=only_rise,
             settings=_encode(chosen).decode(),
         )
-
-    def restore(self, chosen: Detectors, snapshot: bytes, *, only_rise: bool) -> Standardised:
-        """Make a detector that goes on where the one that gave *snapshot* stopped.
-
-        Raises UnreadableRowError where the snapshot is damaged, foreign or of other settings.
-        """
-        detector = self.make(chosen, only_rise=only_rise)
-        detector.restore(snapshot)
-        return detector

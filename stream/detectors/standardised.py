@@ -1,4 +1,4 @@
-"""Standardised: shift detectors on readings measured against the series' own warm-up.
+"""Standardised: shift detectors on readings measured against each series' own warm-up.
 
 A threshold in standard deviations means the same for every series; one in the units of the data does not: on
 raw features Page-Hinkley alarms thousands of times.
@@ -8,34 +8,41 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Sequence
+from array import array
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.core.errors import UnreadableRowError
-from stream.core.nouns import Finding, Readings
-from stream.detectors.contract import Shift, ShiftDetector
-from stream.detectors.recent import Recent, RecentState
+from stream.core.nouns import Finding
+from stream.core.ports import Found
+from stream.detectors.contract import Shift, ShiftBank
+from stream.detectors.cut import History
+from stream.detectors.recent import Recent, Scale
+from stream.detectors.runs import Places, Runs, group, ranges
 
-CLIP = 10.0
-"""Standard deviations beyond which a reading says no more than that it lies far out."""
-
-LARGEST = 1e150
+LARGEST: Final = 1e150
 """What a larger reading counts as: sums and squares must stay finite."""
 
-_CHECKSUM_BYTES = 4
+SLOTS_AT_FIRST: Final = 16
+
+_CHECKSUM_BYTES: Final = 4
+
+Values = NDArray[np.float64]
 
 
 class State(msgspec.Struct, array_like=True):
-    """What there is to know of a standardised detector; *mean* and *sd* are null while warming up."""
+    """What there is to know of a series; *mean* and *sd* are null while warming up."""
 
     settings: str
     warm_up: list[float]
     mean: float | None
     sd: float | None
-    recent: RecentState
+    recent: History
     detectors: dict[str, bytes]
 
 
@@ -44,67 +51,89 @@ _decode = msgspec.msgpack.Decoder(State).decode
 
 
 class Standardised:
-    """Learns mean and spread from the first *warm_up* readings, then shows its detectors z = (x - mean) / sd.
+    """A bank that learns mean and spread of a series from its first *warm_up* readings.
 
-    With *only_rise* it stays silent about a shift to a lower value. *settings* names what the detectors were
-    made with: a snapshot of others is not restored.
+    What follows it shows to its detectors as z = (x - mean) / sd. A series that has only rises to fear stays
+    silent about a shift to a lower value. *settings* names what the detectors were made with: a snapshot of
+    others is not restored.
     """
 
-    def __init__(
-        self, detectors: Sequence[ShiftDetector], *, warm_up: int, only_rise: bool, settings: str
-    ) -> None:
+    def __init__(self, detectors: Sequence[ShiftBank], *, warm_up: int, settings: str) -> None:
         self._detectors = detectors
         self._warm_up = warm_up
-        self._only_rise = only_rise
         self._settings = settings
-        self._learning: list[float] = []
-        self._mean: float | None = None
-        self._sd = 1.0
         self._recent = Recent()
+        self._learning: dict[int, array[float]] = {}
+        self._is_taken = np.zeros(0, dtype=np.bool_)
+        self._is_warm = np.zeros(0, dtype=np.bool_)
+        self._only_rise = np.zeros(0, dtype=np.bool_)
+        self._mean: Values = np.zeros(0)
+        self._sd: Values = np.ones(0)
+        self._free: list[int] = []
 
-    def update(self, readings: Readings) -> list[Finding]:
-        """Take *readings*: values, shape (n,), finite, and their event times, in the log's order.
+    def add(self, *, only_rise: bool) -> int:
+        """Take a new series; give its slot. With *only_rise* it stays silent about a fall."""
+        if not self._free:
+            self._grow()
+        slot = self._free.pop()
+        self._is_taken[slot], self._only_rise[slot] = True, only_rise
+        self._learning[slot] = array("d")
+        for detector in self._detectors:
+            detector.begin(slot, only_rise=only_rise)
+        return slot
 
-        Raises ValueError where a value is not finite, before anything is taken.
+    def drop(self, slot: int) -> None:
+        """Forget the series of *slot*, which another one may get."""
+        self._check(np.array([slot]))
+        self._is_taken[slot] = self._is_warm[slot] = False
+        self._learning.pop(slot, None)
+        self._recent.clear(slot)
+        for detector in self._detectors:
+            detector.end(slot)
+        self._free.append(slot)
+
+    def update(self, slots: Places, values: Values, times: Values) -> list[Found]:
+        """Take readings of many series, all of shape (n,); give what was found, by its place in them.
+
+        Raises ValueError where a value or a time is not finite, before anything is taken.
         """
-        if not np.isfinite(readings.values).all() or not np.isfinite(readings.times).all():
+        if not np.isfinite(values).all() or not np.isfinite(times).all():
             raise ValueError("a detector takes finite readings only")
-        values = np.clip(readings.values, -LARGEST, LARGEST)
-        start = self._learn(values)
-        if self._mean is None or start == len(readings):
+        if not len(slots):
             return []
-        with np.errstate(over="ignore"):
-            standardised = np.clip((values[start:] - self._mean) / self._sd, -CLIP, CLIP)
-        scaled, watched = standardised.tolist(), values[start:].tolist()
-        times = readings.times[start:].tolist()
-        shifts = [(shift, own) for own in self._detectors for shift in own.update(standardised)]
-        findings, told = [], 0
-        for shift, detector in sorted(shifts, key=lambda found: found[0].place):
-            news = slice(told, shift.place + 1)
-            self._recent.add(scaled[news], watched[news], times[news])
-            told = news.stop
-            finding = self._finding(shift, detector, start, times)
-            if finding is not None:
-                findings.append(finding)
-        self._recent.add(scaled[told:], watched[told:], times[told:])
-        return findings
+        runs, places = group(slots)
+        self._check(runs.slots)
+        values = np.minimum(np.maximum(values, -LARGEST), LARGEST)
+        if places is not None:
+            values, times = values[places], times[places]
+        if not self._is_warm[runs.slots].all():
+            runs, rest = runs.without_first(self._learn(runs, values))
+            values, times, places = values[rest], times[rest], rest if places is None else places[rest]
+        if not len(runs):
+            return []
+        return self._watch(runs, values, times, places)
 
-    def snapshot(self) -> bytes:
-        """Give all there is to know, as bytes, behind their checksum."""
+    def snapshot(self, slot: int) -> bytes:
+        """Give all there is to know of *slot*, as bytes, behind their checksum."""
+        self._check(np.array([slot]))
+        is_warm = bool(self._is_warm[slot])
         state = _encode(
             State(
                 settings=self._settings,
-                warm_up=self._learning,
-                mean=self._mean,
-                sd=self._sd,
-                recent=self._recent.state(),
-                detectors={detector.name: detector.snapshot() for detector in self._detectors},
+                warm_up=list(self._learning.get(slot, ())),
+                mean=float(self._mean[slot]) if is_warm else None,
+                sd=float(self._sd[slot]) if is_warm else None,
+                recent=self._history(slot),
+                detectors={detector.name: detector.snapshot(slot) for detector in self._detectors},
             )
         )
         return zlib.crc32(state).to_bytes(_CHECKSUM_BYTES) + state
 
-    def restore(self, snapshot: bytes) -> None:
-        """Take the state back; raises UnreadableRowError where it is damaged or of other settings."""
+    def restore(self, snapshot: bytes, *, only_rise: bool) -> int:
+        """Take a series back; give its slot. Raises UnreadableRowError where the snapshot cannot be read.
+
+        That is where it is damaged, foreign, or of other settings.
+        """
         checksum, body = snapshot[:_CHECKSUM_BYTES], snapshot[_CHECKSUM_BYTES:]
         if checksum != zlib.crc32(body).to_bytes(_CHECKSUM_BYTES):
             raise UnreadableRowError("the checksum is wrong")
@@ -114,47 +143,144 @@ class Standardised:
             raise UnreadableRowError(str(error)) from error
         if state.settings != self._settings:
             raise UnreadableRowError(f"made with {state.settings}, now {self._settings}")
+        slot = self.add(only_rise=only_rise)
+        try:
+            self._restore(slot, state)
+        except UnreadableRowError:
+            self.drop(slot)
+            raise
+        return slot
+
+    def _restore(self, slot: int, state: State) -> None:
         for detector in self._detectors:
             if detector.name not in state.detectors:
                 raise UnreadableRowError(f"no state of {detector.name}")
-            detector.restore(state.detectors[detector.name])
-        self._learning = state.warm_up
-        self._mean = state.mean
-        self._sd = state.sd if state.sd is not None else 1.0
-        self._recent = Recent(state.recent)
+            detector.restore(slot, state.detectors[detector.name])
+        try:
+            self._recent.restore(slot, state.recent)
+        except ValueError as error:
+            raise UnreadableRowError(str(error)) from error
+        if state.mean is None or state.sd is None:
+            self._learning[slot].extend(state.warm_up)
+        else:
+            self._warm(slot, state.mean, state.sd)
 
-    def _learn(self, values: NDArray[np.float64]) -> int:
-        """Use *values* to warm up while that lasts; give the place of the first one that is watched."""
-        if self._mean is not None:
-            return 0
-        wanted = self._warm_up - len(self._learning)
-        self._learning += values[:wanted].tolist()
-        if len(self._learning) == self._warm_up:
-            self._mean, self._sd = _mean_and_spread(self._learning)
-            self._learning = []
-        return min(wanted, len(values))
+    def _grow(self) -> None:
+        """Make room for twice as many slots."""
+        size = len(self._is_taken)
+        more = max(size, SLOTS_AT_FIRST)
+        no, zeros = np.zeros(more, dtype=np.bool_), np.zeros(more)
+        self._is_taken = np.concatenate((self._is_taken, no))
+        self._is_warm = np.concatenate((self._is_warm, no))
+        self._only_rise = np.concatenate((self._only_rise, no))
+        self._mean = np.concatenate((self._mean, zeros))
+        self._sd = np.concatenate((self._sd, zeros))
+        self._recent.grow(size + more)
+        for detector in self._detectors:
+            detector.grow(size + more)
+        self._free += range(size + more - 1, size - 1, -1)
+
+    def _check(self, slots: Places) -> None:
+        if slots.min() < 0 or slots.max() >= len(self._is_taken) or not self._is_taken[slots].all():
+            raise IndexError("no series has this slot")
+
+    def _learn(self, runs: Runs, values: Values) -> Places:
+        """Use readings to warm up where that lasts; give how many of each run."""
+        used = np.zeros_like(runs.lengths)
+        for run in np.flatnonzero(~self._is_warm[runs.slots]).tolist():
+            slot, start = int(runs.slots[run]), int(runs.starts[run])
+            learning = self._learning[slot]
+            count = min(self._warm_up - len(learning), int(runs.lengths[run]))
+            learning.frombytes(values[start : start + count].tobytes())
+            used[run] = count
+            if len(learning) == self._warm_up:
+                self._warm(slot, *_mean_and_spread(learning))
+        return used
+
+    def _warm(self, slot: int, mean: float, sd: float) -> None:
+        del self._learning[slot]
+        self._mean[slot], self._sd[slot], self._is_warm[slot] = mean, sd, True
+
+    def _watch(self, runs: Runs, values: Values, times: Values, places: Places | None) -> list[Found]:
+        """Show *runs* of warm series to the detectors; give what they found, by *places* where given."""
+        scale = self._scale(runs.slots)
+        scaled = Scale(scale.mean.repeat(runs.lengths), scale.sd.repeat(runs.lengths)).of(values)
+        shifts = [(shift, own) for own in self._detectors for shift in own.update(runs, scaled)]
+        if not shifts:
+            self._recent.add(runs.slots, runs.lengths, values, times, scale)
+            return []
+        found: list[Found] = []
+        for shift, detector in self._one_after_the_other(shifts, runs, values, times, scale):
+            run = int(runs.starts.searchsorted(shift.place, side="right")) - 1
+            index = shift.place if places is None else int(places[shift.place])
+            finding = self._finding(int(runs.slots[run]), shift, detector, index, float(times[shift.place]))
+            if finding is not None:
+                found.append(finding)
+        found.sort(key=lambda one: one.finding.index)
+        return found
+
+    def _one_after_the_other(
+        self,
+        shifts: list[tuple[Shift, ShiftBank]],
+        runs: Runs,
+        values: Values,
+        times: Values,
+        scale: Scale,
+    ) -> Iterator[tuple[Shift, ShiftBank]]:
+        """Give the shifts of each series in turn, each when what was read up to it, and no more, is kept.
+
+        All series go on side by side: to the first shift of each, to the second.
+        """
+        ahead: dict[int, deque[tuple[Shift, ShiftBank]]] = {}
+        for pair in sorted(shifts, key=lambda one: one[0].place):
+            run = int(runs.starts.searchsorted(pair[0].place, side="right")) - 1
+            ahead.setdefault(run, deque()).append(pair)
+        kept, until = np.zeros_like(runs.lengths), runs.lengths.copy()
+        active = np.arange(len(runs))
+        while len(active):
+            for run, of_run in ahead.items():
+                until[run] = of_run[0][0].place + 1 - runs.starts[run] if of_run else runs.lengths[run]
+            new = active[until[active] > kept[active]]
+            part = ranges((runs.starts + kept)[new], (until - kept)[new])
+            self._recent.add(
+                runs.slots[new], (until - kept)[new], values[part], times[part], scale.at(new)
+            )
+            kept[active] = until[active]
+            ahead = {run: of_run for run, of_run in ahead.items() if of_run}
+            active = np.array(list(ahead), dtype=np.intp)
+            for of_run in ahead.values():
+                yield of_run.popleft()
 
     def _finding(
-        self, shift: Shift, detector: ShiftDetector, start: int, times: Sequence[float]
-    ) -> Finding | None:
+        self, slot: int, shift: Shift, detector: ShiftBank, index: int, time: float
+    ) -> Found | None:
         """Say what changed when; None where only a rise counts and this was none."""
-        mean = 0.0 if self._mean is None else self._mean
-        cut = self._recent.best_cut(shift.latest) or self._recent.against_warm_up(self._warm_up, mean)
+        history = self._history(slot)
+        cut = history.best_cut(shift.latest)
+        if cut is None:
+            cut = history.against_warm_up(self._warm_up, float(self._mean[slot]))
         rose = cut.mean_after > cut.mean_before if shift.rise is None else shift.rise
-        if self._only_rise and not rose:
+        if self._only_rise[slot] and not rose:
             return None
         difference = abs(cut.mean_after - cut.mean_before)
-        return Finding(
-            index=start + shift.place,
+        finding = Finding(
+            index=index,
             detector=detector.name,
             observed=cut.observed,
             expected=cut.expected,
             statistic=difference if shift.statistic is None else shift.statistic,
-            threshold=detector.threshold(cut),
+            threshold=detector.threshold(slot, cut),
             n=cut.after,
             window_start=cut.since,
-            window_end=times[shift.place],
+            window_end=time,
         )
+        return Found(slot, finding)
+
+    def _history(self, slot: int) -> History:
+        return self._recent.history(slot, self._scale(np.array([slot])))
+
+    def _scale(self, slots: Places) -> Scale:
+        return Scale(self._mean[slots], self._sd[slots])
 
 
 def _mean_and_spread(values: Sequence[float]) -> tuple[float, float]:

@@ -1,27 +1,22 @@
-"""What every detector promises, as functions that take a maker of one: a new one gets them for a line.
+"""What every detector promises of one series, as functions that take a maker of banks.
 
-``check_*`` raise AssertionError where a promise is broken; :data:`MAKERS` and :data:`CHECKS` name them all.
+``check_*`` raise AssertionError where a promise is broken; :data:`CHECKS` names them all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import msgspec
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from schemas.policy import Detectors
 from stream.core.errors import UnreadableRowError
 from stream.core.nouns import Finding, Readings
-from stream.core.ports import Detector
-from stream.detectors.registry import DETECTORS, Registry
-
-WARM_UP: Final = 200
-"""Readings before which no detector of a maker speaks."""
+from tests.checks.makers import FALL, RISE, RISE_AND_FALL, WARM_UP, Maker, OneSeries, normal, readings_of
 
 DELAY_MAX: Final = 200
 """Readings within which a shift of three standard deviations has to be found."""
@@ -30,52 +25,11 @@ SNAPSHOT_MAX_BYTES: Final = 16_384
 """Largest snapshot of a detector, however many readings it has taken."""
 
 BATCH: Final = 97
-
-Values = NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Maker:
-    """Makes detectors of one choice, new or from a snapshot."""
-
-    name: str
-    chosen: Detectors
-    only_rise: bool
-
-    def make(self) -> Detector:
-        return Registry().make(self.chosen, only_rise=self.only_rise)
-
-    def restore(self, snapshot: bytes) -> Detector:
-        return Registry().restore(self.chosen, snapshot, only_rise=self.only_rise)
-
-
-Check = Callable[[Maker], None]
-
-
-def _makers() -> Iterator[Maker]:
-    for use in (*((name,) for name in DETECTORS), tuple(DETECTORS)):
-        chosen = Detectors(use=use, warm_up=WARM_UP)
-        name = "+".join(use)
-        yield Maker(name=name, chosen=chosen, only_rise=False)
-        yield Maker(name=f"{name}:only_rise", chosen=chosen, only_rise=True)
-
-
-MAKERS: Final = tuple(_makers())
-
-
-def readings_of(values: Values, start: float = 0.0) -> Readings:
-    """Give one reading a second."""
-    return Readings(values=values, times=start + np.arange(len(values), dtype=np.float64))
-
-
-def normal(seed: int, *parts: tuple[int, float], spread: float = 1.0) -> Values:
-    """Give noise around each mean in turn: *parts* are numbers of readings and their mean."""
-    rng = np.random.default_rng(seed)
-    return np.concatenate([rng.normal(mean, spread, size) for size, mean in parts])
-
-
 def found_in(
-    detector: Detector, readings: Readings, batch: int, between: Callable[[Detector], Detector] = lambda d: d
+    detector: OneSeries,
+    readings: Readings,
+    batch: int,
+    between: Callable[[OneSeries], OneSeries] = lambda d: d,
 ) -> list[Finding]:
     """Show *readings* in batches of *batch*; give the findings by their place among all of them."""
     findings: list[Finding] = []
@@ -85,11 +39,6 @@ def found_in(
         found = detector.update(Readings(values=readings.values[part], times=readings.times[part]))
         findings += [replace(finding, index=start + finding.index) for finding in found]
     return findings
-
-
-RISE_AND_FALL: Final = readings_of(normal(1, (1_500, 0.0), (700, 2.0), (900, -1.0), (600, 4.0), (30, -4.0)))
-RISE: Final = normal(2, (2_000, 100.0), (1_000, 103.0))
-FALL: Final = normal(3, (2_000, 100.0), (1_000, 97.0))
 
 
 def check_refuses_what_is_not_finite(maker: Maker) -> None:
@@ -265,6 +214,6 @@ def _flipped(snapshot: bytes) -> Iterator[bytes]:
         yield bytes(damaged)
 
 
-CHECKS: Final[tuple[Check, ...]] = tuple(
+CHECKS: Final[tuple[Callable[[Maker], None], ...]] = tuple(
     check for name, check in list(globals().items()) if name.startswith("check_")
 )

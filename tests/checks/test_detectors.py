@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from itertools import product
 from typing import Protocol
 
 import msgspec
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from river import drift
 
 from schemas.policy import Adwin as AdwinSettings
 from schemas.policy import PageHinkley as PageHinkleySettings
 from stream.core.errors import UnreadableRowError
 from stream.detectors import adwin, page_hinkley
-from stream.detectors.contract import restoring
-from stream.detectors.standardised import CLIP, State
-from tests.checks.detector import CHECKS, MAKERS, RISE_AND_FALL, WARM_UP, Check, Maker, readings_of
+from stream.detectors.contract import Shift, ShiftBank, restoring
+from stream.detectors.recent import CLIP
+from stream.detectors.runs import runs_of
+from stream.detectors.standardised import State
+from tests.checks import bank, detector
+from tests.checks.makers import MAKERS, RISE_AND_FALL, WARM_UP, Maker, readings_of
 
 
 class River(Protocol):
@@ -29,27 +34,44 @@ class River(Protocol):
     def update(self, x: float) -> None: ...
 
 
-def _name_of(value: Maker | Check) -> str:
+class Alone:
+    """A bank of shift detectors that has one series."""
+
+    def __init__(self, bank: ShiftBank, *, only_rise: bool = False) -> None:
+        self.bank = bank
+        bank.grow(1)
+        bank.begin(0, only_rise=only_rise)
+
+    def update(self, values: NDArray[np.float64]) -> list[Shift]:
+        return self.bank.update(runs_of(np.array([0]), np.array([len(values)])), values)
+
+    def snapshot(self) -> bytes:
+        return self.bank.snapshot(0)
+
+    def restore(self, snapshot: bytes) -> None:
+        self.bank.restore(0, snapshot)
+
+
+def _name_of(value: Maker | Callable[[Maker], None]) -> str:
     return value.name if isinstance(value, Maker) else value.__name__
 
 
-@pytest.mark.parametrize(("maker", "check"), list(product(MAKERS, CHECKS)), ids=_name_of)
-def test_detector(maker: Maker, check: Check) -> None:
+@pytest.mark.parametrize(
+    ("maker", "check"), list(product(MAKERS, (*detector.CHECKS, *bank.CHECKS))), ids=_name_of
+)
+def test_bank(maker: Maker, check: Callable[[Maker], None]) -> None:
     check(maker)
 
 
 def test_there_are_checks_for_every_detector_alone_and_for_all_together() -> None:
-    assert {maker.name.partition(":")[0] for maker in MAKERS} == {
-        "adwin",
-        "page_hinkley",
-        "adwin+page_hinkley",
-    }
+    used = {maker.chosen.use for maker in MAKERS if not maker.name.startswith("rivers_own")}
+    assert used == {("adwin",), ("page_hinkley",), ("adwin", "page_hinkley")}
 
 
 @pytest.mark.parametrize("delta", [0.002, 0.2])
 def test_adwin_finds_what_rivers_own_finds_reading_by_reading(delta: float) -> None:
     values = RISE_AND_FALL.values.tolist()
-    ours = adwin.Adwin(AdwinSettings(delta=delta))
+    ours = Alone(adwin.Adwin(AdwinSettings(delta=delta)))
     theirs = drift.ADWIN(delta=delta)
     wanted = [place for place, value in enumerate(values) if _detects(theirs, value)]
     assert wanted
@@ -59,7 +81,7 @@ def test_adwin_finds_what_rivers_own_finds_reading_by_reading(delta: float) -> N
 @pytest.mark.parametrize(("only_rise", "mode"), [(True, "up"), (False, "both")])
 def test_page_hinkley_finds_what_rivers_own_finds_reading_by_reading(only_rise: bool, mode: str) -> None:  # noqa: FBT001 - pytest passes parameters by name
     values = RISE_AND_FALL.values.tolist()
-    ours = page_hinkley.PageHinkley(PageHinkleySettings(), only_rise=only_rise)
+    ours = Alone(page_hinkley.PageHinkley(PageHinkleySettings()), only_rise=only_rise)
     theirs = drift.PageHinkley(min_instances=30, delta=0.1, threshold=50.0, mode=mode)
     wanted = [place for place, value in enumerate(values) if _detects(theirs, value)]
     assert wanted
@@ -67,7 +89,7 @@ def test_page_hinkley_finds_what_rivers_own_finds_reading_by_reading(only_rise: 
 
 
 def test_page_hinkley_says_that_a_fall_is_none() -> None:
-    ours = page_hinkley.PageHinkley(PageHinkleySettings(), only_rise=False)
+    ours = Alone(page_hinkley.PageHinkley(PageHinkleySettings()))
     shifts = ours.update(np.repeat([0.0, -3.0], [200, 100]))
     assert [shift.rise for shift in shifts][:1] == [False]
 
@@ -108,20 +130,20 @@ def test_a_rate_that_was_zero_in_the_warm_up_can_still_rise() -> None:
 
 
 def test_river_that_panics_on_a_snapshot_is_an_unreadable_row(capfd: pytest.CaptureFixture[str]) -> None:
-    detector = adwin.Adwin(AdwinSettings())
-    detector.update(RISE_AND_FALL.values[:500])
-    state = msgspec.msgpack.decode(detector.snapshot(), type=adwin.State)
+    ours = Alone(adwin.Adwin(AdwinSettings()))
+    ours.update(RISE_AND_FALL.values[:500])
+    state = msgspec.msgpack.decode(ours.snapshot(), type=adwin.State)
     for size in range(0, len(state.window), 40):
         damaged = msgspec.msgpack.encode(msgspec.structs.replace(state, window=state.window[:size]))
         with pytest.raises(UnreadableRowError, match="adwin"):
-            adwin.Adwin(AdwinSettings()).restore(damaged)
+            Alone(adwin.Adwin(AdwinSettings())).restore(damaged)
     capfd.readouterr()  # Rust writes its backtraces past Python
 
 
 @pytest.mark.parametrize("damaged", [b"", b"\x91\x01", msgspec.msgpack.encode([1, "x", 0, 0, 0, 0, False])])
 def test_a_damaged_page_hinkley_is_an_unreadable_row(damaged: bytes) -> None:
     with pytest.raises(UnreadableRowError, match="page_hinkley"):
-        page_hinkley.PageHinkley(PageHinkleySettings(), only_rise=True).restore(damaged)
+        Alone(page_hinkley.PageHinkley(PageHinkleySettings())).restore(damaged)
 
 
 @pytest.mark.parametrize("ours_to_stop", [KeyboardInterrupt, SystemExit])
@@ -162,8 +184,8 @@ def test_page_hinkley_by_batch_and_reading_by_reading_agree_to_the_last_bit(only
     wanted = [place for place, value in enumerate(values.tolist()) if _detects(theirs, value)]
     assert len(wanted) > 5
     seen = []
-    for size in (1, 7, page_hinkley.FEW, 500, 3_000, len(values)):
-        ours = page_hinkley.PageHinkley(settings, only_rise=only_rise)
+    for size in (1, 7, 64, 500, 3_000, len(values)):
+        ours = Alone(page_hinkley.PageHinkley(settings), only_rise=only_rise)
         found = []
         for start in range(0, len(values), size):
             shifts = ours.update(values[start : start + size])

@@ -6,18 +6,21 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any, Final
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from schemas.alerts import Alert, Incident, Rejected
 from schemas.codec import Headers, encode
 from schemas.policy import DEFAULT_POLICY, Alerting, Bounds, Detectors, Horizons, Policy, Signals
 from stream.core.errors import UnreadableRowError
 from stream.core.lines import TOPIC_OF_TYPE
-from stream.core.nouns import Finding, Forward, Readings, Record, Result, Topic
+from stream.core.nouns import Finding, Forward, Record, Result, Topic
 from stream.core.pipeline import Pipeline
-from stream.core.ports import DetectorFactory
+from stream.core.ports import DetectorFactory, Found
 from stream.detectors.registry import Registry
 
 MODEL: Final = "credit-risk"
@@ -114,45 +117,66 @@ def topic_of(happening: Happening) -> Topic:
     return TOPIC_OF_TYPE.get(happening.get("type", ""), Topic.PREDICTIONS)
 
 
-@dataclass(frozen=True)
-class Alarm:
-    """A detector without statistics: every reading of 1 or more is a finding (less than 0 breaks it)."""
+class AlarmBank:
+    """Detectors without statistics: every reading of 1 or more is a finding (less than 0 breaks them)."""
 
-    taken: list[int] = field(default_factory=lambda: [0])
+    def __init__(self) -> None:
+        self.taken: dict[int, int] = {}
+        self._slots = count()
 
-    def update(self, readings: Readings) -> list[Finding]:
-        self.taken[0] += len(readings)
+    def add(self, *, only_rise: bool) -> int:  # noqa: ARG002 - the port's argument
+        slot = next(self._slots)
+        self.taken[slot] = 0
+        return slot
+
+    def drop(self, slot: int) -> None:
+        del self.taken[slot]
+
+    def update(
+        self, slots: NDArray[np.intp], values: NDArray[np.float64], times: NDArray[np.float64]
+    ) -> list[Found]:
+        for slot in slots.tolist():
+            self.taken[slot] += 1
         return [
-            Finding(
-                index=index,
-                detector="alarm",
-                observed=float(value),
-                expected=0.0,
-                statistic=float(value),
-                threshold=1.0,
-                n=1,
-                window_start=float(readings.times[index]),
-                window_end=float(readings.times[index]),
-            )
-            for index, value in enumerate(readings.values)
-            if value >= 1.0
+            Found(int(slots[index]), _alarm(index, float(values[index]), float(times[index])))
+            for index in np.flatnonzero(values >= 1.0).tolist()
         ]
 
-    def snapshot(self) -> bytes:
-        return b"alarm %d" % self.taken[0]
+    def snapshot(self, slot: int) -> bytes:
+        return b"alarm %d" % self.taken[slot]
 
-
-class Alarms:
-    """Makes :class:`Alarm` for every series."""
-
-    def make(self, chosen: Detectors, *, only_rise: bool) -> Alarm:  # noqa: ARG002 - the port's arguments
-        return Alarm()
-
-    def restore(self, chosen: Detectors, snapshot: bytes, *, only_rise: bool) -> Alarm:  # noqa: ARG002 - as above
+    def restore(self, snapshot: bytes, *, only_rise: bool) -> int:
         name, _, taken = snapshot.partition(b" ")
         if name != b"alarm":
             raise UnreadableRowError("no alarm")
-        return Alarm([int(taken)])
+        slot = self.add(only_rise=only_rise)
+        self.taken[slot] = int(taken)
+        return slot
+
+
+def _alarm(index: int, value: float, time: float) -> Finding:
+    return Finding(
+        index=index,
+        detector="alarm",
+        observed=value,
+        expected=0.0,
+        statistic=value,
+        threshold=1.0,
+        n=1,
+        window_start=time,
+        window_end=time,
+    )
+
+
+@dataclass(frozen=True)
+class Alarms:
+    """Makes banks of alarms; *banks* are those that were made."""
+
+    banks: list[AlarmBank] = field(default_factory=list)
+
+    def bank(self, chosen: Detectors) -> AlarmBank:  # noqa: ARG002 - the port's argument
+        self.banks.append(AlarmBank())
+        return self.banks[-1]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 
 from schemas.alerts import Kind
 from schemas.policy import Policy
-from stream.core.detect import Watch
+from stream.core.detect import Banks, Watch
 from stream.core.errors import UnreadableRowError
 from stream.core.nouns import Readings, SeriesKey, SeriesSpec, Tally
 from tests.flow.timeline import Alarms
@@ -18,7 +18,7 @@ OTHER = SeriesSpec(key=SeriesKey("m", "2", "", "error"), kind=Kind.PERFORMANCE)
 
 
 def a_watch() -> Watch:
-    return Watch(Policy(), Alarms())
+    return Watch(Policy(), Banks(Alarms()))
 
 
 def readings(*values: float, times: tuple[float, ...] | None = None) -> Readings:
