@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.core.chunks import OFFSET, SHIFT, Chunks
+from stream.core.hashed import FEW, Hashes, HashIndex, Places
+from stream.core.kept import Chunk, Output
+from stream.core.nouns import PredictionKept
 
 CHUNK_ENTRIES = 256
 """Entries that one row of state holds."""
@@ -84,6 +92,16 @@ class Waiting(Generic[T]):
             del self._chunks[number]
         return entry
 
+    def oldest_times(self, number: int) -> NDArray[np.float64]:
+        """Give the times of the *number* predictions that arrived first, in that order, in epoch seconds."""
+        times: list[NDArray[np.float64]] = []
+        for chunk in self._chunks.in_order():
+            times.append(chunk.entries["time"][chunk.live_offsets()[:number]])
+            number -= len(times[-1])
+            if number <= 0:
+                break
+        return np.concatenate(times) if times else np.empty(0)
+
     def take_oldest_before(self, time: float) -> list[T]:
         """Take entries from the oldest arrival on, as long as their time is before *time* (epoch seconds)."""
         taken: list[T] = []
@@ -127,82 +145,216 @@ class Waiting(Generic[T]):
 
 
 class Pending:
-    """Interim."""
+    """Predictions that wait for their label, in order of arrival, at most *bound*; the oldest make room.
+
+    What is known of an id is its hash, ``hash(id)``: see :class:`HashIndex` for the odds that two ids are
+    one. A *place* tells where a prediction waits; it holds while the prediction waits, until the next
+    :meth:`add`, :meth:`rows` or :meth:`restore`.
+
+    Predictions stand in chunks by arrival. A chunk's row of state, under its number, is written once when
+    the chunk is closed; what was taken of it since is a small row of its own, under ``number/taken``. When
+    most of it was taken, what is left is packed, together with neighbours as empty, and written anew.
+    """
 
     def __init__(self, bound: int) -> None:
-        from stream.core.nouns import PredictionKept
+        self._bound = bound
+        self._index = HashIndex()
+        self._chunks = Chunks()
 
-        self._kept = PredictionKept
-        self.w = Waiting(bound, PredictionKept)
-        self.place = {}
-        self.ids = []
+    def __len__(self) -> int:
+        return len(self._index)
 
-    def __len__(self):
-        return len(self.w)
+    def __contains__(self, event_id: str) -> bool:
+        return self._index.get(hash(event_id)) >= 0
 
-    def add(self, ids, hashes, times, versions, outputs, scores):
-        evicted = 0
-        for i, h, t, v, o, s in zip(ids, hashes.tolist(), times.tolist(), versions, outputs, scores):
-            evicted += self.w.add(i, self._kept(t, v, o, s))
-            self.place[h] = len(self.ids)
-            self.ids.append(i)
+    def add(
+        self,
+        ids: Sequence[str],
+        hashes: Hashes,
+        times: NDArray[np.float64],
+        versions: Sequence[str],
+        outputs: Sequence[Output],
+        scores: Sequence[float | None],
+    ) -> int:
+        """Let predictions wait, in this order; give how many were evicted for them.
+
+        All have shape (n,): ids with their hashes, times in seconds since the epoch, and what else is kept;
+        integers have 64 bits. An id that waits already is replaced and counts as new. What waits afterwards,
+        and the number, are those of adding one by one, where each evicts the oldest that is too many.
+        """
+        self._pack()
+        number = len(ids)
+        if number <= FEW or len(np.unique(hashes)) < number or np.any(self._index.find(hashes) >= 0):
+            kept = map(PredictionKept, times.tolist(), versions, outputs, scores)
+            return sum(map(self._add_one, ids, hashes.tolist(), kept))
+        places = np.empty(number, dtype=np.int64)
+        start = 0
+        while start < number:
+            chunk = self._chunks.last()
+            part = slice(start, min(number, start + chunk.room))
+            first = chunk.first_place + chunk.size
+            places[part] = np.arange(first, first + part.stop - start)
+            chunk.extend(ids[part], hashes[part], times[part], versions[part], outputs[part], scores[part])
+            start = part.stop
+        self._index.insert(hashes, places)
+        return self._evict()
+
+    def find(self, hashes: Hashes) -> Places:
+        """Give the places of the predictions with *hashes*, shape (n,), -1 where none waits."""
+        return self._index.find(hashes)
+
+    def times_at(self, places: Places) -> NDArray[np.float64]:
+        """Give the times of the predictions at *places*, shape (n,), in seconds since the epoch."""
+        parts = self._chunks.of_each(places)
+        if parts is None:
+            slots = self._chunks.slots
+            listed = [slots[place >> SHIFT].time_at(place & OFFSET) for place in places.tolist()]
+            return np.array(listed, dtype=np.float64)
+        times = np.empty(len(places), dtype=np.float64)
+        for chunk, offsets, which in parts:
+            times[which] = chunk.entries["time"][offsets]
+        return times
+
+    def outputs_at(self, places: Places) -> list[Output]:
+        """Give the outputs of the predictions at *places*, each of the type that it had."""
+        slots = self._chunks.slots
+        return [slots[place >> SHIFT].output_at(place & OFFSET) for place in places.tolist()]
+
+    def versions_at(self, places: Places) -> list[str]:
+        """Give the versions of the predictions at *places*."""
+        slots = self._chunks.slots
+        return [slots[place >> SHIFT].version_at(place & OFFSET) for place in places.tolist()]
+
+    def scores_at(self, places: Places) -> list[float | None]:
+        """Give the scores of the predictions at *places*."""
+        return [self.kept(place).score for place in places.tolist()]
+
+    def kept(self, place: int) -> PredictionKept:
+        """Give the prediction at *place*."""
+        return self._chunks.slots[place >> SHIFT].kept_at(place & OFFSET)
+
+    def take(self, places: Places) -> None:
+        """Let the predictions at *places*, which differ, wait no longer."""
+        parts = self._chunks.of_each(places)
+        if parts is not None:
+            self._index.remove(np.concatenate([chunk.hashes[offsets] for chunk, offsets, _ in parts]))
+            for chunk, offsets, _ in parts:
+                chunk.take(offsets)
+                self._chunks.note(chunk)
+            return
+        slots = self._chunks.slots
+        touched: dict[int, Chunk] = {}
+        hashes: list[int] = []
+        for place in places.tolist():
+            chunk, offset = slots[place >> SHIFT], place & OFFSET
+            hashes.append(chunk.hash_at(offset))
+            chunk.take_one(offset)
+            touched[chunk.number] = chunk
+        self._index.remove(np.array(hashes, dtype=np.int64))
+        for chunk in touched.values():
+            self._chunks.note(chunk)
+
+    def get(self, event_id: str) -> PredictionKept | None:
+        """Give the prediction that waits under *event_id* and leave it there."""
+        place = self._index.get(hash(event_id))
+        return None if place < 0 else self.kept(place)
+
+    def take_id(self, event_id: str) -> PredictionKept | None:
+        """Give the prediction that waits under *event_id* and let it wait no longer."""
+        place = self._index.get(hash(event_id))
+        if place < 0:
+            return None
+        kept = self.kept(place)
+        self._take_one(self._chunks.slots[place >> SHIFT], place & OFFSET)
+        return kept
+
+    def oldest_time(self) -> float | None:
+        """Give the time of what arrived first of all that waits, in seconds since the epoch."""
+        if not len(self._index):
+            return None
+        chunk = self._chunks.first()
+        return chunk.time_at(chunk.oldest())
+
+    def take_oldest_before(self, time: float) -> int:
+        """Take predictions from the oldest arrival on, as long as their time is before *time*; give how many.
+
+        An older one that arrived behind one that stays is not looked for.
+        """
+        taken = 0
+        while (oldest := self.oldest_time()) is not None and oldest < time:
+            chunk = self._chunks.first()
+            offsets = chunk.live_offsets()
+            stays = chunk.entries["time"][offsets] >= time
+            if stays.any():
+                offsets = offsets[: int(stays.argmax())]
+            self._take_of(chunk, offsets)
+            taken += len(offsets)
+        return taken
+
+    def rows(self) -> dict[str, bytes | None]:
+        """Give the rows that changed since the last call; None for one that is no more."""
+        self._pack()
+        return self._chunks.rows()
+
+    def restore(self, rows: dict[str, bytes]) -> list[str]:
+        """Take the rows that :meth:`rows` gave, or :class:`Waiting` did; give the keys of those of no use.
+
+        Those are what cannot be read, and what was taken without its chunk. A chunk without what was taken
+        of it, which cannot be read, is of no use either: what was taken must not come back.
+        """
+        self._chunks = Chunks()
+        chunks, unreadable = self._chunks.restore(rows)
+        self._index = HashIndex(sum(chunk.live for chunk in chunks))
+        for chunk in chunks:
+            self._take_in(chunk)
+        return unreadable
+
+    def _add_one(self, event_id: str, hashed: int, kept: PredictionKept) -> int:
+        place = self._index.get(hashed)
+        if place >= 0:
+            self._take_one(self._chunks.slots[place >> SHIFT], place & OFFSET)
+        chunk = self._chunks.last()
+        self._index.set(hashed, chunk.first_place + chunk.append(event_id, hashed, kept))
+        return self._evict()
+
+    def _evict(self) -> int:
+        evicted = left = max(0, len(self) - self._bound)
+        while left:
+            chunk = self._chunks.first()
+            if left == 1:
+                self._take_one(chunk, chunk.oldest())
+                break
+            offsets = chunk.live_offsets()[:left]
+            self._take_of(chunk, offsets)
+            left -= len(offsets)
         return evicted
 
-    def find(self, hashes):
-        import numpy as np
+    def _take_one(self, chunk: Chunk, offset: int) -> None:
+        self._index.discard(chunk.hash_at(offset))
+        chunk.take_one(offset)
+        self._chunks.note(chunk)
 
-        out = []
-        for h in hashes.tolist():
-            p = self.place.get(h, -1)
-            out.append(p if p >= 0 and self.ids[p] in self.w else -1)
-        return np.array(out, dtype=np.intp)
+    def _take_of(self, chunk: Chunk, offsets: NDArray[np.intp]) -> None:
+        self._index.remove(chunk.hashes[offsets])
+        chunk.take(offsets)
+        self._chunks.note(chunk)
 
-    def _all(self, places, name):
-        return [getattr(self.w.get(self.ids[p]), name) for p in places.tolist()]
+    def _pack(self) -> None:
+        """Pack the chunks of which little is left; places change."""
+        for chunk in self._chunks.pack_sparse():
+            self._index.move(chunk.hashes, np.arange(chunk.size) + chunk.first_place)
 
-    def times_at(self, places):
-        import numpy as np
-
-        return np.array(self._all(places, "time"), dtype=float)
-
-    def outputs_at(self, places):
-        return self._all(places, "output")
-
-    def versions_at(self, places):
-        return self._all(places, "version")
-
-    def scores_at(self, places):
-        return self._all(places, "score")
-
-    def take(self, places):
-        for p in places.tolist():
-            self.w.take(self.ids[p])
-
-    def get(self, key):
-        return self.w.get(key)
-
-    def take_id(self, key):
-        return self.w.take(key)
-
-    def take_oldest_before(self, time):
-        return len(self.w.take_oldest_before(time))
-
-    def oldest_times(self, n):
-        from itertools import chain, islice
-
-        import numpy as np
-
-        return np.array(
-            [k.time for k in islice(chain.from_iterable(c.values() for c in self.w._chunks.values()), n)]
-        )
-
-    def rows(self):
-        return self.w.rows()
-
-    def restore(self, rows):
-        lost = self.w.restore(rows)
-        for chunk in self.w._chunks.values():
-            for key in chunk:
-                self.place[hash(key)] = len(self.ids)
-                self.ids.append(key)
-        return lost
+    def _take_in(self, chunk: Chunk) -> None:
+        """Index a chunk that was restored; of two predictions with one hash the younger waits."""
+        there = chunk.live_offsets()
+        hashes, last = np.unique(chunk.hashes[there][::-1], return_index=True)
+        if len(hashes) < len(there):
+            stays = np.sort(there[::-1][last])
+            chunk.take(np.setdiff1d(there, stays))
+            self._chunks.note(chunk)
+            there = stays
+        hashes = chunk.hashes[there]
+        met = self._index.find(hashes)
+        if np.any(met >= 0):
+            self.take(met[met >= 0])
+        self._index.insert(hashes, there + chunk.first_place)
