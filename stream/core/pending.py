@@ -174,9 +174,10 @@ class Pending:
         """
         self._pack()
         number = len(ids)
-        if number <= FEW or len(np.unique(hashes)) < number or np.any(self._index.find(hashes) >= 0):
+        keys = hashes.tolist()
+        if number <= FEW or len(set(keys)) < number or self._index.find(hashes).max() >= 0:
             kept = map(PredictionKept, times.tolist(), versions, outputs, scores)
-            return sum(map(self._add_one, ids, hashes.tolist(), kept))
+            return sum(map(self._add_one, ids, keys, kept))
         places = np.empty(number, dtype=np.int64)
         start = 0
         while start < number:
@@ -220,7 +221,7 @@ class Pending:
         return self._chunks.slots[place >> SHIFT].kept_at(place & OFFSET)
 
     def take(self, places: Places) -> None:
-        """Let the predictions at *places*, which differ, wait no longer."""
+        """Let the predictions at *places*, which differ and all wait, wait no longer."""
         parts = self._chunks.of_each(places)
         if parts is not None:
             self._index.remove(np.concatenate([chunk.hashes[offsets] for chunk, offsets, _ in parts]))
