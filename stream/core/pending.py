@@ -280,6 +280,7 @@ class Pending:
 
     def rows(self) -> dict[str, bytes | None]:
         """Give the rows that changed since the last call; None for one that is no more."""
+        self._chunks.settle()
         self._pack()
         return self._chunks.rows()
 

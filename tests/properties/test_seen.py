@@ -30,9 +30,7 @@ def remembered(count: int, bound: int) -> int:
     bound=st.sampled_from([1, CHUNK_IDS - 1, CHUNK_IDS, CHUNK_IDS + 1, 3 * CHUNK_IDS, 100_000]),
     steps=st.lists(st.tuples(st.booleans(), st.booleans(), BATCHES), max_size=12),
 )
-def test_ids_are_known_as_they_would_be_one_by_one(
-    bound: int, steps: list[tuple[bool, bool, int]]
-) -> None:
+def test_ids_are_known_as_they_would_be_one_by_one(bound: int, steps: list[tuple[bool, bool, int]]) -> None:
     seen, rows, count = SeenIds(bound), dict[str, bytes](), 0
     for one_by_one, is_restart, more in steps:
         ids = [f"id-{number}" for number in range(count, count + more)]
