@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from schemas.alerts import RejectReason
 from schemas.policy import Policy
+from stream.core.hashed import Hashes
 from stream.core.nouns import TOPIC_OF, TYPE_NAMES, Topic
 from stream.core.seen import SeenIds
 
@@ -41,20 +42,16 @@ class Admission:
         self.seen = {topic: SeenIds(policy.bounds.seen_ids) for topic in Topic}
 
     def admit(
-        self, topic: Topic, ids: Sequence[str], times: NDArray[np.float64], now: float
+        self, topic: Topic, ids: Sequence[str], hashes: Hashes, times: NDArray[np.float64], now: float
     ) -> list[Refusal | None] | None:
-        """Take the events of *topic* with these *ids* and *times*, shape (n,), in the log's order.
+        """Take the events of *topic* with these *ids*, their *hashes*, and *times*, in the log's order.
 
-        Gives for each the refusal, None for one that is taken; None alone where all of them are. Times and
-        *now* are in seconds since the epoch.
+        All are of shape (n,). Gives for each the refusal, None for one that is taken; None alone where all of
+        them are. Times and *now* are in seconds since the epoch.
         """
-        hashes = list(map(hash, ids))
         seen, newest = self.seen[topic], self.newest[topic]
-        if (
-            len(set(hashes)) == len(hashes)
-            and seen.is_disjoint(hashes)
-            and not self._is_odd(times, newest, now)
-        ):
+        are_new = len(set(ids)) == len(ids) and not seen.known(hashes).any()
+        if are_new and not self._is_odd(times, newest, now):
             seen.add_many(ids, hashes)
             self.newest[topic] = max(newest, float(times.max()))
             return None

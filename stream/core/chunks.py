@@ -67,13 +67,19 @@ class Chunks:
                 self._changed.add(last.number)
                 return last
             if last.is_open:
-                last.close()
-                self.note(last)
+                self._close(last)
         chunk = Chunk(self._next, -1)
         self._next += 1
         self._hold(chunk)
         self._changed.add(chunk.number)
         return chunk
+
+    def settle(self) -> None:
+        """Close the last chunk before rows are asked for, unless it is small."""
+        if self._order:
+            last = self._by_number[self._order[-1]]
+            if last.is_open and (last.size >= CLOSED_FROM or not last.live):
+                self._close(last)
 
     def note(self, chunk: Chunk) -> None:
         """Take note that predictions of *chunk* were taken; one that is empty takes no slot any more."""
@@ -105,12 +111,6 @@ class Chunks:
         rows: dict[str, bytes | None] = {}
         for number in sorted(self._changed):
             chunk = self._by_number.get(number)
-            if chunk is not None and chunk.is_open:
-                if not chunk.live:
-                    self._drop(chunk)
-                    chunk = None
-                elif chunk.size >= CLOSED_FROM:
-                    chunk.close()
             if chunk is None:
                 rows |= self._void(number)
             elif chunk.is_unwritten:
@@ -207,6 +207,10 @@ class Chunks:
             self.slots.append(self._none)
         self._by_number[chunk.number] = self.slots[chunk.slot] = chunk
         self._order.append(chunk.number)
+
+    def _close(self, chunk: Chunk) -> None:
+        chunk.close()
+        self.note(chunk)
 
     def _drop(self, chunk: Chunk) -> None:
         del self._by_number[chunk.number]

@@ -10,24 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.events import Event, Feedback, Scalar
+from stream.core.hashed import Hashes, hashes_of
 from stream.core.nouns import Admitted, Outcome, PredictionKept, Record, Topic
-
-Places = NDArray[np.intp]
-"""Places in a column, shape (n,)."""
 
 
 @dataclass(slots=True)
 class Batch:
     """The events of a step, in the log's order: columns of one length.
 
-    Times are in seconds since the epoch; *topics* are those of the records; *seqs* are the events' numbers in
-    the pipeline's order, and mean nothing for an event that was not taken.
+    Times are in seconds since the epoch; *topics* are those of the records; *hashes* are those of the events'
+    ids in this process; *seqs* are the events' numbers in the pipeline's order, and mean nothing for an event
+    that was not taken.
     """
 
     events: Sequence[Event]
     records: Sequence[Record]
     times: NDArray[np.float64]
     topics: NDArray[np.int8]
+    hashes: Hashes
     seqs: NDArray[np.int64]
 
     @classmethod
@@ -38,6 +38,7 @@ class Batch:
             [at.record for at in admitted],
             np.array([at.time for at in admitted], dtype=np.float64),
             np.array([at.record.topic for at in admitted], dtype=np.int8),
+            hashes_of([at.event.id for at in admitted]),
             np.array([at.seq for at in admitted], dtype=np.int64),
         )
 
@@ -51,7 +52,7 @@ class Arrivals(Sequence[Admitted]):
 
     __slots__ = ("batch", "places")
 
-    def __init__(self, batch: Batch, places: Places) -> None:
+    def __init__(self, batch: Batch, places: NDArray[np.intp]) -> None:
         self.batch = batch
         self.places = places
 
@@ -70,7 +71,7 @@ class Arrivals(Sequence[Admitted]):
         time, seq = float(batch.times[place]), int(batch.seqs[place])
         return Admitted(seq, time, batch.events[place], batch.records[place])
 
-    def only(self, which: Places | NDArray[np.bool_]) -> Arrivals:
+    def only(self, which: NDArray[np.intp] | NDArray[np.bool_]) -> Arrivals:
         """Give the part at the places *which* of these, or where a mask holds."""
         return Arrivals(self.batch, self.places[which])
 
@@ -81,6 +82,10 @@ class Arrivals(Sequence[Admitted]):
     def times(self) -> NDArray[np.float64]:
         """Give the events' times, shape (n,), in seconds since the epoch."""
         return self.batch.times[self.places]
+
+    def hashes(self) -> Hashes:
+        """Give the hashes of the events' ids, shape (n,)."""
+        return self.batch.hashes[self.places]
 
     def events(self) -> list[Event]:
         """Give the events themselves."""

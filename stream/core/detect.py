@@ -90,7 +90,9 @@ class Watch:
             tally.gauge("signal_value", spec.key.model, spec.key.version, spec.key.signal, value=mean)
         for column, found in sorted(findings.items()):
             for finding in found:
-                tally.count("findings_total", specs[column].key.model, specs[column].key.signal, finding.detector)
+                tally.count(
+                    "findings_total", specs[column].key.model, specs[column].key.signal, finding.detector
+                )
         return [
             Watched(spec=spec, readings=readings, findings=findings.get(column, ()))
             for column, (spec, readings) in enumerate(zip(specs, read, strict=True))

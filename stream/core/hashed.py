@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -192,3 +193,8 @@ def _slots_for(expected: int) -> int:
     while expected > _REBUILT_UP_TO * slots:
         slots *= 2
     return slots
+
+
+def hashes_of(ids: Sequence[str]) -> Hashes:
+    """Give the hashes of *ids* in this process, shape (n,)."""
+    return np.fromiter(map(hash, ids), dtype=np.int64, count=len(ids))

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from schemas.events import Feedback, Prediction
 from schemas.policy import Policy
 from stream.core.columns import Arrivals, Outcomes
+from stream.core.hashed import Hashes, hashes_of
 from stream.core.nouns import (
     TRUTH,
     UNVERSIONED,
@@ -37,8 +38,6 @@ ORPHAN_FEEDBACK_MAX = 100
 _ID, _PREDICTION_ID = attrgetter("id"), attrgetter("prediction_id")
 _VERSION, _OUTPUT, _SCORE = attrgetter("version"), attrgetter("output"), attrgetter("score")
 _KIND, _LABEL = attrgetter("kind"), attrgetter("label")
-
-Hashes = NDArray[np.int64]
 
 
 class Orphans(NamedTuple):
@@ -100,8 +99,8 @@ class Join:
 
     def _match(self, events: Arrivals, tally: Tally) -> Iterator[Outcomes]:
         predictions, said = events.of(Topic.PREDICTIONS), events.of(Topic.FEEDBACK)
-        ids, hashes = _hashed(predictions, _ID)
-        _, meant = _hashed(said, _PREDICTION_ID)
+        ids, hashes = list(map(_ID, predictions.events())), predictions.hashes()
+        meant = hashes_of(list(map(_PREDICTION_ID, said.events())))
         if len(events) > 1 and self._is_crowded(predictions, ids, hashes, len(said)):
             for part in _runs(events):
                 yield from self._match(part, tally)
@@ -142,18 +141,18 @@ class Join:
         return bool((self.pending.oldest_times(excess) < newest - self._label_seconds).any())
 
     def _put_aside(self, said: _Said, predictions: Arrivals, hashes: Hashes, tally: Tally) -> _Said:
-        """Let feedback wait that is ahead of its prediction; give the rest."""
-        absent = self.pending.find(said.hashes) < 0
-        if not absent.any():
+        """Let feedback wait whose prediction comes later in the batch; give the rest."""
+        absent = np.flatnonzero(self.pending.find(said.hashes) < 0)
+        if not len(absent) or not len(predictions):
             return said
-        if len(predictions):
-            place_of = dict(zip(hashes.tolist(), predictions.places.tolist(), strict=True))
-            for place in np.flatnonzero(absent).tolist():
-                own = place_of.get(int(said.hashes[place]))
-                absent[place] = own is None or own > said.at.places[place]
-        for place in np.flatnonzero(absent).tolist():
-            self._wait(said.feedback[place], float(said.clocks[place]), tally)
-        return said.only(np.flatnonzero(~absent))
+        place_of = dict(zip(hashes.tolist(), predictions.places.tolist(), strict=True))
+        is_ahead = np.zeros(len(said.hashes), dtype=np.bool_)
+        for place in absent.tolist():
+            own = place_of.get(int(said.hashes[place]), -1)
+            if own > said.at.places[place]:
+                is_ahead[place] = True
+                self._wait(said.feedback[place], float(said.clocks[place]), tally)
+        return said.only(np.flatnonzero(~is_ahead)) if is_ahead.any() else said
 
     def _add(self, predictions: Arrivals, ids: Sequence[str], hashes: Hashes, tally: Tally) -> None:
         events = predictions.events()
@@ -214,16 +213,8 @@ class Join:
         said_at: NDArray[np.float64],
     ) -> Outcomes:
         """Complete the predictions at *places* of those that wait, each with its own feedback."""
-        versions, outputs = self.pending.versions_at(places), self.pending.outputs_at(places)
-        outcomes = Outcomes(
-            at=said.at,
-            predicted=predicted,
-            versions=versions,
-            outputs=outputs,
-            scores=self.pending.scores_at(places),
-            feedback=said.feedback,
-            said_at=said_at,
-        )
+        versions, outputs, scores = self.pending.columns_at(places)
+        outcomes = Outcomes(said.at, predicted, versions, outputs, scores, said.feedback, said_at)
         labels = list(map(_LABEL, said.feedback))
         delays = np.maximum(said_at - predicted, 0.0)
         if None in labels or not TRUTH.issuperset(map(_KIND, said.feedback)):
@@ -297,11 +288,6 @@ class Join:
     def _count_unlabelled(self, number: int, tally: Tally) -> None:
         self.unlabelled += number
         tally.count("unlabelled_total", self._model, by=number)
-
-
-def _hashed(events: Arrivals, name: attrgetter[str]) -> tuple[list[str], Hashes]:
-    ids = list(map(name, events.events()))
-    return ids, np.fromiter(map(hash, ids), dtype=np.int64, count=len(ids))
 
 
 def _id_of(at: Arrivals, place: int) -> str:

@@ -118,16 +118,6 @@ class Chunk:
         """Give the hash of the id of the prediction at *offset*."""
         return self._hash_at[offset]
 
-    def version_at(self, offset: int) -> str:
-        """Give the version of the prediction at *offset*."""
-        code: int = _entry.unpack_from(self._data, offset * _SIZE)[3]
-        return self.versions[code]
-
-    def output_at(self, offset: int) -> Output:
-        """Give the output of the prediction at *offset*."""
-        _, _, value, _, kind = _entry.unpack_from(self._data, offset * _SIZE)
-        return self._output(kind & ~SCORED, value)
-
     def kept_at(self, offset: int) -> PredictionKept:
         """Give the prediction at *offset*."""
         time, score, value, version, kind = _entry.unpack_from(self._data, offset * _SIZE)
@@ -137,6 +127,23 @@ class Chunk:
             self._output(kind & ~SCORED, value),
             score if kind & SCORED else None,
         )
+
+    def columns_at(self, offsets: NDArray[np.intp]) -> tuple[list[str], list[Output], list[float | None]]:
+        """Give the versions, outputs and scores of the predictions at *offsets*."""
+        entries = self.entries[offsets]
+        kinds, values, versions = entries["kind"], entries["value"], self.versions
+        of = kinds & (SCORED - 1)
+        named = [versions[code] for code in entries["version"].tolist()]
+        scores: list[float | None] = entries["score"].tolist()
+        if not (kinds & SCORED).all():
+            scores = [
+                score if is_scored else None
+                for score, is_scored in zip(scores, (kinds & SCORED).tolist(), strict=True)
+            ]
+        coded = values.tolist()
+        if (of == INT).all():
+            return named, coded, scores
+        return named, list(map(self._output, of.tolist(), coded)), scores
 
     def append(self, event_id: str, hashed: int, kept: PredictionKept) -> int:
         """Take one prediction more, for which there is room; give its offset."""

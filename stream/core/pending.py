@@ -92,16 +92,6 @@ class Waiting(Generic[T]):
             del self._chunks[number]
         return entry
 
-    def oldest_times(self, number: int) -> NDArray[np.float64]:
-        """Give the times of the *number* predictions that arrived first, in that order, in epoch seconds."""
-        times: list[NDArray[np.float64]] = []
-        for chunk in self._chunks.in_order():
-            times.append(chunk.entries["time"][chunk.live_offsets()[:number]])
-            number -= len(times[-1])
-            if number <= 0:
-                break
-        return np.concatenate(times) if times else np.empty(0)
-
     def take_oldest_before(self, time: float) -> list[T]:
         """Take entries from the oldest arrival on, as long as their time is before *time* (epoch seconds)."""
         taken: list[T] = []
@@ -184,9 +174,10 @@ class Pending:
         """
         self._pack()
         number = len(ids)
-        if number <= FEW or len(np.unique(hashes)) < number or np.any(self._index.find(hashes) >= 0):
+        keys = hashes.tolist()
+        if number <= FEW or len(set(keys)) < number or self._index.find(hashes).max() >= 0:
             kept = map(PredictionKept, times.tolist(), versions, outputs, scores)
-            return sum(map(self._add_one, ids, hashes.tolist(), kept))
+            return sum(map(self._add_one, ids, keys, kept))
         places = np.empty(number, dtype=np.int64)
         start = 0
         while start < number:
@@ -215,26 +206,30 @@ class Pending:
             times[which] = chunk.entries["time"][offsets]
         return times
 
-    def outputs_at(self, places: Places) -> list[Output]:
-        """Give the outputs of the predictions at *places*, each of the type that it had."""
-        slots = self._chunks.slots
-        return [slots[place >> SHIFT].output_at(place & OFFSET) for place in places.tolist()]
-
-    def versions_at(self, places: Places) -> list[str]:
-        """Give the versions of the predictions at *places*."""
-        slots = self._chunks.slots
-        return [slots[place >> SHIFT].version_at(place & OFFSET) for place in places.tolist()]
-
-    def scores_at(self, places: Places) -> list[float | None]:
-        """Give the scores of the predictions at *places*."""
-        return [self.kept(place).score for place in places.tolist()]
+    def columns_at(self, places: Places) -> tuple[list[str], list[Output], list[float | None]]:
+        """Give the versions, outputs and scores of the predictions at *places*, as they came."""
+        parts = self._chunks.of_each(places)
+        if parts is None:
+            kept = [self.kept(place) for place in places.tolist()]
+            return [one.version for one in kept], [one.output for one in kept], [one.score for one in kept]
+        if len(parts) == 1:
+            chunk, offsets, which = parts[0]
+            back = np.argsort(which)
+            return chunk.columns_at(offsets[back])
+        versions = [""] * len(places)
+        outputs: list[Output] = [None] * len(places)
+        scores: list[float | None] = [None] * len(places)
+        for chunk, offsets, which in parts:
+            for place, version, output, score in zip(which.tolist(), *chunk.columns_at(offsets), strict=True):
+                versions[place], outputs[place], scores[place] = version, output, score
+        return versions, outputs, scores
 
     def kept(self, place: int) -> PredictionKept:
         """Give the prediction at *place*."""
         return self._chunks.slots[place >> SHIFT].kept_at(place & OFFSET)
 
     def take(self, places: Places) -> None:
-        """Let the predictions at *places*, which differ, wait no longer."""
+        """Let the predictions at *places*, which differ and all wait, wait no longer."""
         parts = self._chunks.of_each(places)
         if parts is not None:
             self._index.remove(np.concatenate([chunk.hashes[offsets] for chunk, offsets, _ in parts]))
@@ -275,6 +270,16 @@ class Pending:
         chunk = self._chunks.first()
         return chunk.time_at(chunk.oldest())
 
+    def oldest_times(self, number: int) -> NDArray[np.float64]:
+        """Give the times of the *number* predictions that arrived first, in that order, in epoch seconds."""
+        times: list[NDArray[np.float64]] = []
+        for chunk in self._chunks.in_order():
+            times.append(chunk.entries["time"][chunk.live_offsets()[:number]])
+            number -= len(times[-1])
+            if number <= 0:
+                break
+        return np.concatenate(times) if times else np.empty(0)
+
     def take_oldest_before(self, time: float) -> int:
         """Take predictions from the oldest arrival on, as long as their time is before *time*; give how many.
 
@@ -293,6 +298,7 @@ class Pending:
 
     def rows(self) -> dict[str, bytes | None]:
         """Give the rows that changed since the last call; None for one that is no more."""
+        self._chunks.settle()
         self._pack()
         return self._chunks.rows()
 

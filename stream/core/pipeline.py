@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from schemas.alerts import AlertReason, Rejected
 from schemas.events import Prediction
-from stream.core.columns import Arrivals, Batch, Places
+from stream.core.columns import Arrivals, Batch
 from stream.core.detect import Banks
+from stream.core.hashed import Places, hashes_of
 from stream.core.intake import Intake, PartitionOf, topics_of
 from stream.core.model import Model, RowKey
 from stream.core.nouns import TOPIC_OF, TYPE_NAMES, UNVERSIONED, Change, Record, Result, Tally, Topic
@@ -90,9 +91,9 @@ class Pipeline:
         result = Result()
         incoming = self._intake.read(records, result)
         topics = topics_of(incoming.records)
-        batch = Batch(
-            incoming.events, incoming.records, incoming.times, topics, np.zeros(len(topics), dtype=np.int64)
-        )
+        hashes = hashes_of(list(map(_ID, incoming.events)))
+        seqs = np.zeros(len(topics), dtype=np.int64)
+        batch = Batch(incoming.events, incoming.records, incoming.times, topics, hashes, seqs)
         names = list(map(_MODEL, incoming.events))
         step = _Step(batch, incoming.elements, now, result, np.zeros(len(names), dtype=np.bool_))
         for start, stop in self._parts(step, names):
@@ -216,7 +217,8 @@ class Pipeline:
         if not len(arrivals):
             return
         events = arrivals.events()
-        refusals = model.admission.admit(topic, list(map(_ID, events)), arrivals.times(), step.now)
+        ids = list(map(_ID, events))
+        refusals = model.admission.admit(topic, ids, arrivals.hashes(), arrivals.times(), step.now)
         step.is_taken[arrivals.places] = True
         for place, refusal in enumerate(refusals or ()):
             if refusal is None:

@@ -104,7 +104,9 @@ class PageHinkley:
         for run in order[:along].tolist():
             self._along(runs, run, values, shifts)
         side_by_side = order[along:]
-        self._side_by_side(runs.slots[side_by_side], runs.starts[side_by_side], lengths[along:], values, shifts)
+        self._side_by_side(
+            runs.slots[side_by_side], runs.starts[side_by_side], lengths[along:], values, shifts
+        )
         return shifts
 
     def threshold(self, _slot: int, _cut: Cut) -> float:

@@ -175,7 +175,7 @@ class Recent:
             together = kept + numbers
             begins = together.cumsum() - together
             line: Values = np.empty((int(together.sum()), 4))
-            there = _IN_LEVEL < kept[:, None]
+            there = kept[:, None] > _IN_LEVEL
             line[(begins[:, None] + _IN_LEVEL)[there]] = self._pages[pages][there]
             line[ranges(begins + kept, numbers)] = buckets
             if level == LEVELS - 1:

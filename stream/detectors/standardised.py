@@ -242,18 +242,14 @@ class Standardised:
                 until[run] = of_run[0][0].place + 1 - runs.starts[run] if of_run else runs.lengths[run]
             new = active[until[active] > kept[active]]
             part = ranges((runs.starts + kept)[new], (until - kept)[new])
-            self._recent.add(
-                runs.slots[new], (until - kept)[new], values[part], times[part], scale.at(new)
-            )
+            self._recent.add(runs.slots[new], (until - kept)[new], values[part], times[part], scale.at(new))
             kept[active] = until[active]
             ahead = {run: of_run for run, of_run in ahead.items() if of_run}
             active = np.array(list(ahead), dtype=np.intp)
             for of_run in ahead.values():
                 yield of_run.popleft()
 
-    def _finding(
-        self, slot: int, shift: Shift, detector: ShiftBank, index: int, time: float
-    ) -> Found | None:
+    def _finding(self, slot: int, shift: Shift, detector: ShiftBank, index: int, time: float) -> Found | None:
         """Say what changed when; None where only a rise counts and this was none."""
         history = self._history(slot)
         cut = history.best_cut(shift.latest)

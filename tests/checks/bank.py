@@ -24,7 +24,9 @@ def _neighbours(maker: Maker, seed: int) -> tuple[list[bool], list[Readings]]:
     directions = [maker.only_rise if place % 3 else not maker.only_rise for place in range(len(sizes))]
     read = [
         readings_of(normal(seed + size, (size - size // 3, 0.0), (size // 3, shift)), start=float(size))
-        for size, shift in zip(sizes, rng.permutation([-3.0, 3.0, 0.0, 3.0, 3.0, -2.0, 4.0, 3.0]), strict=True)
+        for size, shift in zip(
+            sizes, rng.permutation([-3.0, 3.0, 0.0, 3.0, 3.0, -2.0, 4.0, 3.0]), strict=True
+        )
     ]
     return directions, read
 

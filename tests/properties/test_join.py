@@ -55,7 +55,7 @@ def matched(policy: Policy, log: list[Admitted], sizes: list[int]) -> tuple[list
     return found, counts
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=3000, deadline=None)
 @given(policy=policies, timeline=timelines, sizes=st.lists(st.integers(2, 30), min_size=1, max_size=3))
 def test_batches_give_what_single_events_give(
     policy: Policy, timeline: list[tuple[int, Happening]], sizes: list[int]

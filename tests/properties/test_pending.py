@@ -35,9 +35,7 @@ def hashes(ids: list[str]) -> NDArray[np.int64]:
 
 def add(pending: Pending, ids: list[str], kept: list[PredictionKept]) -> int:
     times, versions, outputs, scores = zip(*kept, strict=True) if kept else ((), (), (), ())
-    return pending.add(
-        ids, hashes(ids), np.array(times, dtype=np.float64), versions, outputs, scores
-    )
+    return pending.add(ids, hashes(ids), np.array(times, dtype=np.float64), versions, outputs, scores)
 
 
 def keep(pending: Pending | Waiting[PredictionKept], rows: Rows) -> None:
@@ -68,7 +66,9 @@ class Both:
     def add(self, count: int) -> None:
         ids: list[str] = []
         kept: list[PredictionKept] = []
-        outputs: list[Output] = self.rng.choice([[True, False], [1, 2**63 - 1], [0.5, 1.0], [None, "é", 1, 1.0]])
+        outputs: list[Output] = self.rng.choice(
+            [[True, False], [1, 2**63 - 1], [0.5, 1.0], [None, "é", 1, 1.0]]
+        )
         for _ in range(count):
             self.clock += 1
             is_again = self.used and self.rng.random() < 2 / count
@@ -92,8 +92,10 @@ class Both:
         places = places[places >= 0]
         want = [self.model.take(event_id) for event_id in known]
         assert self.pending.times_at(places).tolist() == [kept.time for kept in want if kept]
-        assert self.pending.versions_at(places) == [kept.version for kept in want if kept]
-        assert self.pending.outputs_at(places) == [kept.output for kept in want if kept]
+        versions, outputs, scores = self.pending.columns_at(places)
+        assert versions == [kept.version for kept in want if kept]
+        assert outputs == [kept.output for kept in want if kept]
+        assert scores == [kept.score for kept in want if kept]
         self.pending.take(places)
 
     def expire(self, age: int) -> None:
@@ -156,7 +158,11 @@ def test_what_waits_in_columns_is_what_would_wait_in_a_dict(
 
 
 @settings(LONG)
-@given(kept=st.lists(st.tuples(OUTPUTS, st.none() | st.floats(allow_nan=False), st.text(max_size=9)), max_size=80))
+@given(
+    kept=st.lists(
+        st.tuples(OUTPUTS, st.none() | st.floats(allow_nan=False), st.text(max_size=9)), max_size=80
+    )
+)
 def test_a_prediction_is_kept_as_it_was(kept: list[tuple[Output, float | None, str]]) -> None:
     predictions = [
         PredictionKept(float(number), version, output, score)

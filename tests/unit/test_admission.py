@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from schemas.policy import Bounds, Horizons, Policy
 from stream.core.admission import KNOWN, Admission, Refusal
+from stream.core.hashed import hashes_of
 from stream.core.nouns import Topic
 from tests.flow.timeline import at
 
@@ -25,7 +26,8 @@ def admitted(
 ) -> list[Refusal | None]:
     """Give what becomes of events by their ids and times."""
     ids = [name for name, _ in events]
-    verdicts = admission.admit(topic, ids, np.array([at(time) for _, time in events]), at(now))
+    times = np.array([at(time) for _, time in events])
+    verdicts = admission.admit(topic, ids, hashes_of(ids), times, at(now))
     return [None] * len(events) if verdicts is None else verdicts
 
 
