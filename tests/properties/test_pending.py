@@ -60,6 +60,7 @@ class Both:
         self.pending = Pending(bound)
         self.model = Waiting(bound, PredictionKept)
         self.rows: Rows = {}
+        self.model_rows: Rows = {}
         self.used: dict[str, None] = {}
         self.clock = 0
 
@@ -102,8 +103,14 @@ class Both:
         before = self.clock - age
         assert self.pending.take_oldest_before(before) == len(self.model.take_oldest_before(before))
 
-    def restart(self) -> None:
+    def checkpoint(self) -> None:
         keep(self.pending, self.rows)
+        keep(self.model, self.model_rows)
+
+    def crash(self) -> None:
+        """Go on from the last checkpoint, as if nothing had been since."""
+        self.model = Waiting(self.bound, PredictionKept)
+        assert self.model.restore(self.model_rows) == []
         self.pending = Pending(self.bound)
         assert self.pending.restore(self.rows) == []
 
@@ -120,7 +127,7 @@ STEPS: Final = st.one_of(
     st.tuples(st.just("take"), st.sampled_from([0.001, 0.05, 0.6, 0.97])),
     st.tuples(st.just("expire"), st.sampled_from([5_000, 700, 20])),
     st.tuples(st.just("checkpoint"), st.none()),
-    st.tuples(st.just("restart"), st.none()),
+    st.tuples(st.just("crash"), st.none()),
 )
 
 
@@ -143,11 +150,12 @@ def test_what_waits_in_columns_is_what_would_wait_in_a_dict(
             case "expire":
                 both.expire(int(number))
             case "checkpoint":
-                keep(both.pending, both.rows)
-            case "restart":
-                both.restart()
+                both.checkpoint()
+            case "crash":
+                both.crash()
         both.check()
-    both.restart()
+    both.checkpoint()
+    both.crash()
     both.check()
     for age in range(both.clock, -50, -max(1, both.clock // 20)):
         both.expire(age)
@@ -192,7 +200,9 @@ def test_a_state_of_the_former_layout_goes_on(seed: int, count: int, share: floa
     both.check()
     both.add(40)
     both.take(0.5)
-    both.restart()
+    keep(both.pending, both.rows)
+    both.pending = Pending(both.bound)
+    assert both.pending.restore(both.rows) == []
     both.check()
     both.expire(-100)
     keep(both.pending, both.rows)
