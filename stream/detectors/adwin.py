@@ -18,7 +18,7 @@ from river._river_rust.drift import AdaptiveWindowing
 from schemas.policy import Adwin as Settings
 from stream.detectors.contract import Shift, restoring
 from stream.detectors.cut import Cut
-from stream.detectors.runs import Runs
+from stream.detectors.runs import Runs, grown
 
 CLOCK: Final = 32
 """River's own setting, as are the next three: a window is tested once in so many readings."""
@@ -52,10 +52,11 @@ class Adwin:
 
     def grow(self, capacity: int) -> None:
         """Make room for slots below *capacity*."""
-        more = capacity - len(self._n)
-        self._windows = np.concatenate((self._windows, np.empty(more, dtype=np.object_)))
-        self._has_window = np.concatenate((self._has_window, np.zeros(more, dtype=np.bool_)))
-        self._n = np.concatenate((self._n, np.zeros(more, dtype=np.int64)))
+        windows = np.empty(capacity, dtype=np.object_)
+        windows[: len(self._windows)] = self._windows
+        self._windows = windows
+        self._has_window = grown(self._has_window, capacity)
+        self._n = grown(self._n, capacity)
 
     def begin(self, slot: int, *, only_rise: bool) -> None:  # noqa: ARG002 - a window knows no direction
         """Begin anew in *slot*; its window is made when the first reading comes."""

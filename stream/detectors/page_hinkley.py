@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from schemas.policy import PageHinkley as Settings
 from stream.detectors.contract import Shift, restoring
 from stream.detectors.cut import Cut
-from stream.detectors.runs import Places, Runs
+from stream.detectors.runs import Places, Runs, grown
 
 ALPHA: Final = 1.0 - 0.0001
 """River's forgetting factor."""
@@ -79,9 +79,8 @@ class PageHinkley:
 
     def grow(self, capacity: int) -> None:
         """Make room for slots below *capacity*."""
-        more = capacity - len(self._only_rise)
-        self._only_rise = np.concatenate((self._only_rise, np.zeros(more, dtype=np.bool_)))
-        self._states = np.concatenate((self._states, np.zeros((8, more))), axis=1)
+        self._only_rise = grown(self._only_rise, capacity)
+        self._states = grown(self._states, capacity, axis=1)
 
     def begin(self, slot: int, *, only_rise: bool) -> None:
         """Begin anew in *slot*; with *only_rise* a fall is none of its business."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.detectors.cut import BLOCK, History
-from stream.detectors.runs import Places, ranges
+from stream.detectors.runs import Places, grown, ranges
 
 PER_LEVEL: Final = 6
 """Buckets of one size that are kept; one more, and the two oldest of them become one of twice the size."""
@@ -27,7 +27,7 @@ CLIP: Final = 10.0
 """Standard deviations beyond which a reading says no more than that it lies far out."""
 
 _SUM, _SQUARE, _TOTAL, _START = range(4)
-_NONE: Final = -1
+_NONE: Final = 0
 _IN_LEVEL = np.arange(PER_LEVEL)
 
 Values = NDArray[np.float64]
@@ -61,18 +61,18 @@ class Recent:
         self._open_count = np.zeros(0, dtype=np.int8)
         self._open_start: Values = np.zeros(0)
         self._counts = np.zeros((0, LEVELS), dtype=np.int8)
-        self._page = np.full((0, LEVELS), _NONE, dtype=np.int32)
-        self._pages: Values = np.zeros((0, PER_LEVEL, 4))
+        self._page = np.zeros((0, LEVELS), dtype=np.int32)
+        self._pages: Values = np.zeros((1, PER_LEVEL, 4))  # the first is nobody's
+        self._pages_used = 1
         self._free: list[int] = []
 
     def grow(self, capacity: int) -> None:
         """Make room for slots below *capacity*."""
-        more = capacity - len(self._open)
-        self._open = np.concatenate((self._open, np.zeros((more, BLOCK))))
-        self._open_count = np.concatenate((self._open_count, np.zeros(more, dtype=np.int8)))
-        self._open_start = np.concatenate((self._open_start, np.zeros(more)))
-        self._counts = np.concatenate((self._counts, np.zeros((more, LEVELS), dtype=np.int8)))
-        self._page = np.concatenate((self._page, np.full((more, LEVELS), _NONE, dtype=np.int32)))
+        self._open = grown(self._open, capacity)
+        self._open_count = grown(self._open_count, capacity)
+        self._open_start = grown(self._open_start, capacity)
+        self._counts = grown(self._counts, capacity)
+        self._page = grown(self._page, capacity)
 
     def clear(self, slot: int) -> None:
         """Forget what *slot* was like."""
@@ -199,11 +199,10 @@ class Recent:
         pages = self._page[slots, level]
         without = np.flatnonzero(pages == _NONE)
         if len(without):
-            if len(self._free) < len(without):
-                size = len(self._pages)
-                more = max(size, len(without), 16)
-                self._pages = np.concatenate((self._pages, np.empty((more, PER_LEVEL, 4))))
-                self._free += range(size + more - 1, size - 1, -1)
-            pages[without] = [self._free.pop() for _ in range(len(without))]
+            again = [self._free.pop() for _ in range(min(len(self._free), len(without)))]
+            used, self._pages_used = self._pages_used, self._pages_used + len(without) - len(again)
+            if self._pages_used > len(self._pages):
+                self._pages = grown(self._pages, max(2 * len(self._pages), self._pages_used))
+            pages[without] = [*again, *range(used, self._pages_used)]
             self._page[slots, level] = pages
         return pages

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,3 +62,12 @@ def ranges(starts: Places, lengths: Places) -> Places:
     ends = lengths.cumsum()
     total = int(ends[-1]) if len(ends) else 0
     return np.arange(total) + (starts - ends + lengths).repeat(lengths)
+
+
+def grown(state: NDArray[Any], capacity: int, axis: int = 0) -> NDArray[Any]:
+    """Give *state* with room for *capacity* along *axis*: what is new is 0, and no memory until it is used."""
+    shape = list(state.shape)
+    size, shape[axis] = shape[axis], capacity
+    more = np.zeros(shape, dtype=state.dtype)
+    more[(slice(None),) * axis + (slice(size),)] = state
+    return more

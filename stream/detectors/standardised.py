@@ -23,7 +23,7 @@ from stream.core.ports import Found
 from stream.detectors.contract import Shift, ShiftBank
 from stream.detectors.cut import History
 from stream.detectors.recent import Recent, Scale
-from stream.detectors.runs import Places, Runs, group, ranges
+from stream.detectors.runs import Places, Runs, group, grown, ranges
 
 LARGEST: Final = 1e150
 """What a larger reading counts as: sums and squares must stay finite."""
@@ -68,7 +68,7 @@ class Standardised:
         self._is_warm = np.zeros(0, dtype=np.bool_)
         self._only_rise = np.zeros(0, dtype=np.bool_)
         self._mean: Values = np.zeros(0)
-        self._sd: Values = np.ones(0)
+        self._sd: Values = np.zeros(0)
         self._free: list[int] = []
 
     def add(self, *, only_rise: bool) -> int:
@@ -168,17 +168,15 @@ class Standardised:
     def _grow(self) -> None:
         """Make room for twice as many slots."""
         size = len(self._is_taken)
-        more = max(size, SLOTS_AT_FIRST)
-        no, zeros = np.zeros(more, dtype=np.bool_), np.zeros(more)
-        self._is_taken = np.concatenate((self._is_taken, no))
-        self._is_warm = np.concatenate((self._is_warm, no))
-        self._only_rise = np.concatenate((self._only_rise, no))
-        self._mean = np.concatenate((self._mean, zeros))
-        self._sd = np.concatenate((self._sd, zeros))
-        self._recent.grow(size + more)
+        capacity = max(2 * size, SLOTS_AT_FIRST)
+        self._is_taken = grown(self._is_taken, capacity)
+        self._is_warm = grown(self._is_warm, capacity)
+        self._only_rise = grown(self._only_rise, capacity)
+        self._mean, self._sd = grown(self._mean, capacity), grown(self._sd, capacity)
+        self._recent.grow(capacity)
         for detector in self._detectors:
-            detector.grow(size + more)
-        self._free += range(size + more - 1, size - 1, -1)
+            detector.grow(capacity)
+        self._free += range(capacity - 1, size - 1, -1)
 
     def _check(self, slots: Places) -> None:
         if slots.min() < 0 or slots.max() >= len(self._is_taken) or not self._is_taken[slots].all():
