@@ -50,9 +50,8 @@ class Admission:
         them are. Times and *now* are in seconds since the epoch.
         """
         seen, newest = self.seen[topic], self.newest[topic]
-        are_new = len(set(ids)) == len(ids) and not seen.known(hashes).any()
-        if are_new and not self._is_odd(times, newest, now):
-            seen.add_many(ids, hashes)
+        is_plain = len(set(ids)) == len(ids) and not self._is_odd(times, newest, now)
+        if is_plain and seen.add_new(ids, hashes):
             self.newest[topic] = max(newest, float(times.max()))
             return None
         verdicts: list[Refusal | None] = []

@@ -75,6 +75,37 @@ class HashIndex:
         self._make_room(len(keys))
         self._place(np.maximum(keys, _LEAST), places)
 
+    def claim(self, keys: Hashes) -> NDArray[np.int64] | None:
+        """Take each of *keys*, shape (n,), which differ; None, and nothing is taken, where one is there.
+
+        Gives slots: their places are told by :meth:`put`, before anything else is asked or changed.
+        """
+        self._make_room(len(keys))
+        wanted = np.maximum(keys, _LEAST)
+        slots = (wanted ^ wanted >> 32) & self._mask
+        left = np.arange(len(keys))
+        while len(left):
+            there = self._keys[slots[left]]
+            is_full = there != _EMPTY
+            if (there == wanted[left]).any():
+                return None
+            left = left[is_full]
+            slots[left] = (slots[left] + 1) & self._mask
+        self._keys[slots] = wanted
+        left = np.flatnonzero(self._keys[slots] != wanted)
+        while len(left):  # another one of the keys wanted the same slot and came behind
+            slots[left] = (slots[left] + 1) & self._mask
+            free = left[self._keys[slots[left]] == _EMPTY]
+            self._keys[slots[free]] = wanted[free]
+            left = left[self._keys[slots[left]] != wanted[left]]
+        self._used += len(keys)
+        self._live += len(keys)
+        return slots
+
+    def put(self, slots: NDArray[np.int64], places: Places | int) -> None:
+        """Tell the places of the keys that were taken at *slots*; both of shape (n,), or one place for all."""
+        self._places[slots] = places
+
     def move(self, keys: Hashes, places: Places) -> None:
         """Let each of *keys*, which are there, stand at another place; both of shape (n,)."""
         self._places[self._locate(keys)] = places

@@ -100,66 +100,80 @@ class Join:
     def _match(self, events: Arrivals, tally: Tally) -> Iterator[Outcomes]:
         predictions, said = events.of(Topic.PREDICTIONS), events.of(Topic.FEEDBACK)
         ids, hashes = list(map(_ID, predictions.events())), predictions.hashes()
-        meant = hashes_of(list(map(_PREDICTION_ID, said.events())))
-        if len(events) > 1 and self._is_crowded(predictions, ids, hashes, len(said)):
-            for part in _runs(events):
-                yield from self._match(part, tally)
-                self._expire(tally)
+        is_single = len(events) == 1
+        if not is_single and self._is_crowded(predictions, ids, len(said)):
+            yield from self._match_runs(events, tally)
+            return
+        if ids and not self._add(predictions, ids, hashes, tally, may_replace=is_single):
+            yield from self._match_runs(events, tally)
             return
         clocks = np.maximum(np.maximum.accumulate(events.times()), self.clock)
         if len(clocks):
             self.clock = float(clocks[-1])
         by_topic = events.batch.topics[events.places]
-        feedback = _Said(
-            said, cast("list[Feedback]", said.events()), meant, clocks[by_topic == Topic.FEEDBACK]
-        )
+        feedback = self._said(said, clocks[by_topic == Topic.FEEDBACK])
         singles: list[tuple[int, Outcome]] = []
-        if len(said):
+        if ids and feedback.feedback:
             feedback = self._put_aside(feedback, predictions, hashes, tally)
-        if len(predictions):
-            self._add(predictions, ids, hashes, tally)
-            if len(self.orphans):
-                ticks = clocks[by_topic == Topic.PREDICTIONS]
-                self._meet_orphans(predictions, ids, ticks, singles, tally)
+        if ids and len(self.orphans):
+            ticks = clocks[by_topic == Topic.PREDICTIONS]
+            self._meet_orphans(predictions, ids, ticks, singles, tally)
         together = self._follow(feedback, singles, tally) if len(feedback.feedback) else None
         yield from _in_order(events, together, singles)
 
-    def _is_crowded(self, predictions: Arrivals, ids: Sequence[str], hashes: Hashes, said: int) -> bool:
-        """Tell whether more than each event's own prediction decides what becomes of it."""
+    def _match_runs(self, events: Arrivals, tally: Tally) -> Iterator[Outcomes]:
+        for part in _runs(events):
+            yield from self._match(part, tally)
+            self._expire(tally)
+
+    def _is_crowded(self, predictions: Arrivals, ids: Sequence[str], said: int) -> bool:
+        """Tell whether a bound decides what becomes of an event, beside its own prediction."""
         if len(self.orphans) + said > self._bounds.orphans:
             return True
-        if not ids:
-            return False
-        if len(set(ids)) < len(ids) or (self.pending.find(hashes) >= 0).any():
-            return True  # an id whose first event was long forgotten: the new one takes its place
         excess = len(self.pending) + len(ids) - self._bounds.pending
-        if excess <= 0:
+        if not ids or excess <= 0:
             return False
         if said or len(ids) > self._bounds.pending or any(name in self.orphans for name in ids):
             return True
         newest = max(self.clock, float(predictions.times().max()))
         return bool((self.pending.oldest_times(excess) < newest - self._label_seconds).any())
 
-    def _put_aside(self, said: _Said, predictions: Arrivals, hashes: Hashes, tally: Tally) -> _Said:
-        """Let feedback wait whose prediction comes later in the batch; give the rest."""
-        absent = np.flatnonzero(self.pending.find(said.hashes) < 0)
-        if not len(absent) or not len(predictions):
-            return said
-        place_of = dict(zip(hashes.tolist(), predictions.places.tolist(), strict=True))
-        is_ahead = np.zeros(len(said.hashes), dtype=np.bool_)
-        for place in absent.tolist():
-            own = place_of.get(int(said.hashes[place]), -1)
-            if own > said.at.places[place]:
-                is_ahead[place] = True
-                self._wait(said.feedback[place], float(said.clocks[place]), tally)
-        return said.only(np.flatnonzero(~is_ahead)) if is_ahead.any() else said
+    def _add(
+        self, predictions: Arrivals, ids: Sequence[str], hashes: Hashes, tally: Tally, *, may_replace: bool
+    ) -> bool:
+        """Let predictions wait; False, and none does, where one waits already and may not be replaced.
 
-    def _add(self, predictions: Arrivals, ids: Sequence[str], hashes: Hashes, tally: Tally) -> None:
+        That is an id whose first event was long forgotten.
+        """
         events = predictions.events()
         versions = [version or UNVERSIONED for version in map(_VERSION, events)]
-        outputs, scores = list(map(_OUTPUT, events)), list(map(_SCORE, events))
-        if evicted := self.pending.add(ids, hashes, predictions.times(), versions, outputs, scores):
+        columns = (
+            ids,
+            hashes,
+            predictions.times(),
+            versions,
+            list(map(_OUTPUT, events)),
+            list(map(_SCORE, events)),
+        )
+        evicted = self.pending.add(*columns) if may_replace else self.pending.add_new(*columns)
+        if evicted:
             tally.count("evicted_total", "pending", by=evicted)
+        return evicted is not None
+
+    def _said(self, said: Arrivals, clocks: NDArray[np.float64]) -> _Said:
+        feedback = cast("list[Feedback]", said.events())
+        return _Said(said, feedback, hashes_of(list(map(_PREDICTION_ID, feedback))), clocks)
+
+    def _put_aside(self, said: _Said, predictions: Arrivals, hashes: Hashes, tally: Tally) -> _Said:
+        """Let feedback wait whose prediction comes later in the batch; give the rest."""
+        place_of = dict(zip(hashes.tolist(), predictions.places.tolist(), strict=True))
+        own = [place_of.get(meant, -1) for meant in said.hashes.tolist()]
+        is_ahead = np.array(own) > said.at.places
+        if not is_ahead.any():
+            return said
+        for place in np.flatnonzero(is_ahead).tolist():
+            self._wait(said.feedback[place], float(said.clocks[place]), tally)
+        return said.only(np.flatnonzero(~is_ahead))
 
     def _meet_orphans(
         self,

@@ -172,12 +172,27 @@ class Pending:
         integers have 64 bits. An id that waits already is replaced and counts as new. What waits afterwards,
         and the number, are those of adding one by one, where each evicts the oldest that is too many.
         """
+        evicted = self.add_new(ids, hashes, times, versions, outputs, scores)
+        if evicted is not None:
+            return evicted
+        kept = map(PredictionKept, times.tolist(), versions, outputs, scores)
+        return sum(map(self._add_one, ids, hashes.tolist(), kept))
+
+    def add_new(
+        self,
+        ids: Sequence[str],
+        hashes: Hashes,
+        times: NDArray[np.float64],
+        versions: Sequence[str],
+        outputs: Sequence[Output],
+        scores: Sequence[float | None],
+    ) -> int | None:
+        """Do what :meth:`add` does; give None, and do nothing, where an id waits already or stands twice."""
         self._pack()
         number = len(ids)
-        keys = hashes.tolist()
-        if number <= FEW or len(set(keys)) < number or self._index.find(hashes).max() >= 0:
-            kept = map(PredictionKept, times.tolist(), versions, outputs, scores)
-            return sum(map(self._add_one, ids, keys, kept))
+        slots = self._index.claim(hashes) if len(set(ids)) == number else None
+        if slots is None:
+            return None
         places = np.empty(number, dtype=np.int64)
         start = 0
         while start < number:
@@ -187,7 +202,7 @@ class Pending:
             places[part] = np.arange(first, first + part.stop - start)
             chunk.extend(ids[part], hashes[part], times[part], versions[part], outputs[part], scores[part])
             start = part.stop
-        self._index.insert(hashes, places)
+        self._index.put(slots, places)
         return self._evict()
 
     def find(self, hashes: Hashes) -> Places:

@@ -39,18 +39,6 @@ class SeenIds:
     def __contains__(self, event_id: str) -> bool:
         return self._index.get(hash(event_id)) >= 0
 
-    @property
-    def room(self) -> int:
-        """How many ids, at least one, may be added: none is forgotten before the last of them."""
-        return CHUNK_IDS - len(self._open)
-
-    def known(self, hashes: Hashes) -> NDArray[np.bool_]:
-        """Tell which of the ids with *hashes*, shape (n,), are remembered.
-
-        It holds until :attr:`room` ids were added; those are known as well.
-        """
-        return self._index.find(hashes) >= 0
-
     def add(self, event_id: str) -> None:
         """Remember *event_id*, which is not known."""
         self._index.set(hash(event_id), self._number)
@@ -59,18 +47,24 @@ class SeenIds:
         if len(self._open) >= CHUNK_IDS:
             self._close()
 
-    def add_many(self, ids: Sequence[str], hashes: Hashes) -> None:
-        """Remember *ids*, which differ and are not known, in this order; *hashes* are theirs, shape (n,)."""
+    def add_new(self, ids: Sequence[str], hashes: Hashes) -> bool:
+        """Remember *ids*, which differ, in this order; False, and nothing is done, where one is known.
+
+        *hashes* are those of the ids, shape (n,).
+        """
+        slots = self._index.claim(hashes)
+        if slots is None:
+            return False
+        self._index.put(slots, self._number + (len(self._open) + np.arange(len(ids))) // CHUNK_IDS)
         start = 0
         while start < len(ids):
-            part = slice(start, start + self.room)
-            of_part = hashes[part]
-            self._index.insert(of_part, np.full(len(of_part), self._number))
-            self._open += ids[part]
+            stop = start + CHUNK_IDS - len(self._open)
+            self._open += ids[start:stop]
             self._open_changed = True
             if len(self._open) >= CHUNK_IDS:
                 self._close()
-            start = part.stop
+            start = stop
+        return True
 
     def rows(self) -> dict[str, bytes | None]:
         """Give the chunks that changed since the last call, by number; None for one that is forgotten."""

@@ -155,7 +155,9 @@ def test_a_restored_one_goes_on_alike() -> None:
 
 
 @pytest.mark.parametrize(
-    "levels", [[0, 1], [0] * (PER_LEVEL + 1), [LEVELS], [-1]], ids=["order", "too many", "too high", "too low"]
+    "levels",
+    [[0, 1], [0] * (PER_LEVEL + 1), [LEVELS], [-1]],
+    ids=["order", "too many", "too high", "too low"],
 )
 def test_a_history_that_cannot_be_is_refused(levels: list[int]) -> None:
     zeros = [0.0] * len(levels)
