@@ -50,7 +50,7 @@ class HashIndex:
 
     def get(self, key: int) -> int:
         """Give the place of *key*, -1 where it is absent."""
-        slot = self._slot_of(key)
+        slot = self._probe(max(key, _LEAST), 0)
         return -1 if slot < 0 else self._place_at[slot]
 
     def find(self, keys: Hashes) -> Places:
@@ -62,7 +62,8 @@ class HashIndex:
 
     def set(self, key: int, place: int) -> None:
         """Put *key*, which is absent, at *place*."""
-        self._make_room(1)
+        if self._used >= self._most:
+            self._make_room(1)
         self._put(max(key, _LEAST), place)
 
     def insert(self, keys: Hashes, places: Places) -> None:
@@ -80,7 +81,7 @@ class HashIndex:
 
     def discard(self, key: int) -> None:
         """Remove *key*, if it is there."""
-        slot = self._slot_of(key)
+        slot = self._probe(max(key, _LEAST), 0)
         if slot < 0:
             return
         is_last = self._key_at[(slot + 1) & self._mask] == _EMPTY
@@ -103,9 +104,6 @@ class HashIndex:
         self._live -= len(slots)
         if self._live < _SHRINK_BELOW * len(self._keys) and len(self._keys) > _LEAST_SLOTS:
             self._rebuild(self._live * 2)
-
-    def _slot_of(self, key: int) -> int:
-        return self._probe(max(key, _LEAST), 0)
 
     def _probe(self, key: int, past: int) -> int:
         """Give the slot of *key*, -1 where it is absent; the first *past* slots of its row are not its."""
@@ -168,7 +166,7 @@ class HashIndex:
         self._live += 1
 
     def _make_room(self, more: int) -> None:
-        if self._used + more > _REBUILD_ABOVE * len(self._keys):
+        if self._used + more > self._most:
             self._rebuild(self._live + more)
 
     def _rebuild(self, expected: int) -> None:
@@ -185,6 +183,7 @@ class HashIndex:
         self._places = np.zeros(slots, dtype=np.int32)
         self._key_at, self._place_at = self._keys.data, self._places.data
         self._mask = slots - 1
+        self._most = int(_REBUILD_ABOVE * slots)
 
 
 def _slots_for(expected: int) -> int:

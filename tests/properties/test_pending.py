@@ -68,8 +68,9 @@ class Both:
         ids: list[str] = []
         kept: list[PredictionKept] = []
         outputs: list[Output] = self.rng.choice(
-            [[True, False], [1, 2**63 - 1], [0.5, 1.0], [None, "é", 1, 1.0]]
+            [[True, False], [1, 2**63 - 1], [0.5, 1.0], ["good", "bad"], [None, "é", 1, 1.0]]
         )
+        scores = self.rng.choice([[None], [0.25, 1.0], [None, 0.25]])
         for _ in range(count):
             self.clock += 1
             is_again = self.used and self.rng.random() < 2 / count
@@ -80,7 +81,7 @@ class Both:
                     self.clock + self.rng.choice([0.0, 0.0, 0.0, -40.0]),
                     self.rng.choice(["1", "2.0"]),
                     self.rng.choice(outputs),
-                    self.rng.choice([None, 0.25, 1.0]),
+                    self.rng.choice(scores),
                 )
             )
         assert add(self.pending, ids, kept) == sum(map(self.model.add, ids, kept))
