@@ -19,7 +19,7 @@ FEW: Final = 32
 _LEAST_SLOTS: Final = 64
 _REBUILD_ABOVE: Final = 0.6
 _REBUILT_UP_TO: Final = 0.5
-_SHRINK_BELOW: Final = 1 / 16
+_SHRINK_BELOW: Final = 1 / 8
 _SLICE: Final = 65_536
 """Slots that are moved at a time to a new table: what moving them takes beside the tables is small."""
 
@@ -30,7 +30,7 @@ _LEAST: Final = _EMPTY + 2
 
 
 class HashIndex:
-    """Gives the place of each key; a slot takes 12 bytes, an entry 20 to 36 (18 to 192 where few are left).
+    """Gives the place of each key; an entry takes 20 to 40 bytes, up to 96 where most were removed.
 
     A key is all that is known of an id, so two ids of one key are one: with Python's ``hash`` of a string,
     two of a million collide with a probability of 3e-8, and an id that was never added meets one of a

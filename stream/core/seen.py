@@ -21,7 +21,7 @@ class SeenIds:
     """Remembers at least the last *bound* ids, and at most two chunks more.
 
     Beyond that the oldest chunk is forgotten. What is known of an id is its hash, ``hash(id)``: see
-    :class:`HashIndex` for the odds that two ids are one. An id takes 30 to 55 bytes.
+    :class:`HashIndex` for the odds that two ids are one. An id takes about 50 bytes.
     """
 
     def __init__(self, bound: int) -> None:

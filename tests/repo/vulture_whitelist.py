@@ -23,3 +23,9 @@ _._fetch_records  # Faust, in the consumer's thread
 _._consumer_record  # aiokafka, when it unpacks a batch
 _.create_consumer  # Faust, of a transport
 _._create_directories  # Faust, when an app starts
+Pending  # a join that takes batches, as are the next four
+_.times_at
+_.outputs_at
+_.versions_at
+_.take_id
+_.add_many  # an intake that takes batches
