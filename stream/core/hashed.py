@@ -20,7 +20,7 @@ FEW: Final = 32
 _LEAST_SLOTS: Final = 64
 _REBUILD_ABOVE: Final = 0.6
 _REBUILT_UP_TO: Final = 0.5
-_SHRINK_BELOW: Final = 1 / 16
+_SHRINK_BELOW: Final = 1 / 8
 _SLICE: Final = 65_536
 """Slots that are moved at a time to a new table: what moving them takes beside the tables is small."""
 
@@ -31,7 +31,7 @@ _LEAST: Final = _EMPTY + 2
 
 
 class HashIndex:
-    """Gives the place of each key; a slot takes 12 bytes, an entry 20 to 36 (18 to 192 where few are left).
+    """Gives the place of each key; an entry takes 20 to 40 bytes, up to 96 where most were removed.
 
     A key is all that is known of an id, so two ids of one key are one: with Python's ``hash`` of a string,
     two of a million collide with a probability of 3e-8, and an id that was never added meets one of a
@@ -51,7 +51,7 @@ class HashIndex:
 
     def get(self, key: int) -> int:
         """Give the place of *key*, -1 where it is absent."""
-        slot = self._slot_of(key)
+        slot = self._probe(max(key, _LEAST), 0)
         return -1 if slot < 0 else self._place_at[slot]
 
     def find(self, keys: Hashes) -> Places:
@@ -63,7 +63,8 @@ class HashIndex:
 
     def set(self, key: int, place: int) -> None:
         """Put *key*, which is absent, at *place*."""
-        self._make_room(1)
+        if self._used >= self._most:
+            self._make_room(1)
         self._put(max(key, _LEAST), place)
 
     def insert(self, keys: Hashes, places: Places) -> None:
@@ -112,7 +113,7 @@ class HashIndex:
 
     def discard(self, key: int) -> None:
         """Remove *key*, if it is there."""
-        slot = self._slot_of(key)
+        slot = self._probe(max(key, _LEAST), 0)
         if slot < 0:
             return
         is_last = self._key_at[(slot + 1) & self._mask] == _EMPTY
@@ -135,9 +136,6 @@ class HashIndex:
         self._live -= len(slots)
         if self._live < _SHRINK_BELOW * len(self._keys) and len(self._keys) > _LEAST_SLOTS:
             self._rebuild(self._live * 2)
-
-    def _slot_of(self, key: int) -> int:
-        return self._probe(max(key, _LEAST), 0)
 
     def _probe(self, key: int, past: int) -> int:
         """Give the slot of *key*, -1 where it is absent; the first *past* slots of its row are not its."""
@@ -200,7 +198,7 @@ class HashIndex:
         self._live += 1
 
     def _make_room(self, more: int) -> None:
-        if self._used + more > _REBUILD_ABOVE * len(self._keys):
+        if self._used + more > self._most:
             self._rebuild(self._live + more)
 
     def _rebuild(self, expected: int) -> None:
@@ -217,6 +215,7 @@ class HashIndex:
         self._places = np.zeros(slots, dtype=np.int32)
         self._key_at, self._place_at = self._keys.data, self._places.data
         self._mask = slots - 1
+        self._most = int(_REBUILD_ABOVE * slots)
 
 
 def _slots_for(expected: int) -> int:

@@ -148,14 +148,18 @@ class Chunk:
     def append(self, event_id: str, hashed: int, kept: PredictionKept) -> int:
         """Take one prediction more, for which there is room; give its offset."""
         offset = self.size
-        self._make_room(1)
+        if offset == len(self.hashes):
+            self._make_room(1)
         time, version, output, score = kept
         kind, value = self._code(output)
         if score is None:
             score = 0.0
         else:
             kind += SCORED
-        _entry.pack_into(self._data, offset * _SIZE, time, score, value, self._version_code(version), kind)
+        code = self._code_of_version.get(version)
+        if code is None:
+            code = self._version_code(version)
+        _entry.pack_into(self._data, offset * _SIZE, time, score, value, code, kind)
         self._hash_at[offset] = hashed
         self._open_ids().append(event_id)
         self.size += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stream.core.chunks import OFFSET, SHIFT, Chunks
 from stream.core.hashed import FEW, Hashes, HashIndex, Places
-from stream.core.kept import Chunk, Output
+from stream.core.kept import CHUNK_PLACES, Chunk, Output
 from stream.core.nouns import PredictionKept
 
 CHUNK_ENTRIES = 256
@@ -176,7 +176,7 @@ class Pending:
         if evicted is not None:
             return evicted
         kept = map(PredictionKept, times.tolist(), versions, outputs, scores)
-        return sum(map(self._add_one, ids, hashes.tolist(), kept))
+        return self._add_each(ids, hashes.tolist(), kept)
 
     def add_new(
         self,
@@ -190,7 +190,14 @@ class Pending:
         """Do what :meth:`add` does; give None, and do nothing, where an id waits already or stands twice."""
         self._pack()
         number = len(ids)
-        slots = self._index.claim(hashes) if len(set(ids)) == number else None
+        if len(set(ids)) < number:
+            return None
+        keys = hashes.tolist()
+        if number <= FEW:
+            if any(self._index.get(key) >= 0 for key in keys):
+                return None
+            return self._add_each(ids, keys, map(PredictionKept, times.tolist(), versions, outputs, scores))
+        slots = self._index.claim(hashes)
         if slots is None:
             return None
         places = np.empty(number, dtype=np.int64)
@@ -330,13 +337,20 @@ class Pending:
             self._take_in(chunk)
         return unreadable
 
-    def _add_one(self, event_id: str, hashed: int, kept: PredictionKept) -> int:
-        place = self._index.get(hashed)
-        if place >= 0:
-            self._take_one(self._chunks.slots[place >> SHIFT], place & OFFSET)
-        chunk = self._chunks.last()
-        self._index.set(hashed, chunk.first_place + chunk.append(event_id, hashed, kept))
-        return self._evict()
+    def _add_each(self, ids: Sequence[str], keys: Sequence[int], all_kept: Iterable[PredictionKept]) -> int:
+        index, chunk, evicted = self._index, self._chunks.last(), 0
+        first_place = chunk.first_place
+        for event_id, key, kept in zip(ids, keys, all_kept, strict=True):
+            place = index.get(key)
+            if place >= 0:
+                self._take_one(self._chunks.slots[place >> SHIFT], place & OFFSET)
+            if chunk.size == CHUNK_PLACES:
+                chunk = self._chunks.last()
+                first_place = chunk.first_place
+            index.set(key, first_place + chunk.append(event_id, key, kept))
+            if len(index) > self._bound:
+                evicted += self._evict()
+        return evicted
 
     def _evict(self) -> int:
         evicted = left = max(0, len(self) - self._bound)

@@ -36,7 +36,7 @@ def check(index: HashIndex, model: dict[int, int], asked: list[int]) -> None:
     steps=st.lists(
         st.tuples(
             st.sampled_from(["insert", "remove", "move"]),
-            st.one_of(st.lists(keys, max_size=120) for keys in (FEW_KEYS, CLOSE_KEYS, ANY_KEYS)),
+            st.one_of([st.lists(keys, max_size=120) for keys in (FEW_KEYS, CLOSE_KEYS, ANY_KEYS)]),
         ),
         max_size=20,
     )

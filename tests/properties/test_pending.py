@@ -26,6 +26,11 @@ OUTPUTS: Final = st.one_of(
     st.floats(allow_nan=False),
     st.text(max_size=40),
 )
+ALIKE: Final[list[list[Output]]] = [
+    [True, False], [1, 2**63 - 1], [0.5, 1.0], ["good", "bad"], [None, "é", 1, 1.0],
+]  # fmt: skip
+"""Outputs of a batch."""
+
 BATCHES: Final = st.sampled_from([1, 2, 5, 33, 120, 1_000, 5_000])
 
 
@@ -67,9 +72,8 @@ class Both:
     def add(self, count: int) -> None:
         ids: list[str] = []
         kept: list[PredictionKept] = []
-        outputs: list[Output] = self.rng.choice(
-            [[True, False], [1, 2**63 - 1], [0.5, 1.0], [None, "é", 1, 1.0]]
-        )
+        outputs = self.rng.choice(ALIKE)
+        scores: list[float | None] = self.rng.choice([[None], [0.25, 1.0], [None, 0.25]])
         for _ in range(count):
             self.clock += 1
             is_again = self.used and self.rng.random() < 2 / count
@@ -80,7 +84,7 @@ class Both:
                     self.clock + self.rng.choice([0.0, 0.0, 0.0, -40.0]),
                     self.rng.choice(["1", "2.0"]),
                     self.rng.choice(outputs),
-                    self.rng.choice([None, 0.25, 1.0]),
+                    self.rng.choice(scores),
                 )
             )
         assert add(self.pending, ids, kept) == sum(map(self.model.add, ids, kept))

@@ -133,6 +133,35 @@ def test_packed_chunks_are_no_larger_than_they_may_be_and_stay_in_order() -> Non
     assert [event_id for ids, *_ in sizes for event_id in ids] == [str(number) for number in left]
 
 
+def test_what_is_packed_from_several_chunks_keeps_its_version_and_its_output() -> None:
+    pending, want = Pending(1_000_000), dict[int, PredictionKept]()
+    for chunk, (versions, outputs) in enumerate([("ab", ["yes", "no"]), ("ba", ["maybe", "no"])]):
+        numbers = range(chunk * CHUNK_PLACES, (chunk + 1) * CHUNK_PLACES)
+        kept = [PredictionKept(float(n), versions[n % 2], outputs[n // 2 % 2], n / 2) for n in numbers]
+        want |= dict(zip(numbers, kept, strict=True))
+        times, of_each, out, scores = zip(*kept, strict=True)
+        pending.add([str(n) for n in numbers], hashes(numbers), np.array(times), of_each, out, scores)
+    take(pending, (number for number in want if number % 41))
+    rows = keep(pending, {})
+    assert list(rows) == ["0"]
+    restored = Pending(1_000_000)
+    restored.restore(rows)
+    left = [number for number in want if number % 41 == 0]
+    for these in (pending, restored):
+        assert [these.get(str(number)) for number in left] == [want[number] for number in left]
+
+
+def test_what_stands_all_over_the_chunks_is_found_and_taken() -> None:
+    pending = of(range(20 * CHUNK_PLACES))
+    some = list(range(7, 20 * CHUNK_PLACES, 1_000))
+    places = pending.find(hashes(some))
+    assert pending.times_at(places).tolist() == some
+    pending.take(places)
+    assert len(pending) == 20 * CHUNK_PLACES - len(some)
+    assert there(pending, some) == []
+    assert (pending.find(hashes(some)) == -1).all()
+
+
 def test_the_oldest_make_room() -> None:
     pending = Pending(100)
     assert add(pending, range(60)) == 0
@@ -271,6 +300,13 @@ def test_nothing_restored_is_empty() -> None:
     assert pending.take_oldest_before(1e9) == 0
     assert pending.get("x") is None
     assert pending.take_id("x") is None
+
+
+def test_predictions_that_come_one_by_one_fill_chunks_as_well() -> None:
+    pending = of(range(CHUNK_PLACES - 3))
+    add(pending, range(CHUNK_PLACES - 3, CHUNK_PLACES + 5))
+    assert list(pending.rows()) == ["0", "1"]
+    assert there(pending, range(CHUNK_PLACES + 5)) == list(range(CHUNK_PLACES + 5))
 
 
 def test_adding_nothing_evicts_nothing() -> None:
