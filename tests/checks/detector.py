@@ -25,6 +25,8 @@ SNAPSHOT_MAX_BYTES: Final = 16_384
 """Largest snapshot of a detector, however many readings it has taken."""
 
 BATCH: Final = 97
+
+
 def found_in(
     detector: OneSeries,
     readings: Readings,
