@@ -135,7 +135,7 @@ class _Clocks:
     def __init__(self) -> None:
         self._given: NDArray[np.float64] | None = None
         self._clock = 0.0
-        self._made = np.empty(0)
+        self._made: NDArray[np.float64] | None = None
         self._newest = 0.0
 
     def of(self, readings: Readings, clock: float) -> tuple[Readings, float]:
@@ -143,8 +143,12 @@ class _Clocks:
 
         In seconds since the epoch.
         """
-        if readings.times is not self._given or clock != self._clock:
-            self._given, self._clock = readings.times, clock
-            self._made = np.maximum(np.maximum.accumulate(readings.times), clock)
-            self._newest = float(self._made[-1])
-        return Readings(values=readings.values, times=self._made, at=readings.at), self._newest
+        times = readings.times
+        if times is not self._given or clock != self._clock:
+            self._given, self._clock, self._made = times, clock, None
+            if times[0] < clock or (times[1:] < times[:-1]).any():
+                self._made = np.maximum(np.maximum.accumulate(times), clock)
+            self._newest = float(times[-1] if self._made is None else self._made[-1])
+        if self._made is not None:
+            readings = Readings(values=readings.values, times=self._made, at=readings.at)
+        return readings, self._newest

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from stream.core.hashed import FEW, Hashes, HashIndex, hashes_of
 

@@ -9,8 +9,9 @@ batch. The weights grow, therefore the sum starts anew every BLOCK readings. The
 index; a test compares them.
 
 Numpy is fast where it is called seldom. A slot with many readings goes along time, a block at a time; slots
-with few go side by side, the first reading of each, then the second. It is the same arithmetic, to the last
-bit: which slots share a batch does not show.
+with few go side by side, the first reading of each, then the second; a batch that is small in both ways goes
+reading by reading, without numpy. It is the same arithmetic, to the last bit: which way was taken does not
+show.
 """
 
 from __future__ import annotations
@@ -32,9 +33,13 @@ ALPHA: Final = 1.0 - 0.0001
 BLOCK: Final = 1_024
 """Readings after which the weighted sum starts anew."""
 
+FEW: Final = 30
+"""Readings that take as long one by one as a call of numpy's for all of them."""
+
 _POWER = np.cumprod(np.concatenate(((1.0,), np.full(BLOCK, ALPHA))))
 _INVERSE = 1.0 / _POWER
 _GEOMETRIC = np.add.accumulate(np.concatenate(((0.0,), _POWER[:-1])))
+_POWERS, _INVERSES, _GEOMETRICS = _POWER.tolist(), _INVERSE.tolist(), _GEOMETRIC.tolist()
 _NUMBERS = np.arange(BLOCK + 1, dtype=np.float64)
 
 Values = NDArray[np.float64]
@@ -100,6 +105,9 @@ class PageHinkley:
         costs = np.arange(len(order) + 1)
         costs[:-1] += lengths
         along = int(costs.argmin())
+        if len(values) < FEW * costs[along]:
+            self._one_by_one(runs, values, shifts)
+            return shifts
         for run in order[:along].tolist():
             self._along(runs, run, values, shifts)
         side_by_side = order[along:]
@@ -125,6 +133,38 @@ class PageHinkley:
                 raise ValueError(f"k is {state.k}, n is {state.n}")
             self._states[:, slot] = msgspec.structs.astuple(state)
 
+    def _one_by_one(self, runs: Runs, values: Values, shifts: list[Shift]) -> None:
+        """Take every reading by itself, by the arithmetic of the other two ways."""
+        powers, inverses, geometrics = _POWERS, _INVERSES, _GEOMETRICS
+        threshold, delta, least = self._threshold, self._delta, self._least
+        where = zip(runs.slots.tolist(), runs.starts.tolist(), runs.lengths.tolist(), strict=True)
+        for slot, start, length in where:
+            both = not self._only_rise[slot]
+            n, total, block, inner, base, weight, lowest, highest = self._states[:, slot].tolist()
+            k = int(block)
+            for place, value in enumerate(values[start : start + length].tolist(), start):
+                if k == BLOCK:
+                    base = powers[BLOCK] * (base + inner)
+                    weight = powers[BLOCK] * weight + geometrics[BLOCK]
+                    inner, k = 0.0, 0
+                n += 1.0
+                k += 1
+                total += value
+                inner += (value - total / n) * inverses[k]
+                middle = powers[k] * (base + inner)
+                drift = delta * (powers[k] * weight + geometrics[k])
+                rise = middle - drift
+                if rise < lowest:  # noqa: PLR1730 - min() costs as much as all the rest
+                    lowest = rise
+                fall = middle + drift
+                if fall > highest:  # noqa: PLR1730 - as above
+                    highest = fall
+                if (rise - lowest > threshold or (both and highest - fall > threshold)) and n >= least:
+                    shifts.append(_shift(place, n, rise - lowest, highest - fall, only_rise=not both))
+                    n, total, block, inner, base, weight, lowest, highest = _BEFORE_ANY.tolist()
+                    k = 0
+            self._states[:, slot] = n, total, k, inner, base, weight, lowest, highest
+
     def _side_by_side(
         self, slots: Places, starts: Places, lengths: Places, values: Values, shifts: list[Shift]
     ) -> None:
@@ -140,7 +180,8 @@ class PageHinkley:
             for place in np.flatnonzero(alarms).tolist():
                 rise, fall = float(moved[0][place]), float(moved[1][place])
                 at = int(starts[place]) + number
-                shifts.append(self._shift(at, states[:, place], rise, fall, only_rise=not both[place]))
+                n = float(states[_N, place])
+                shifts.append(_shift(at, n, rise, fall, only_rise=not both[place]))
                 states[:, place] = _BEFORE_ANY
         self._states[:, slots] = states
 
@@ -203,13 +244,14 @@ class PageHinkley:
         state[_LOWEST], state[_HIGHEST] = lowest[last], highest[last]
         if alarms[first]:
             rise, fall = float(rises[last] - lowest[last]), float(highest[last] - falls[last])
-            shifts.append(self._shift(place + last, state, rise, fall, only_rise=only_rise))
+            shifts.append(_shift(place + last, n + taken, rise, fall, only_rise=only_rise))
             state[:] = _BEFORE_ANY
         return taken
 
-    def _shift(self, place: int, state: Values, rise: float, fall: float, *, only_rise: bool) -> Shift:
-        rose = only_rise or rise >= fall
-        return Shift(place, latest=int(state[_N]), rise=rose, statistic=rise if rose else fall)
+
+def _shift(place: int, n: float, rise: float, fall: float, *, only_rise: bool) -> Shift:
+    rose = only_rise or rise >= fall
+    return Shift(place, latest=int(n), rise=rose, statistic=rise if rose else fall)
 
 
 def _begin_block(state: Values) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.detectors.cut import BLOCK, History
-from stream.detectors.runs import Places, grown, ranges
+from stream.detectors.runs import Places, Runs, grown, ranges
 
 PER_LEVEL: Final = 6
 """Buckets of one size that are kept; one more, and the two oldest of them become one of twice the size."""
@@ -82,25 +82,26 @@ class Recent:
         self._open_count[slot] = 0
         self._open_start[slot] = 0.0
 
-    def add(self, slots: Places, lengths: Places, values: Values, times: Values, scale: Scale) -> None:
-        """Take a run of readings for each of *slots*, shape (m,), distinct; a run follows the one before.
+    def add(self, runs: Runs, values: Values, times: Values, scale: Scale) -> None:
+        """Take *runs* of finite *values* and their *times*, shape (n,), after those taken before.
 
-        *lengths* and *scale* have shape (m,); *values* and *times* (n,), finite, in the log's order.
+        *scale*, shape (m,), is what each of the m runs is measured by.
         """
-        taken = self._open_count[slots].astype(np.intp)
-        filled = taken + lengths
+        taken = self._open_count[runs.slots].astype(np.intp)
+        filled = taken + runs.lengths
         blocks = filled // BLOCK
-        self._open_count[slots] = filled % BLOCK
-        starts = lengths.cumsum() - lengths
-        place = np.arange(len(values)) + (taken - starts).repeat(lengths)
-        row = slots.repeat(lengths)
+        self._open_count[runs.slots] = filled % BLOCK
+        place = np.arange(len(values)) + (taken - runs.starts).repeat(runs.lengths)
+        slots = runs.slots.repeat(runs.lengths)
         if blocks.any():
-            stays = place >= (blocks * BLOCK).repeat(lengths)
-            self._close(slots, lengths, blocks, place, (values, times), ~stays, scale)
-            place, row, values, times = place[stays] % BLOCK, row[stays], values[stays], times[stays]
-        self._open.reshape(-1)[row * BLOCK + place] = values
+            closing = place < (blocks * BLOCK).repeat(runs.lengths)
+            at = (place + ((blocks.cumsum() - blocks) * BLOCK).repeat(runs.lengths))[closing]
+            self._close(runs.slots, blocks, at, (values[closing], times[closing]), scale)
+            stays = ~closing
+            place, slots, values, times = place[stays] % BLOCK, slots[stays], values[stays], times[stays]
+        self._open.reshape(-1)[slots * BLOCK + place] = values
         begins = np.flatnonzero(place == 0)
-        self._open_start[row[begins]] = times[begins]
+        self._open_start[slots[begins]] = times[begins]
 
     def history(self, slot: int, scale: Scale) -> History:
         """Give all there is to know of *slot*; *scale*, shape (1,), is what its readings are measured by."""
@@ -121,15 +122,15 @@ class Recent:
         )
 
     def restore(self, slot: int, history: History) -> None:
-        """Take the *history* of *slot*, which is clear; raises ValueError where there cannot be such a one."""
+        """Take the *history* of *slot*, which is clear; raises ValueError where it cannot be one."""
         buckets = np.array([history.sums, history.squares, history.totals, history.starts]).T
-        levels = np.array(history.levels, dtype=np.intp)
-        counts = np.bincount(levels, minlength=LEVELS)
-        if len(counts) > LEVELS or counts.max() > PER_LEVEL or (levels[1:] > levels[:-1]).any():
-            raise ValueError(f"levels are {history.levels}")
+        levels, counts = np.array(history.levels), [history.levels.count(level) for level in range(LEVELS)]
+        is_ordered = history.levels == sorted(history.levels, reverse=True)
+        if not is_ordered or max(counts) > PER_LEVEL or not sum(counts) == len(levels) == len(buckets):
+            raise ValueError(f"{len(buckets)} buckets of levels {history.levels}")
         if len(history.open_values) >= BLOCK:
             raise ValueError(f"{len(history.open_values)} readings in an open block")
-        for level in np.flatnonzero(counts).tolist():
+        for level in set(history.levels):
             page = self._pages_of(np.array([slot]), level)[0]
             self._pages[page, : counts[level]] = buckets[levels == level]
         self._counts[slot] = counts
@@ -138,16 +139,12 @@ class Recent:
         self._open_start[slot] = history.open_start
 
     def _close(
-        self,
-        slots: Places,
-        lengths: Places,
-        blocks: Places,
-        place: Places,
-        readings: tuple[Values, Values],
-        closing: NDArray[np.bool_],
-        scale: Scale,
+        self, slots: Places, blocks: Places, at: Places, readings: tuple[Values, Values], scale: Scale
     ) -> None:
-        """Make buckets of the *blocks* that are now full: of the open ones, and of the readings *closing*."""
+        """Make buckets of the *blocks*, so many of each slot, that are now full.
+
+        They are filled by what was open and, *at* their places in all blocks, by the values of *readings*.
+        """
         own = np.flatnonzero(blocks)
         rows = blocks.cumsum() - blocks
         full: Values = np.empty((int(blocks.sum()), BLOCK))
@@ -155,11 +152,9 @@ class Recent:
         first, begun = rows[own], slots[own]
         full[first] = self._open[begun]
         buckets[first, _START] = self._open_start[begun]
-        at = ((rows * BLOCK).repeat(lengths) + place)[closing]
-        values, times = readings[0][closing], readings[1][closing]
-        full.reshape(-1)[at] = values
+        full.reshape(-1)[at] = readings[0]
         begins = np.flatnonzero(at % BLOCK == 0)
-        buckets[at[begins] // BLOCK, _START] = times[begins]
+        buckets[at[begins] // BLOCK, _START] = readings[1][begins]
         scaled = scale.at(np.arange(len(blocks)).repeat(blocks)).of(full)
         for column, summed in ((_SUM, scaled), (_SQUARE, scaled * scaled), (_TOTAL, full)):
             # One after the other, never by halves: a sum must not depend on how many blocks are summed.
@@ -168,7 +163,7 @@ class Recent:
         self._push(begun, blocks[own], buckets)
 
     def _push(self, slots: Places, numbers: Places, buckets: Values) -> None:
-        """Put *numbers* of new *buckets*, shape (sum, 4), behind those of each slot; merge what is too much."""
+        """Put *numbers* of *buckets*, shape (sum, 4), behind those of each slot; merge what is too much."""
         for level in range(LEVELS):
             kept = self._counts[slots, level].astype(np.intp)
             pages = self._pages_of(slots, level)
@@ -196,7 +191,7 @@ class Recent:
 
     def _pages_of(self, slots: Places, level: int) -> NDArray[np.int32]:
         """Give the page of each of *slots* for *level*; those that have none get one."""
-        pages = self._page[slots, level]
+        pages: NDArray[np.int32] = self._page[slots, level]
         without = np.flatnonzero(pages == _NONE)
         if len(without):
             again = [self._free.pop() for _ in range(min(len(self._free), len(without)))]

@@ -60,12 +60,13 @@ def group(slots: Places) -> tuple[Runs, Places | None]:
 def ranges(starts: Places, lengths: Places) -> Places:
     """Give the places from *starts* on, *lengths* of each, one range after the other."""
     ends = lengths.cumsum()
-    total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total) + (starts - ends + lengths).repeat(lengths)
+    places: Places = (starts - ends + lengths).repeat(lengths)
+    places += np.arange(len(places))
+    return places
 
 
 def grown(state: NDArray[Any], capacity: int, axis: int = 0) -> NDArray[Any]:
-    """Give *state* with room for *capacity* along *axis*: what is new is 0, and no memory until it is used."""
+    """Give *state* with room for *capacity* along *axis*: what is new is 0 and takes no memory yet."""
     shape = list(state.shape)
     size, shape[axis] = shape[axis], capacity
     more = np.zeros(shape, dtype=state.dtype)

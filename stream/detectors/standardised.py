@@ -23,7 +23,7 @@ from stream.core.ports import Found
 from stream.detectors.contract import Shift, ShiftBank
 from stream.detectors.cut import History
 from stream.detectors.recent import Recent, Scale
-from stream.detectors.runs import Places, Runs, group, grown, ranges
+from stream.detectors.runs import Places, Runs, group, grown, ranges, runs_of
 
 LARGEST: Final = 1e150
 """What a larger reading counts as: sums and squares must stay finite."""
@@ -205,7 +205,7 @@ class Standardised:
         scaled = Scale(scale.mean.repeat(runs.lengths), scale.sd.repeat(runs.lengths)).of(values)
         shifts = [(shift, own) for own in self._detectors for shift in own.update(runs, scaled)]
         if not shifts:
-            self._recent.add(runs.slots, runs.lengths, values, times, scale)
+            self._recent.add(runs, values, times, scale)
             return []
         found: list[Found] = []
         for shift, detector in self._one_after_the_other(shifts, runs, values, times, scale):
@@ -239,8 +239,9 @@ class Standardised:
             for run, of_run in ahead.items():
                 until[run] = of_run[0][0].place + 1 - runs.starts[run] if of_run else runs.lengths[run]
             new = active[until[active] > kept[active]]
-            part = ranges((runs.starts + kept)[new], (until - kept)[new])
-            self._recent.add(runs.slots[new], (until - kept)[new], values[part], times[part], scale.at(new))
+            part = runs_of(runs.slots[new], (until - kept)[new])
+            places = ranges((runs.starts + kept)[new], part.lengths)
+            self._recent.add(part, values[places], times[places], scale.at(new))
             kept[active] = until[active]
             ahead = {run: of_run for run, of_run in ahead.items() if of_run}
             active = np.array(list(ahead), dtype=np.intp)

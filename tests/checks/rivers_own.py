@@ -1,4 +1,4 @@
-"""River's own detectors, reading by reading, in a bank that has one for each series: what ours are held to."""
+"""River's own detectors, reading by reading, in a bank with one for each series: what ours are held to."""
 
 from __future__ import annotations
 

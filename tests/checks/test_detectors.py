@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from river import drift
 from schemas.policy import Adwin as AdwinSettings
 from schemas.policy import PageHinkley as PageHinkleySettings
 from stream.core.errors import UnreadableRowError
+from stream.core.ports import Found
 from stream.detectors import adwin, page_hinkley
 from stream.detectors.contract import Shift, ShiftBank, restoring
 from stream.detectors.recent import CLIP
@@ -193,3 +195,27 @@ def test_page_hinkley_by_batch_and_reading_by_reading_agree_to_the_last_bit(only
         seen.append((found, ours.snapshot()))
     assert [place for place, _, _ in seen[0][0]] == wanted
     assert all(other == seen[0] for other in seen)
+
+
+@pytest.mark.parametrize("use", [("adwin",), ("page_hinkley",), ("adwin", "page_hinkley")])
+def test_many_series_side_by_side_have_the_findings_of_rivers_own(use: tuple[str, ...]) -> None:
+    ours, theirs = (
+        next(maker for maker in MAKERS if maker.chosen.use == use and maker.name.startswith(kind)).bank()
+        for kind in ("", "rivers_own")
+    )
+    rng = np.random.default_rng(8)
+    shifts = np.repeat(rng.normal(0.0, 1.5, (60, 12)), 80, axis=1)
+    values = rng.normal(size=shifts.shape) + shifts
+    found: list[list[Found]] = []
+    for each in (ours, theirs):
+        slots = np.array([each.add(only_rise=bool(number % 2)) for number in range(len(values))])
+        found.append([])
+        for start in range(0, values.shape[1], 4):
+            part = values[:, start : start + 4]
+            times = np.tile(np.arange(start, start + 4.0), len(values))
+            found[-1] += each.update(slots.repeat(4), part.reshape(-1), times)
+    assert len(found[0]) > 30
+    for own, rivers in zip(*found, strict=True):
+        assert own.finding.statistic == pytest.approx(rivers.finding.statistic, rel=1e-6)
+        assert own.slot == rivers.slot
+        assert replace(own.finding, statistic=0.0) == replace(rivers.finding, statistic=0.0)

@@ -11,6 +11,7 @@ from tests.flow.timeline import (
     DAY,
     EAGER,
     ONLY_ERRORS,
+    Alarms,
     Happening,
     Timeline,
     a_pipeline,
@@ -87,6 +88,15 @@ def test_a_model_that_was_evicted_begins_anew() -> None:
     t.push(at(1), prediction("b", model="two"))
     t.push(at(2), {**label("a", 1), "model": "one"})
     assert t.count("outcomes_total") == 0
+
+
+def test_the_detectors_of_what_was_evicted_are_dropped() -> None:
+    alarms = Alarms()
+    t = watch(with_bounds(versions=1), alarms, max_models=1)
+    t.push(at(0), wrong("a", version="1"), wrong("b", version="2"))
+    assert [len(bank.taken) for bank in alarms.banks] == [1]
+    t.push(at(1), prediction("c", model="another"))
+    assert [len(bank.taken) for bank in alarms.banks] == [0]
 
 
 def test_an_event_that_is_refused_evicts_no_model() -> None:

@@ -38,8 +38,8 @@ def test_ids_are_known_as_they_would_be_one_by_one(bound: int, steps: list[tuple
             for event_id in ids:
                 seen.add(event_id)
         else:
-            assert not seen.known(hashes(ids)).any()
-            seen.add_many(ids, hashes(ids))
+            assert seen.add_new(ids, hashes(ids))
+            assert not seen.add_new([*ids[-1:], "never"], hashes([*ids[-1:], "never"]))
         count += more
         if is_restart:
             for number, row in seen.rows().items():
@@ -53,15 +53,3 @@ def test_ids_are_known_as_they_would_be_one_by_one(bound: int, steps: list[tuple
         assert len(seen) == count - first
         every = [f"id-{number}" for number in range(count)]
         assert seen.known(hashes(every)).tolist() == [number >= first for number in range(count)]
-        assert seen.room == CHUNK_IDS - count % CHUNK_IDS
-
-
-@given(count=st.integers(0, 3 * CHUNK_IDS))
-def test_nothing_is_forgotten_while_there_is_room(count: int) -> None:
-    seen = SeenIds(1)
-    ids = [f"id-{number}" for number in range(count)]
-    seen.add_many(ids, hashes(ids))
-    known = len(seen)
-    more = [f"more-{number}" for number in range(seen.room - 1)]
-    seen.add_many(more, hashes(more))
-    assert len(seen) == known + len(more)

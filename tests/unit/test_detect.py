@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from schemas.alerts import Kind
-from schemas.policy import Policy
+from schemas.policy import Bounds, Detectors, Policy
 from stream.core.detect import Banks, Watch
 from stream.core.errors import UnreadableRowError
 from stream.core.nouns import Readings, SeriesKey, SeriesSpec, Tally
@@ -45,6 +45,24 @@ def test_every_series_has_a_clock_of_its_own() -> None:
     watch.watch([(ERROR, readings(0.0, times=(9.0,)))], Tally())
     [part] = watch.watch([(SCORE, readings(0.0, times=(1.0,)))], Tally())
     assert part.readings.times.tolist() == [1.0]
+
+
+def test_the_series_of_all_models_with_the_same_detectors_share_a_bank() -> None:
+    alarms = Alarms()
+    banks = Banks(alarms)
+    for policy in (Policy(), Policy(bounds=Bounds(versions=3)), Policy(detectors=Detectors(warm_up=50))):
+        Watch(policy, banks).watch([(ERROR, readings(0.0)), (SCORE, readings(0.0))], Tally())
+    assert [len(bank.taken) for bank in alarms.banks] == [4, 2]
+
+
+def test_columns_of_a_call_have_their_own_findings_by_their_own_places() -> None:
+    columns = [(ERROR, readings(1.0, 0.0)), (SCORE, readings(0.0)), (OTHER, readings(0.0, 0.0, 1.0, 1.0))]
+    parts = a_watch().watch(columns, Tally())
+    assert [[finding.index for finding in part.findings] for part in parts] == [[0], [], [2, 3]]
+
+
+def test_nothing_read_is_nothing_watched() -> None:
+    assert a_watch().watch([], Tally()) == []
 
 
 def test_values_and_findings_are_counted() -> None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from stream.detectors.cut import BLOCK, History
 from stream.detectors.recent import LEVELS, PER_LEVEL, Recent, Scale
+from stream.detectors.runs import runs_of
 
 
 class One:
@@ -20,8 +21,8 @@ class One:
 
     def add(self, values: NDArray[np.float64], start: float = 0.0) -> None:
         """Take one reading a second."""
-        times = start + np.arange(len(values))
-        self.kept.add(np.array([2]), np.array([len(values)]), values, times, self._scale())
+        times = start + np.arange(len(values), dtype=np.float64)
+        self.kept.add(runs_of(np.array([2]), np.array([len(values)])), values, times, self._scale())
 
     def history(self) -> History:
         return self.kept.history(2, self._scale())
@@ -157,12 +158,19 @@ def test_a_restored_one_goes_on_alike() -> None:
 @pytest.mark.parametrize(
     "levels",
     [[0, 1], [0] * (PER_LEVEL + 1), [LEVELS], [-1]],
-    ids=["order", "too many", "too high", "too low"],
+    ids=["wrong order", "too many", "too high", "too low"],
 )
 def test_a_history_that_cannot_be_is_refused(levels: list[int]) -> None:
     zeros = [0.0] * len(levels)
-    with pytest.raises(ValueError, match="level|negative"):
+    with pytest.raises(ValueError, match="buckets of levels"):
         One().kept.restore(2, History(levels, zeros, zeros, zeros, zeros, [], [], 0.0))
+
+
+def test_a_history_that_lacks_a_part_is_refused() -> None:
+    with pytest.raises(ValueError, match="0 buckets of levels"):
+        One().kept.restore(2, History([0], [], [], [], [], [], [], 0.0))
+    with pytest.raises(ValueError, match="16 readings in an open block"):
+        One().kept.restore(2, History([], [], [], [], [], [], [0.0] * BLOCK, 0.0))
 
 
 def test_a_slot_that_is_cleared_gives_its_pages_to_others() -> None:
