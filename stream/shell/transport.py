@@ -288,7 +288,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             return await _drain(fetcher, active_partitions, max_records)
 
     async def note(self, offsets: Mapping[TP, int]) -> bool:
-        """Commit *offsets* to the group; what cannot be committed is no harm. Tell whether nothing is left."""
+        """Commit *offsets* to the group; what cannot be is no harm. Tell whether nothing is left."""
         has_heard: bool = await self.call_thread(self._note, offsets)
         return has_heard
 

@@ -84,8 +84,7 @@ class Worker:
         self._torn: list[int] = []
         self._unnoted: dict[TP, int] = {}
         self._noting: asyncio.Task[None] | None = None
-        self._is_restoring = False
-        self.is_ready = False
+        self._is_restoring = self.is_ready = False
         self.last_tick = clock.steady()
         self._store = StateStore(connection, topics.full(STATE))
         self._producer = AIOKafkaProducer(
@@ -246,7 +245,8 @@ class Worker:
                 await self._checkpoint(partition)
 
     async def _checkpoint(self, partition: Partition) -> None:
-        self._unnoted |= self._offsets(partition, await partition.checkpoint())
+        reached = await partition.checkpoint()  # before _unnoted is looked up: others add to it meanwhile
+        self._unnoted |= self._offsets(partition, reached)
         if self._unnoted and (self._noting is None or self._noting.done()):
             self._noting = asyncio.create_task(self._note())
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -33,7 +35,8 @@ def answer(unready="", unhealthy="", metrics=None):
     line.sendall(struct.pack(">I", len(body)) + body)
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 """
-READY = "while True: answer(metrics=[('driftline_events', 'counter', 'x', [('driftline_events_total', {}, 5.0)])])"
+COUNTED = "[('driftline_events', 'counter', 'Events.', [('driftline_events_total', {}, 5.0)])]"
+READY = f"while True: answer(metrics={COUNTED})"
 RESTORING = "while True: answer(unready='it restores')"
 STALLED = "while True: answer(unhealthy='stalled')"
 STUBBORN = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + READY
@@ -64,11 +67,6 @@ class Running:
     async def ended(self) -> int:
         return await asyncio.wait_for(asyncio.shield(self.status), 30)
 
-    def pid(self, number: int) -> int:
-        life = self.supervisor._places[number - 1].life
-        assert life is not None
-        return life.process.pid
-
     async def metric(self, name: str, **labels: str) -> float:
         totals = await self.supervisor.collected()
         return sum(
@@ -97,6 +95,17 @@ async def supervising(*programs: str, stop_seconds: float = 20.0) -> AsyncIterat
     finally:
         stop.set()
         await asyncio.wait({running.status}, timeout=30)
+
+
+def pids(caplog: pytest.LogCaptureFixture) -> dict[int, int]:
+    """Give the processes that were started last, by number, as the log has them."""
+    told = (re.fullmatch(r"process (\d+) is pid (\d+)", message) for message in caplog.messages)
+    return {int(found[1]): int(found[2]) for found in told if found}
+
+
+@pytest.fixture(autouse=True)
+def _told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
 
 
 @pytest.fixture(autouse=True)
@@ -157,27 +166,31 @@ async def test_a_process_that_does_not_answer_makes_its_supervisor_unhealthy(
         await running.until(lambda: "it has not answered" in running.supervisor.unhealthy())
 
 
-async def test_a_process_that_is_killed_is_started_again_and_counted_and_its_counts_stay() -> None:
+async def test_a_process_that_is_killed_is_started_again_and_counted_and_its_counts_stay(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with supervising(READY, READY) as running:
         await running.until(lambda: not running.supervisor.unready())
         assert await running.metric("driftline_events_total") == 10
         assert await running.metric("driftline_worker_restarts_total") == 0
-        killed = running.pid(2)
+        killed = pids(caplog)[2]
         os.kill(killed, signal.SIGKILL)
         await running.until(lambda: running.starts.count(2) == 2)
         await running.until(lambda: not running.supervisor.unready())
-        assert running.pid(2) != killed
+        assert pids(caplog)[2] != killed
         assert await running.metric("driftline_events_total") == 15
         assert await running.metric("driftline_worker_restarts_total", process="2") == 1
         assert await running.metric("driftline_worker_restarts_total", process="1") == 0
         assert await running.stopped() == 0
 
 
-async def test_a_process_that_waits_for_its_next_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_that_waits_for_its_next_start_says_why(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(module, "FIRST_PAUSE_SECONDS", 30.0)
     async with supervising(READY, READY) as running:
         await running.until(lambda: not running.supervisor.unready())
-        os.kill(running.pid(1), signal.SIGKILL)
+        os.kill(pids(caplog)[1], signal.SIGKILL)
         said = "process 1: it was ended by SIGKILL and is started again within 30 s"
         await running.until(lambda: running.supervisor.unready() == said)
         assert await running.metric("driftline_partitions") == 0
@@ -186,7 +199,7 @@ async def test_a_process_that_waits_for_its_next_start_says_why(monkeypatch: pyt
 
 async def test_a_process_that_ends_again_and_again_beside_others_makes_its_supervisor_unhealthy() -> None:
     async with supervising(READY, "if line.recv(1): " + FAILING) as running:
-        await running.until(lambda: not running.supervisor._places[0].unready())
+        await running.until(lambda: "process 1" not in running.supervisor.unready())
         await running.until(lambda: "times in a row" in running.supervisor.unhealthy())
         assert running.starts.count(2) > FAILURES_MAX
         assert running.starts.count(1) == 1
@@ -205,17 +218,20 @@ async def test_processes_that_all_end_before_one_was_ready_end_their_supervisor(
 async def test_a_process_with_wrong_settings_ends_all(caplog: pytest.LogCaptureFixture) -> None:
     async with supervising(READY, MISUSED) as running:
         assert await running.ended() == 2
-        assert running.supervisor._places[0].life is None
+    for pid in pids(caplog).values():
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
     assert caplog.messages[-1] == "stopped: process 2 ended with status 2: its settings are wrong"
 
 
-async def test_a_process_that_does_not_stop_is_killed_and_that_is_no_good_order() -> None:
+async def test_a_process_that_does_not_stop_is_killed_and_that_is_no_good_order(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with supervising(READY, STUBBORN, stop_seconds=0.5) as running:
         await running.until(lambda: not running.supervisor.unready())
-        pid = running.pid(2)
         assert await running.stopped() == 1
         with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
+            os.kill(pids(caplog)[2], 0)
 
 
 async def test_a_program_that_is_not_there_ends_the_supervisor(caplog: pytest.LogCaptureFixture) -> None:
