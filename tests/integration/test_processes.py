@@ -19,8 +19,10 @@ from tests.integration.running import COMMAND, RunningWorker, publish, settings,
 
 PROCESSES = (*COMMAND, "--processes", "2")
 PARTITIONS = 4
-MODELS = tuple(f"model-{number}" for number in range(8))
-PREDICTIONS = 1_000
+MODELS = ("model-0", "model-1", "model-2", "model-4")
+"""One a partition."""
+
+PREDICTIONS = 2_500
 
 
 def pids(worker: RunningWorker) -> dict[str, int]:
