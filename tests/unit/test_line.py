@@ -42,10 +42,15 @@ class Ends:
     is_orphaned: threading.Event
 
     async def answer(self, asked: Asked) -> Report:
-        self.line.last = None
         await self.line.ask(asked, within=30)
-        assert self.line.last is not None
-        return cast("Report", self.line.last)
+        report = self.line.last
+        assert report is not None
+        assert report.asked is asked
+        return report
+
+
+def unexpected(metrics: list[Family]) -> None:
+    pytest.fail(f"nobody should have counted {metrics}")
 
 
 @pytest.fixture
@@ -106,7 +111,7 @@ async def test_a_worker_whose_loop_has_ended_answers_without_metrics() -> None:
     ours, theirs = socket.socketpair()
     answering = Answering(theirs, status, loop, lambda: None)
     answering.start()
-    supervisors = Line(ours, pytest.fail)
+    supervisors = Line(ours, unexpected)
     await supervisors.open()
     await supervisors.ask(Asked.METRICS, within=30)
     assert supervisors.last == Report(asked=Asked.METRICS, unhealthy="", unready="")
@@ -122,7 +127,7 @@ async def test_a_process_notices_that_its_supervisor_is_gone(ends: Ends) -> None
 
 async def test_a_supervisor_does_not_wait_for_a_process_that_is_gone() -> None:
     ours, theirs = socket.socketpair()
-    supervisors = Line(ours, pytest.fail)
+    supervisors = Line(ours, unexpected)
     await supervisors.open()
     asking = asyncio.create_task(supervisors.ask(Asked.STATE, within=3_600))
     await asyncio.sleep(0)
@@ -135,7 +140,7 @@ async def test_a_supervisor_does_not_wait_for_a_process_that_is_gone() -> None:
 
 async def test_a_process_that_talks_nonsense_is_not_listened_to(caplog: pytest.LogCaptureFixture) -> None:
     ours, theirs = socket.socketpair()
-    supervisors = Line(ours, pytest.fail)
+    supervisors = Line(ours, unexpected)
     await supervisors.open()
     theirs.sendall(b"\x00\x00\x00\x03abc")
     await supervisors.closed(within=30)
