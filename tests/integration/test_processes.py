@@ -60,8 +60,9 @@ def finished(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         outcomes.append(worker.metric("outcomes_total"))
         return worker
 
-    with RunningWorker(environment, folder / "log", program=PROCESSES).ready() as worker:
-        wait_until(lambda: worker.metric("partitions") == PARTITIONS, lambda: worker.log)
+    with RunningWorker(environment, folder / "log", program=PROCESSES) as worker:
+        expected = replay(file, environment)  # while the worker starts
+        worker.wait_for(lambda it: it.is_ready and it.metric("partitions") == PARTITIONS)
         publish(first, environment)
         worker.wait_for(lambda it: watched(it).metric("events_total") > 1_000)
         killed = pids(worker)["1"]
@@ -71,7 +72,7 @@ def finished(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         publish(second, environment)
         reading.wait_until_committed(broker, environment, file)
         watched(worker)
-        yield Finished(worker=worker, prefix=prefix, expected=replay(file, environment), outcomes=outcomes)
+        yield Finished(worker=worker, prefix=prefix, expected=expected, outcomes=outcomes)
 
 
 def test_processes_one_of_which_is_killed_come_to_the_incidents_of_a_replay(
