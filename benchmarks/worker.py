@@ -8,11 +8,11 @@ import time
 import urllib.error
 import urllib.request
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
-from benchmarks.processes import Failed, cpu_seconds, start
+from benchmarks.processes import Failed, cpu_seconds, start, tree
 from stream.shell.broker import free_port
 
 DEADLINE_S: Final = 300.0
@@ -20,7 +20,7 @@ _STOP_S: Final = 30.0
 
 
 class Look(NamedTuple):
-    """What a worker had done at one moment."""
+    """What a worker had done at one moment; its CPU time is that of all its processes."""
 
     at: float
     cpu_seconds: float
@@ -29,18 +29,21 @@ class Look(NamedTuple):
 
 
 class RunningWorker:
-    """A worker in a process of its own for the length of a block."""
+    """A worker in a process of its own, or in several, for the length of a block."""
 
-    def __init__(self, settings: Mapping[str, str], cores: Iterable[int], log: Path) -> None:
+    def __init__(
+        self, settings: Mapping[str, str], cores: Iterable[int], log: Path, options: Sequence[str] = ()
+    ) -> None:
         self._url = f"http://127.0.0.1:{(port := free_port())}"
         self._settings = {**settings, "DRIFTLINE_HTTP_PORT": str(port), "DRIFTLINE_HTTP_HOST": "127.0.0.1"}
         self._cores = cores
         self._log = log
+        self._arguments = ["worker", *options]
         self.started_at = 0.0
 
     def __enter__(self) -> Self:
         self.started_at = time.perf_counter()
-        self.process = start("stream", ["worker"], self._cores, settings=self._settings, log=self._log)
+        self.process = start("stream", self._arguments, self._cores, settings=self._settings, log=self._log)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -66,16 +69,20 @@ class RunningWorker:
         found = _sums(text)
         return Look(
             time.perf_counter(),
-            cpu_seconds(self.process.pid),
+            sum(map(cpu_seconds, tree(self.process.pid))),
             int(found["driftline_outcomes_total"]),
             int(found["driftline_events_total"]),
         )
 
     def run_through(self, records: int) -> tuple[Look, Look]:
         """Give the last look before the first event and the first look after *records* of them."""
-        before, _ = self._await(1, 0.02)
-        _, last = self._await(records, 0.1)
-        return before or last, last
+        first = self.begin()
+        return first, self._await(records, 0.1)[1]
+
+    def begin(self) -> Look:
+        """Give the last look before the first event."""
+        before, first = self._await(1, 0.02)
+        return before or first
 
     def wait(self, *, records: int) -> Look:
         """Give the first look that shows at least *records* events. Raises Failed where it never comes."""

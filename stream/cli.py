@@ -7,40 +7,33 @@ import asyncio
 import gc
 import logging
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import NoReturn
 
+import msgspec
 import orjson
 from rich.console import Console
 
 from stream import __version__
-from stream.config import ConfigError, Settings, load_settings
+from stream.config import MAX_PROCESSES, ConfigError, Settings, load_settings
 from stream.core.lines import parts
 from stream.demo.run import DemoError, demo
 from stream.replay import Outputs, lines, replay
+from stream.serve import supervise, work, work_under_supervision
 from stream.shell import clock
 from stream.shell.broker import BrokerError
 from stream.shell.connection import ConnectionSettingsError
 from stream.shell.http import EndpointError
 from stream.shell.publish import publish
 from stream.shell.topics import TopicsError, check, create
-from stream.shell.worker import run_until
-from stream.wiring import build_connection, build_replay_pipeline, build_topics, build_worker
-
-logger = logging.getLogger("driftline")
+from stream.wiring import build_connection, build_replay_pipeline, build_topics
 
 GC_THRESHOLD = (100_000, 50, 100)
 """Python's own (700, 10, 10) looks through the events of a batch again and again: a quarter of the time."""
-
-STOP_SECONDS = 20.0
-CRASH_SECONDS = 5.0
-"""How long a worker may take to stop in good order, and after an error."""
 
 _ERRORS = (BrokerError, ConnectionSettingsError, DemoError, EndpointError, TopicsError)
 """Errors for people: their text says what is wrong, where, and what to do."""
@@ -63,10 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = load_settings(os.environ, options.config)
         status: int = options.run(settings, options)
     except ConfigError as error:
-        sys.stderr.write(f"driftline: {error}\n")
+        sys.stderr.write(f"driftline: {_mark(options)}{error}\n")
         return 2
     except _ERRORS as error:
-        sys.stderr.write(f"driftline: {error}\n")
+        sys.stderr.write(f"driftline: {_mark(options)}{error}\n")
         return 1
     except KeyboardInterrupt:
         return 130
@@ -84,6 +77,14 @@ def _build_parser() -> argparse.ArgumentParser:
     show.set_defaults(run=_demo)
 
     worker = commands.add_parser("worker", help="watch the topics until stopped")
+    worker.add_argument(
+        "--processes",
+        type=_processes,
+        metavar="N",
+        help="worker processes under one supervisor (default: the setting processes, 1: no supervisor)",
+    )
+    # How a supervisor starts a process: its number, and the descriptor of its end of the line.
+    worker.add_argument("--child", nargs=2, type=int, help=argparse.SUPPRESS)
     worker.set_defaults(run=_worker)
 
     again = commands.add_parser("replay", help="the same watch over files of events, without Kafka")
@@ -115,58 +116,37 @@ def _positive(text: str) -> float:
     return value
 
 
+def _mark(options: argparse.Namespace) -> str:
+    """Say which process of several speaks."""
+    child = getattr(options, "child", None)
+    return f"process {child[0]}: " if child else ""
+
+
+def _processes(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_PROCESSES:
+        raise argparse.ArgumentTypeError(f"{text} is no number from 1 to {MAX_PROCESSES}")
+    return int(text)
+
+
 def _demo(settings: Settings, options: argparse.Namespace) -> int:
     return demo(settings, keep=options.keep)
 
 
-def _worker(settings: Settings, _options: argparse.Namespace) -> int:
+def _worker(settings: Settings, options: argparse.Namespace) -> int:
+    if options.processes is not None:
+        settings = msgspec.structs.replace(settings, processes=options.processes)
     logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+        level=settings.log_level,
+        format=f"%(asctime)s %(levelname)s {_mark(options)}%(name)s: %(message)s",
+        stream=sys.stderr,
     )
     for noisy in ("faust", "mode", "aiokafka"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))
-    return asyncio.run(_run_worker(settings))
-
-
-async def _run_worker(settings: Settings) -> int:
-    worker, endpoints = build_worker(settings)
-    connection, topics = build_connection(settings), build_topics(settings)
-    if settings.create_topics:
-        for name in await create(connection, topics):
-            logger.info("created topic %s", name)
-    if wrong := await check(connection, topics):
-        raise TopicsError("; ".join(wrong))
-    address = await endpoints.start()
-    logger.info("metrics at %s/metrics", address)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-
-    def end(reason: BaseException | None) -> None:
-        if reason is not None:
-            logger.error("stopped by an error: %s: %s", type(reason).__name__, reason)
-        _exit_within(STOP_SECONDS if reason is None else CRASH_SECONDS)
-
-    reason = await run_until(worker, stop, end)
-    await endpoints.stop()
-    if reason is not None:
-        return 1
-    logger.info("stopped")
-    return 0
-
-
-def _exit_within(seconds: float) -> None:
-    """End this process after *seconds*, whatever still waits for a broker that does not answer."""
-
-    def give_up() -> None:
-        sys.stderr.write(f"driftline: the worker did not stop within {seconds:g} s and is ended\n")
-        sys.stderr.flush()
-        os._exit(1)
-
-    timer = threading.Timer(seconds, give_up)
-    timer.daemon = True
-    timer.start()
+    if options.child:
+        return asyncio.run(work_under_supervision(settings, options.child[1]))
+    if settings.processes > 1:
+        return asyncio.run(supervise(settings, options.config))
+    return asyncio.run(work(settings))
 
 
 def _replay(settings: Settings, options: argparse.Namespace) -> int:

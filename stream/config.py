@@ -16,6 +16,7 @@ from schemas.policy import DEFAULT_POLICY, Policy
 
 FILE = Path("driftline.toml")
 _SECRETS = frozenset({"sasl_password"})
+MAX_PROCESSES = 256
 
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
@@ -45,6 +46,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tls_ca_file: str = ""
     tls_cert_file: str = ""
     tls_key_file: str = ""
+    processes: Annotated[int, msgspec.Meta(ge=1, le=MAX_PROCESSES)] = 1
     http_host: str = "127.0.0.1"
     http_port: Port = 6066
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -82,6 +84,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "tls_ca_file": "PEM file with the authorities that sign the brokers' certificates; none: the system's",
     "tls_cert_file": "PEM file with the client's certificate",
     "tls_key_file": "PEM file with the client's key",
+    "processes": "worker processes under one supervisor; 1 is a worker without a supervisor",
     "http_host": "address on which /metrics, /healthz and /readyz answer",
     "http_port": "their port; 0 picks a free one",
     "log_level": "DEBUG, INFO, WARNING or ERROR",

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from schemas.policy import Policy
 from stream import __version__
 from stream.config import ConfigError, PolicyBook, Settings, load_policies
 from stream.core.pipeline import Pipeline
 from stream.detectors.registry import DETECTORS, Registry
 from stream.shell.connection import Connection
-from stream.shell.http import Endpoints, new_registry
+from stream.shell.http import Endpoints, Served
 from stream.shell.metrics import Metrics
+from stream.shell.status import WorkerStatus, new_registry
+from stream.shell.supervisor import Supervisor
 from stream.shell.topics import Topics
 from stream.shell.worker import Worker, WorkerOptions
 
@@ -62,8 +66,8 @@ def build_replay_pipeline(settings: Settings) -> Pipeline:
     )
 
 
-def build_worker(settings: Settings) -> tuple[Worker, Endpoints]:
-    """Make a worker and its endpoints, neither of them started."""
+def build_worker(settings: Settings) -> tuple[Worker, WorkerStatus]:
+    """Make a worker, not started, and what speaks for it."""
     connection, topics = build_connection(settings), build_topics(settings)
     policies = build_policies(settings)
     factory = Registry()
@@ -92,7 +96,21 @@ def build_worker(settings: Settings) -> tuple[Worker, Endpoints]:
         ),
     )
     worker = Worker(connection, topics, options, metrics, make_pipeline)
-    return worker, Endpoints(worker, registry, settings.http_host, settings.http_port)
+    return worker, WorkerStatus(worker, registry)
+
+
+def build_supervisor(
+    settings: Settings, command: Callable[[int, int], Sequence[str]], stop_seconds: float
+) -> Supervisor:
+    """Make the supervisor of as many processes as the settings say; they are started by *command*."""
+    registry = new_registry()
+    metrics = Metrics(registry, version=__version__)
+    return Supervisor(settings.processes, command, metrics, registry, stop_seconds)
+
+
+def build_endpoints(settings: Settings, served: Served) -> Endpoints:
+    """Make the endpoints of a worker or a supervisor, not started."""
+    return Endpoints(served, settings.http_host, settings.http_port)
 
 
 def _check_detectors(policy: Policy, where: str) -> None:

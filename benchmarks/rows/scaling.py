@@ -16,12 +16,13 @@ from benchmarks import policies
 from benchmarks.brokers import fill, worker_settings
 from benchmarks.context import Context, Figures, Measure
 from benchmarks.events import Load, entries
-from benchmarks.processes import ROOT, Failed, cpu_seconds, start, tree
-from benchmarks.worker import DEADLINE_S
-from stream.shell.broker import free_port
+from benchmarks.processes import ROOT, Failed, cpu_seconds, tree
+from benchmarks.worker import DEADLINE_S, RunningWorker
 
 PARTITIONS = 8
 MODELS = 64
+LOGS = 4
+"""So many times the length of the other rows' log: start and last checkpoint weigh little then."""
 
 
 def _scaling(processes: int) -> Callable[[Context], Figures]:
@@ -30,14 +31,14 @@ def _scaling(processes: int) -> Callable[[Context], Figures]:
         said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         if "--processes" not in said.stdout:
             raise Failed("not available: `driftline worker` has no --processes yet")
-        return _measure(context, ["worker", "--processes", str(processes)], f"processes{processes}")
+        return _measure(context, ["--processes", str(processes)], f"processes{processes}")
 
     return run
 
 
-def _measure(context: Context, arguments: list[str], name: str) -> Figures:
-    """Time a worker from its first committed events to the last; it may have children."""
-    units = context.sizes.worker
+def _measure(context: Context, options: list[str], name: str) -> Figures:
+    """Time a worker with all its processes, from the last look before its first event to its last commit."""
+    units = LOGS * context.sizes.worker
     policy = policies.write(context.directory, policies.THROUGHPUT)
     settings = worker_settings(
         context.bootstrap,
@@ -45,25 +46,28 @@ def _measure(context: Context, arguments: list[str], name: str) -> Figures:
         policy,
         partitions=PARTITIONS,
         checkpoint_seconds="0.5",
-        http_port=str(free_port()),
     )
     fill(settings, entries(Load(predictions=units, models=MODELS)))
     log = context.path(f"{name}.log")
     everything = context.cores | os.sched_getaffinity(0)
-    process = start("stream", arguments, everything, settings=settings, log=log)
-    try:
-        return asyncio.run(_watch(process, settings, 2 * units))
-    finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    with RunningWorker(settings, everything, log, options) as running:
+        first = running.begin()
+        at, used = asyncio.run(_committed(running.process, settings, 2 * units))
+    done = units - first.records / 2
+    return {
+        "predictions/s": done / (at - first.at),
+        "CPU us per event": (used - first.cpu_seconds) / done * 5e5,
+    }
 
 
-async def _watch(process: subprocess.Popen[bytes], settings: Mapping[str, str], records: int) -> Figures:
-    """Look at what the group has committed: a record counts when its state would survive a crash."""
+async def _committed(
+    process: subprocess.Popen[bytes], settings: Mapping[str, str], records: int
+) -> tuple[float, float]:
+    """Give the time, and the CPU time used, when the group has committed *records*.
+
+    A record counts when its state would survive a crash. The endpoints are left alone meanwhile: what
+    looking costs would count as well.
+    """
     admin = AIOKafkaAdminClient(bootstrap_servers=settings["DRIFTLINE_BROKERS"])
     await admin.start()
     group, prefix = settings["DRIFTLINE_GROUP"], settings["DRIFTLINE_PREFIX"]
@@ -72,7 +76,6 @@ async def _watch(process: subprocess.Popen[bytes], settings: Mapping[str, str], 
         for topic in ("predictions", "feedback")
         for number in range(PARTITIONS)
     ]
-    first: tuple[float, float, int] | None = None
     deadline = time.perf_counter() + DEADLINE_S
     try:
         while time.perf_counter() < deadline:
@@ -80,16 +83,8 @@ async def _watch(process: subprocess.Popen[bytes], settings: Mapping[str, str], 
                 raise Failed(f"the worker ended with {process.returncode}")
             offsets = await admin.list_consumer_group_offsets(group, partitions=inputs)
             done = sum(max(0, found.offset) for found in offsets.values())
-            used = sum(map(cpu_seconds, tree(process.pid)))
-            now = time.perf_counter()
-            if first is None and done:
-                first = (now, used, done)
-            if first is not None and done >= records:
-                units = (done - first[2]) / 2
-                return {
-                    "predictions/s": units / (now - first[0]),
-                    "CPU us per event": (used - first[1]) / units * 5e5,
-                }
+            if done >= records:
+                return time.perf_counter(), sum(map(cpu_seconds, tree(process.pid)))
             await asyncio.sleep(0.1)
     finally:
         await admin.close()

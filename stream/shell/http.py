@@ -1,30 +1,37 @@
-"""The worker's HTTP endpoints: /metrics for Prometheus, /healthz for restarts, /readyz for traffic."""
+"""The HTTP endpoints: /metrics for Prometheus, /healthz for restarts, /readyz for traffic."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import choose_encoder
-
-from stream.shell import clock
-from stream.shell.worker import Worker
-
-STALLED_SECONDS = 30.0
-"""A worker whose timer has not run for this long is not healthy."""
+from prometheus_client.registry import Collector
 
 
 class EndpointError(Exception):
     """The endpoints cannot be served: the text says why."""
 
 
+class Served(Protocol):
+    """Whom the endpoints speak of: a worker, or a supervisor of several."""
+
+    def unhealthy(self) -> str:
+        """Say why it is better started anew; empty where it is well."""
+
+    def unready(self) -> str:
+        """Say what it still waits for; empty where it is ready."""
+
+    async def collected(self) -> Collector:
+        """Give the metrics as they are now."""
+
+
 @dataclass(slots=True)
 class Endpoints:
-    """Serves a worker's endpoints on one address."""
+    """Serves the endpoints on one address."""
 
-    worker: Worker
-    registry: CollectorRegistry
+    served: Served
     host: str
     port: int
     _runner: web.AppRunner | None = None
@@ -58,26 +65,16 @@ class Endpoints:
             await self._runner.cleanup()
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        self.worker.collect()
+        collected = await self.served.collected()
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(body=encode(self.registry), headers={"Content-Type": content_type})
+        return web.Response(body=encode(collected), headers={"Content-Type": content_type})
 
     async def _healthz(self, _request: web.Request) -> web.Response:
-        silent = clock.steady() - self.worker.last_tick
-        if silent < STALLED_SECONDS:
-            return web.Response(text="ok\n")
-        return web.Response(status=503, text=f"stalled: the timer has not run for {silent:.0f} s\n")
+        if reason := self.served.unhealthy():
+            return web.Response(status=503, text=f"{reason}\n")
+        return web.Response(text="ok\n")
 
     async def _readyz(self, _request: web.Request) -> web.Response:
-        if self.worker.is_ready:
-            return web.Response(text="ready\n")
-        return web.Response(status=503, text="not ready: partitions are being assigned or restored\n")
-
-
-def new_registry() -> CollectorRegistry:
-    """Make a registry that knows of the process already: its memory, CPU, files and garbage collection."""
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
-    GCCollector(registry=registry)
-    return registry
+        if reason := self.served.unready():
+            return web.Response(status=503, text=f"not ready: {reason}\n")
+        return web.Response(text="ready\n")

@@ -51,8 +51,9 @@ class Type(StrEnum):
 class Metric:
     """One metric as it is documented; ``name`` goes without the prefix.
 
-    ``buckets`` are the upper bounds of a histogram. ``fold`` makes one number of a gauge of all the
-    models beyond the bound; a gauge for which no such number means anything is left out for them.
+    ``buckets`` are the upper bounds of a histogram. ``fold`` makes one number of several of a gauge: of
+    all the models beyond the bound, and of processes that have the same series; where no such number
+    means anything, the series is left out.
     """
 
     name: str
@@ -106,18 +107,19 @@ METRICS: Final = (
     _counter("unreadable_rows_total", (), "Stored rows that could not be read; their series warm up again."),
     _counter("checkpoints_total", (), "Checkpoints completed."),
     _counter("checkpoint_bytes_total", (), "Bytes of state written by checkpoints."),
+    _counter("worker_restarts_total", ("process",), "Times that a supervisor started a process again."),
     _gauge("pending_predictions", ("model",), "Predictions that wait for their label.", sum),
     _gauge("label_coverage_ratio", ("model",), "Share of due predictions that got their label, 0 to 1.", min),
     _gauge(
         "signal_value", ("model", "version", "signal"), "Mean of the latest batch of readings of a signal."
     ),
     _gauge("incidents_open", ("model", "kind", "severity"), "Incidents open now.", sum),
-    _gauge("lag_events", ("topic", "partition"), "Records of a partition not yet processed."),
-    _gauge("partitions", (), "Partitions assigned to this worker."),
+    _gauge("lag_events", ("topic", "partition"), "Records of a partition not yet processed.", max),
+    _gauge("partitions", (), "Partitions assigned to this worker.", sum),
     _gauge(
         "last_event_timestamp_seconds", ("model",), "Event time of the model's latest event, Unix time.", max
     ),
-    _gauge("build_info", ("version",), "Always 1; the label says which Driftline runs."),
+    _gauge("build_info", ("version",), "Always 1; the label says which Driftline runs.", max),
     _histogram("label_delay_seconds", ("model",), _LABEL_DELAY, "Event time from a prediction to its label."),
     _histogram(
         "detection_delay_seconds",

@@ -245,10 +245,13 @@ class Consumer(driver.Consumer):
             return None
         return subscription.assignment.state_value(known)
 
-    async def commit_positions(self, offsets: Mapping[TP, int]) -> None:
-        """Tell the group how far this worker is; for people and tools: the state has its own positions."""
+    async def note(self, offsets: Mapping[TP, int]) -> bool:
+        """Tell the group how far this worker is, for people and tools: the state has its own positions.
+
+        Tell whether it has heard.
+        """
         assert isinstance(self._thread, ConsumerThread)  # noqa: S101 - what _new_consumer_thread makes
-        await self._thread.note(offsets)
+        return await self._thread.note(offsets)
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -289,11 +292,12 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             waiter.result()  # raises where the broker refused
             return await _drain(fetcher, active_partitions, max_records)
 
-    async def note(self, offsets: Mapping[TP, int]) -> None:
-        """Commit *offsets* to the group; what cannot be committed is no harm and is not."""
-        await self.call_thread(self._note, offsets)
+    async def note(self, offsets: Mapping[TP, int]) -> bool:
+        """Commit *offsets* to the group; what cannot be is no harm. Tell whether nothing is left."""
+        has_heard: bool = await self.call_thread(self._note, offsets)
+        return has_heard
 
-    async def _note(self, offsets: Mapping[TP, int]) -> None:
+    async def _note(self, offsets: Mapping[TP, int]) -> bool:
         consumer = self._ensure_consumer()
         mine = self.assignment()
         wanted = {
@@ -302,11 +306,13 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             if tp in mine and offset > 0
         }
         if not wanted:
-            return
+            return True
         try:
             await consumer.commit(wanted)
         except (KafkaError, IllegalStateError) as error:
             logger.info("offsets are not committed to the group: %s", error)
+            return False
+        return True
 
 
 class Transport(driver.Transport):

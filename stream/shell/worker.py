@@ -84,8 +84,7 @@ class Worker:
         self._torn: list[int] = []
         self._unnoted: dict[TP, int] = {}
         self._noting: asyncio.Task[None] | None = None
-        self._is_restoring = False
-        self.is_ready = False
+        self._is_restoring = self.is_ready = False
         self.last_tick = clock.steady()
         self._store = StateStore(connection, topics.full(STATE))
         self._producer = AIOKafkaProducer(
@@ -246,15 +245,18 @@ class Worker:
                 await self._checkpoint(partition)
 
     async def _checkpoint(self, partition: Partition) -> None:
-        self._unnoted |= self._offsets(partition, await partition.checkpoint())
+        reached = await partition.checkpoint()  # before _unnoted is looked up: others add to it meanwhile
+        self._unnoted |= self._offsets(partition, reached)
         if self._unnoted and (self._noting is None or self._noting.done()):
             self._noting = asyncio.create_task(self._note())
 
     async def _note(self) -> None:
-        """Tell the group of the positions reached; no event waits for that."""
+        """Tell the group of the positions reached, again where it did not hear; no event waits for that."""
         while self._unnoted:
             offsets, self._unnoted = self._unnoted, {}
-            await self._commit(offsets)
+            if not await self._commit(offsets):
+                self._unnoted = offsets | self._unnoted
+                await asyncio.sleep(WATCH_SECONDS)
 
     def _offsets(self, partition: Partition, positions: Mapping[Topic, int]) -> dict[TP, int]:
         return {
@@ -263,10 +265,10 @@ class Worker:
             if topic in positions
         }
 
-    async def _commit(self, offsets: Mapping[TP, int]) -> None:
-        if offsets:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._consumer.commit_positions(offsets), COMMIT_SECONDS)
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        with contextlib.suppress(TimeoutError):
+            return not offsets or await asyncio.wait_for(self._consumer.note(offsets), COMMIT_SECONDS)
+        return False
 
     def _empty_at(self, partition: Partition) -> dict[Topic, float]:
         """Say of each topic when it was last seen that all of its log had been fetched and handed over."""
@@ -341,8 +343,7 @@ class Worker:
 
     async def _assigned(self, *signal: Any, **_more: object) -> None:  # noqa: ANN401 - Faust's signature
         """Be ready where there is nothing to restore: a worker more than there are partitions stands by."""
-        _app, assigned = signal
-        if not assigned:
+        if not signal[1]:
             logger.info("ready: no partition is left for this worker, it stands by")
             self.is_ready = True
 
@@ -365,8 +366,7 @@ class Worker:
             self._metrics.add(partition.pipeline.gauges())
             empty_at = self._empty_at(partition)
             for name, topic in self._inputs.items():
-                end = self._consumer.end_of(TP(name, partition.number))
-                if end is None:
+                if (end := self._consumer.end_of(TP(name, partition.number))) is None:
                     continue
                 is_done = not len(partition.merge) and empty_at.get(topic, BEHIND) != BEHIND
                 # What stands behind the last record may be no record: a transaction's marker is none.
