@@ -83,7 +83,7 @@ class HashIndex:
         """
         self._make_room(len(keys))
         wanted = np.maximum(keys, _LEAST)
-        slots = (wanted ^ wanted >> 32) & self._mask
+        slots: NDArray[np.int64] = (wanted ^ wanted >> 32) & self._mask
         left = np.arange(len(keys))
         while len(left):
             there = self._keys[slots[left]]
@@ -103,8 +103,8 @@ class HashIndex:
         self._live += len(keys)
         return slots
 
-    def put(self, slots: NDArray[np.int64], places: Places | int) -> None:
-        """Tell the places of the keys that were taken at *slots*; both of shape (n,), or one place for all."""
+    def put(self, slots: NDArray[np.int64], places: Places) -> None:
+        """Tell the places of the keys that were taken at *slots*; both of shape (n,)."""
         self._places[slots] = places
 
     def move(self, keys: Hashes, places: Places) -> None:
