@@ -75,7 +75,8 @@ class Fold:
             self._apply(lambda _, staged_number: staged_number <= number)
             self.tip = max(self.tip, number)
             self.owner = writer
-        elif self.owner is not None and writer != self.owner:
+        elif (self.owner is not None and writer != self.owner) or number <= self.tip:
+            # Of a worker that lost the partition; or a request sent again, that came after later ones.
             if key != COMMIT:
                 self.void.add(key)
         elif key == COMMIT:

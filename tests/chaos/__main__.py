@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import random
 import shutil
 import sys
@@ -33,6 +34,7 @@ def main() -> int:
         models=arguments.models,
         settings=dict(setting.split("=", 1) for setting in arguments.set),
     )
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a broker that is gone is the point
     print(f"seed {seed}: {storm}", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="driftline-chaos-"))
     kafka, proxy = make_kafka(folder, CACHE)
@@ -41,6 +43,7 @@ def main() -> int:
         began = time.monotonic()
         verdict = check(kafka.bootstrap, passed, folder)
         checked = time.monotonic() - began
+        kafka.kill()
     print(figures(passed, verdict, seed=seed, checked_s=checked))
     if verdict.problems:
         print(f"seed {seed}: not as promised; the logs are in {folder}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -146,7 +147,7 @@ class Fleet:
                 self.starts += 1
 
     def _note(self, worker: RunningWorker, status: int) -> None:
-        if status == 0:
+        if status in {0, -signal.SIGTERM}:  # asked to stop before it knew how to
             return
         lines = [line for line in worker.log.splitlines() if line.startswith("driftline: ")] or ["silent"]
         last = lines[-1].removeprefix("driftline: ")

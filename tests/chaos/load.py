@@ -29,11 +29,11 @@ SHARES: Final = {"never": 0.02, "first": 0.02, "again": 0.01}
 
 POLICY: Final = """
 [default.detectors]
-warm_up = 200
+warm_up = 60
 
 [default.alerting]
-repeat_seconds = 120
-recover_seconds = 300
+repeat_seconds = 60
+recover_seconds = 120
 """
 """Short enough for incidents that open, are told again and recover all through a load."""
 
@@ -110,17 +110,20 @@ def _prediction(
     load: Load, model: str, made: int, truth: int, at: datetime, numbers: random.Random
 ) -> Sent:
     whole = load.rounds * BURST
-    period = max(400, whole // 16)
+    period = max(150, whole // 100)
     is_shifted = bool((made + 97 * load.models.index(model)) // period % 2)
     is_wrong = numbers.random() < (0.45 if is_shifted else 0.08)
     event = {
         "type": "prediction",
         "id": f"{model}-{made}",
         "model": model,
-        "version": str(1 + 3 * made // max(1, whole)),
+        "version": str(1 + 2 * made // max(1, whole)),
         "time": at.isoformat(),
         "output": 1 - truth if is_wrong else truth,
-        "features": {"amount": round(numbers.gauss(2.0 if is_shifted else 0.0, 1.0), 4)},
+        "features": {
+            "amount": round(numbers.gauss(2.0 if is_shifted else 0.0, 1.0), 4),
+            "age": round(numbers.gauss(40.0, 20.0 if is_shifted else 10.0)),
+        },
         "usage": {"latency_ms": round(numbers.expovariate(1 / 20.0), 3)},
     }
     return _sent(event, at)

@@ -102,7 +102,7 @@ class Producing:
             except (KafkaError, OSError, TimeoutError):
                 self.sent_again += 1
                 await self._disconnect()
-                await asyncio.sleep(_PAUSE_S)
+                await asyncio.sleep(10 * _PAUSE_S)
             else:
                 self.acknowledged[topic] += [sent.id for sent in burst]
                 return

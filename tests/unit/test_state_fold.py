@@ -97,6 +97,10 @@ class Log:
             writer.void = {key: fold.rows.get(key) for key in fold.void}
         return True
 
+    def sent(self) -> list[Entry]:
+        """Give the rows and commits that checkpoints left in the log."""
+        return [entry for entry in self.entries if entry.key not in {None, CLAIM, PROBE}]
+
     def compact(self, end: int, *, with_tombstones: bool) -> None:
         """Do what Kafka's cleaner may do to the records before offset *end*."""
         newest = {entry.key: offset for offset, entry in enumerate(self.entries[:end])}
@@ -131,6 +135,12 @@ class Zombie(NamedTuple):
     back: int
 
 
+class SentTwice(NamedTuple):
+    """A request that seemed lost, and was sent again, arrives once more: a row or a commit of long ago."""
+
+    back: int
+
+
 class Compaction(NamedTuple):
     """The cleaner comes, up to one of the places that are old enough."""
 
@@ -143,6 +153,7 @@ HISTORIES = st.lists(
         st.builds(Checkpoint, ROWS),
         st.builds(Takeover, ROWS, LEFT),
         st.builds(Zombie, ROWS, st.integers(0, 7), st.integers(0, 3)),
+        st.builds(SentTwice, st.integers(0, 20)),
         st.builds(Compaction, st.integers(0, 50), st.booleans()),
     ),
     max_size=25,
@@ -152,7 +163,7 @@ HISTORIES = st.lists(
 @given(HISTORIES)
 @settings(deadline=None, max_examples=400)
 def test_the_rows_are_those_of_the_owners_checkpoints_whatever_crashed_woke_up_or_was_compacted(
-    history: list[Checkpoint | Takeover | Zombie | Compaction],
+    history: list[Checkpoint | Takeover | Zombie | SentTwice | Compaction],
 ) -> None:
     log, names, expected = Log(), iter(range(ANYTHING)), dict[bytes, bytes]()
     owner = log.writer(f"w{next(names)}")
@@ -172,6 +183,8 @@ def test_the_rows_are_those_of_the_owners_checkpoints_whatever_crashed_woke_up_o
             with contextlib.suppress(CrashedError):
                 asyncio.run(zombie.write(step.rows))
             log.left = ANYTHING
+        elif isinstance(step, SentTwice) and (sent := log.sent()):
+            log.entries.append(sent[-1 - step.back % len(sent)])
         elif isinstance(step, Compaction) and (ends := settled(log)):
             log.compact(ends[step.place % len(ends)], with_tombstones=step.with_tombstones)
         assert log.fold().rows == expected
@@ -187,13 +200,16 @@ def settled(log: Log) -> list[int]:
 
     Compaction keeps away from younger records for a day; a checkpoint is done, or mended, in seconds.
     """
-    ends, owner, is_stray = [0], b"", False
+    ends, owner, is_stray, tip = [0], b"", False, 0
     for end, entry in enumerate(log.entries, start=1):
         if entry.key == CLAIM:
             owner = entry.headers["w"]
         elif entry.key == COMMIT:
-            is_stray = entry.headers["w"] != owner  # the owner's next commit writes over it
-        if not is_stray and not log.fold(end).void:
+            is_late = int(entry.headers["n"]) <= tip
+            is_stray = is_late or entry.headers["w"] != owner  # the owner's next commit writes over it
+        fold = log.fold(end)
+        tip = fold.tip
+        if not is_stray and not fold.void:
             ends.append(end)
     return ends
 
@@ -228,6 +244,27 @@ def test_a_checkpoint_that_came_between_the_look_and_the_claim_counts() -> None:
     for key, writer, number in ((b"a", "old", 1), (COMMIT, "old", 1), (CLAIM, "new", 0)):
         fold.take(key, b"", record(writer, number))
     assert (fold.tip, fold.owner) == (1, "new")
+
+
+def test_a_row_that_arrives_again_after_a_later_checkpoint_does_not_count() -> None:
+    log = Log()
+    writer = log.writer("w")
+    log.write(writer, {b"a": b"1"})
+    (row, _) = log.sent()
+    log.write(writer, {b"a": b"2"})
+    log.entries.append(row)
+    log.writer("next")
+    assert log.fold().rows == {b"a": b"2"}
+
+
+def test_a_commit_that_arrives_again_within_a_later_checkpoint_does_not_break_it() -> None:
+    log = Log()
+    writer = log.writer("w")
+    log.write(writer, {b"a": b"1"})
+    (_, commit) = log.sent()
+    log.write(writer, {b"a": b"2", b"b": b"2"})
+    log.entries.insert(-2, commit)
+    assert log.fold().rows == {b"a": b"2", b"b": b"2"}
 
 
 @pytest.mark.parametrize(
