@@ -63,7 +63,8 @@ def figures(passed: Passed, verdict: Verdict, *, seed: int, checked_s: float) ->
         "workers that ended by themselves": dict(passed.ended),
         "bursts sent again": passed.sent_again,
         "faults after which nothing was processed in time": passed.unsettled,
-        **verdict.counts,
+        "compared": dict(verdict.counts),
+        "wrong": dict(verdict.wrong),
         "storm seconds": round(passed.seconds),
         "check seconds": round(checked_s),
     }
@@ -79,7 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="of the load and the faults; none: a random one")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a worker's setting")
     for kind, count in DEFAULTS.items():
-        parser.add_argument(f"--{kind.value.replace(' ', '-')}", dest=kind.name.lower(), type=int, default=count)
+        parser.add_argument(
+            f"--{kind.value.replace(' ', '-')}", dest=kind.name.lower(), type=int, default=count
+        )
     return parser
 
 

@@ -1,10 +1,10 @@
 """The checker: reads the topics from the start when the storm has passed, and says what is not as promised.
 
-Two ways lead to what should be there. `oracle.py` works out from the input topics, with code of its own, what
-every model has to have accepted, in which order, and which outcomes that makes; the ids in the committed state
-are held against it, so that an event that is lost, or counted twice, has a name. The readings of a series
-leave no ids behind: for them the committed rows are compared, value for value, with those of the same core
-over the same log without a fault. A row of a series holds its clock, its warm-up, its last readings, and the
+Two ways lead to what should be there. `oracle.py` works out from the input topics, with code of its own,
+what every model has to have accepted, in which order, and which outcomes that makes; the ids in the committed
+state are held against it, so that an event that is lost, or counted twice, has a name. The readings of a
+series leave no ids behind: for them the committed rows are compared, value for value, with those of the same
+core over the same log without a fault. A row of a series holds its clock, its warm-up, its last readings, and the
 sums of its detectors, floats that depend on every reading and on their order: it is the order-dependent hash,
 and one that needs nothing in the state that users do not need. Incidents and alerts are compared with the
 same run, and with ``driftline replay`` of the log written to a file.
@@ -15,7 +15,8 @@ from __future__ import annotations
 import heapq
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -34,15 +35,16 @@ SHOWN: Final = 5
 
 @dataclass(slots=True)
 class Verdict:
-    """What was counted, and what is not as promised; nothing is wrong where *problems* is empty."""
+    """What was counted, how often what is promised does not hold, and the same in words with examples."""
 
     counts: Counter[str] = field(default_factory=Counter)
+    wrong: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
 
     def want(self, what: str, wrong: Iterable[object]) -> None:
         """Count the *wrong* under the name *what*, which is a problem where there are any."""
         found = list(wrong)
-        self.counts[what] += len(found)
+        self.wrong[what] += len(found)
         if found:
             shown = ", ".join(map(str, found[:SHOWN]))
             self.problems.append(f"{len(found)} {what}: {shown}{', ...' if len(found) > SHOWN else ''}")
@@ -124,13 +126,15 @@ def check_incidents(
 ) -> set[str]:
     """Compare the last message of every incident with what the log implies.
 
-    Where there were *late_writes*, a message that was on its way when its writer lost the partition may stand
-    behind the one that says how the incident ends: that is known (docs/guarantees.md), counted, and no problem
-    as long as the right one stands before it. Gives the ids of such incidents.
+    Where there were *late_writes*, a message that was on its way when its writer lost the partition may
+    stand behind the one that says how the incident ends: that is known (docs/guarantees.md), counted, and no
+    problem as long as the right one stands before it. Gives the ids of such incidents.
     """
     last = by_id(list(published))
     verdict.counts["incidents compared"] += len(expected)
-    verdict.counts["incident messages published again"] += len(published) - len({_whole(one) for one in published})
+    verdict.counts["incident messages published again"] += len(published) - len(
+        {_whole(one) for one in published}
+    )
     verdict.want("incidents not published", expected.keys() - last.keys())
     verdict.want("incidents that the log does not imply", last.keys() - expected.keys())
     differ = {name for name in expected.keys() & last.keys() if expected[name] != last[name]}
@@ -159,7 +163,7 @@ def _check_replay(
     passed: Passed,
     logs: Sequence[Sequence[Turn]],
     published: Mapping[str, Message],
-    taken_back: Set[str],
+    taken_back: AbstractSet[str],
     folder: Path,
 ) -> None:
     """Compare with ``driftline replay`` of the whole log, which knows no partitions."""
@@ -169,11 +173,7 @@ def _check_replay(
     found = {name: essence(one) for name, one in published.items()}
     verdict.want(
         "incidents that differ from those of a replay",
-        (
-            name
-            for name in (wanted.keys() | found.keys()) - taken_back
-            if wanted.get(name) != found.get(name)
-        ),
+        (name for name in (wanted.keys() | found.keys()) - taken_back if wanted.get(name) != found.get(name)),
     )
     outcomes = int(replayed.summary["outcomes"])
     verdict.want("outcomes more or fewer than a replay's", range(abs(outcomes - verdict.counts["outcomes"])))

@@ -18,7 +18,7 @@ class Kind(StrEnum):
     """A worker gets SIGSTOP until after its session, and then SIGCONT: the old owner wakes and writes."""
 
     LATE_WRITE = "late writes"
-    """As a stop, and what the worker wrote before it reaches the broker only after the new owner took over."""
+    """As a stop, and what the worker wrote before reaches the broker when a new owner has taken over."""
 
     BROKER_RESTART = "broker restarts"
     """Kafka ends, with SIGKILL or in good order, and is started again."""

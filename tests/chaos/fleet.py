@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from collections import Counter
@@ -14,6 +15,8 @@ from tests.integration.running import RunningWorker
 
 RESTART_S: Final = 1.0
 _POLL_S: Final = 0.05
+WORDS_MAX: Final = 120
+_NUMBER: Final = re.compile(r"\d+")
 _LAST_WORDS: Final = "stopped by an error: "
 
 
@@ -150,7 +153,5 @@ class Fleet:
         if status in {0, -signal.SIGTERM}:  # asked to stop before it knew how to
             return
         lines = [line for line in worker.log.splitlines() if line.startswith("driftline: ")] or ["silent"]
-        last = lines[-1].removeprefix("driftline: ")
-        self.ended[f"status {status}: {last.split(_LAST_WORDS)[-1].split(' for ')[0][:100]}"] += 1
-
-
+        last = _NUMBER.sub("N", lines[-1].removeprefix("driftline: ").split(_LAST_WORDS)[-1])
+        self.ended[f"status {status}: {last[:WORDS_MAX]}"] += 1

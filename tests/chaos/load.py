@@ -106,9 +106,7 @@ def _predictions(
     return burst
 
 
-def _prediction(
-    load: Load, model: str, made: int, truth: int, at: datetime, numbers: random.Random
-) -> Sent:
+def _prediction(load: Load, model: str, made: int, truth: int, at: datetime, numbers: random.Random) -> Sent:
     whole = load.rounds * BURST
     period = max(150, whole // 100)
     is_shifted = bool((made + 97 * load.models.index(model)) // period % 2)

@@ -41,7 +41,9 @@ class Producing:
         self._is_over = False
         self._error: BaseException | None = None
         self._producer: AIOKafkaProducer | None = None
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="producing", daemon=True)
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._run()), name="producing", daemon=True
+        )
         self.acknowledged: dict[str, list[str]] = {"predictions": [], "feedback": []}
         self.sent_again = 0
 

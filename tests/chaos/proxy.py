@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import re
 import struct
 import threading
@@ -103,7 +102,7 @@ class Proxy:
         self._call(held)
 
     def _call(self, change: Callable[[], None]) -> None:
-        async def changed() -> None:  # noqa: RUF029 - runs in the loop's thread
+        async def changed() -> None:
             change()
 
         self._do(changed)
@@ -152,9 +151,7 @@ class Proxy:
             self._writers -= {writer, broker_writer}
             broker_writer.transport.abort()
 
-    async def _requests(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int
-    ) -> None:
+    async def _requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
         while True:
             header = await reader.readexactly(4)
             request = await reader.readexactly(struct.unpack(">i", header)[0])
@@ -182,7 +179,7 @@ def ports_of(pid: int) -> frozenset[int]:
     sockets: set[str] = set()
     for entry in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(OSError):
-            if found := _SOCKET.match(os.readlink(entry)):
+            if found := _SOCKET.match(str(entry.readlink())):
                 sockets.add(found[1])
     ports: set[int] = set()
     for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:

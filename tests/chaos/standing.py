@@ -60,9 +60,9 @@ def messages(standing: Mapping[int, Iterable[Stood]]) -> list[dict[str, Any]]:
 def committed(records: Iterable[Stood]) -> dict[RowKey, Any]:
     """Fold one partition of the state topic: the rows that are committed, decoded, by their decoded keys.
 
-    As docs/design.md has it: rows without their commit are void, and whatever stands behind a claim and is not
-    the claimer's; a claim says up to which checkpoint the rows before it are valid, which tells of commits that
-    compaction has taken away.
+    As docs/design.md has it: rows without their commit are void, and whatever stands behind a claim and is
+    not the claimer's; a claim says up to which checkpoint the rows before it are valid, which tells of
+    commits that compaction has taken away.
     """
     rows: dict[bytes, bytes | None] = {}
     staged: list[tuple[str, int, Stood]] = []
@@ -95,7 +95,7 @@ def _decoded(sealed: bytes) -> Any:  # noqa: ANN401 - whatever the row holds
 
 
 def joined(rows: Mapping[RowKey, Any]) -> dict[RowKey, Any]:
-    """Put together what is kept in numbered chunks, in their order: a worker that took over begins a new one."""
+    """Put together what is kept in numbered chunks, in order: a worker that took over begins a new chunk."""
     whole: dict[RowKey, Any] = {}
     for key in sorted(rows, key=_in_order):
         if not _is_chunk(key):

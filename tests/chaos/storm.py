@@ -27,7 +27,7 @@ PREFIX: Final = "chaos."
 LISTENER: Final = "PROXIED"
 SESSION_S: Final = 3.0
 SETTLE_S: Final = 25.0
-"""How long the group may take, after a fault, until it is known to work again; the next fault comes anyway."""
+"""How long the group may take after a fault to be at work again; the next fault comes anyway."""
 
 CATCH_UP_S: Final = 300.0
 COMPACTION: Final = {
@@ -96,9 +96,7 @@ def pass_over(
     began = time.monotonic()
     with ExitStack() as stack:
         load = storm.load
-        producing = stack.enter_context(
-            Producing(kafka.bootstrap, PREFIX, storm.partitions, rounds_of(load))
-        )
+        producing = stack.enter_context(Producing(kafka.bootstrap, PREFIX, storm.partitions, rounds_of(load)))
         fleet = stack.enter_context(Fleet(environment, folder, storm.workers))
         passed = Passed(environment=environment, acknowledged=producing.acknowledged, ended=fleet.ended)
         weather = Weather(kafka, proxy, fleet)
@@ -182,7 +180,7 @@ class Weather:
             self._proxy.fall_silent()
         else:
             self._proxy.refuse()
-        self._fleet.wait(2 + 58 * length**3)  # mostly short; now and then a minute, longer than a worker waits
+        self._fleet.wait(2 + 58 * length**3)  # mostly short, now and then longer than a worker waits
         self._proxy.pass_all()
 
     def _slow(self, _victim: int, how: float, length: float) -> None:
