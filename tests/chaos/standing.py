@@ -62,21 +62,27 @@ def committed(records: Iterable[Stood]) -> dict[RowKey, Any]:
 
     As docs/design.md has it: rows without their commit are void, and whatever stands behind a claim and is
     not the claimer's; a claim says up to which checkpoint the rows before it are valid, which tells of
-    commits that compaction has taken away.
+    commits that compaction has taken away. Every row names its claim, by offset, which tells of claims that
+    were taken away while this was read.
     """
     rows: dict[bytes, bytes | None] = {}
     staged: list[tuple[str, int, Stood]] = []
-    owner: str | None = None
+    owner, claimed = "", -1
     for stood in records:
         writer, number = stood.headers["w"].decode(), int(stood.headers["n"])
+        claim = stood.offset if stood.key == b"!claim" else int(stood.headers["c"])
         if stood.key == b"!probe":
             continue
         if stood.key == b"!claim":
             rows |= {row.key or b"": row.value for _, of, row in staged if of <= number}
-            staged, owner = [], writer
-        elif owner not in {None, writer}:
+            staged, owner, claimed = [], writer, claim
             continue
-        elif stood.key == b"!commit":
+        if claim > claimed:
+            rows |= {row.key or b"": row.value for _, of, row in staged if of < number}
+            staged, owner, claimed = [], writer, claim
+        if writer != owner:
+            continue
+        if stood.key == b"!commit":
             rows |= {
                 row.key or b"": row.value
                 for by, of, row in staged

@@ -197,24 +197,35 @@ def test_the_merge_goes_by_the_latest_timestamp_of_each_topic() -> None:
     ]
 
 
-def stood(key: str, writer: str, number: int, row: int | None = None) -> Stood:
-    """Make a record of the state topic."""
+def stood(key: str, writer: str, number: int, row: int | None = None, *, claim: int = -1) -> Stood:
+    """Make a record of the state topic; *claim* is the offset of a claim, or of that of the writer."""
     body = msgspec.msgpack.encode(row)
-    headers: Mapping[str, bytes] = {"w": writer.encode(), "n": b"%d" % number}
-    return Stood(0, 0, key.encode(), zlib.crc32(body).to_bytes(4) + body, headers)
+    headers: Mapping[str, bytes] = {"w": writer.encode(), "n": b"%d" % number, "c": b"%d" % claim}
+    return Stood(claim, 0, key.encode(), zlib.crc32(body).to_bytes(4) + body, headers)
 
 
 def test_rows_count_with_their_commit_and_before_a_strangers_claim() -> None:
     state = [
-        stood("!claim", "a", 0),
-        stood('["x"]', "a", 1, 1),
-        stood("!commit", "a", 1),
-        stood('["x"]', "a", 2, 2),
-        stood("!claim", "b", 1),
-        stood("!commit", "a", 2),
-        stood('["y"]', "b", 2, 3),
-        stood("!commit", "b", 2),
-        stood('["z"]', "b", 3, 4),
+        stood("!claim", "a", 0, claim=1),
+        stood('["x"]', "a", 1, 1, claim=1),
+        stood("!commit", "a", 1, claim=1),
+        stood('["x"]', "a", 2, 2, claim=1),
+        stood("!claim", "b", 1, claim=5),
+        stood("!commit", "a", 2, claim=1),
+        stood('["y"]', "b", 2, 3, claim=5),
+        stood("!commit", "b", 2, claim=5),
+        stood('["z"]', "b", 3, 4, claim=5),
+    ]
+    assert committed(state) == {("x",): 1, ("y",): 3}
+
+
+def test_rows_of_a_claim_that_was_compacted_away_while_it_was_read_count() -> None:
+    state = [
+        stood("!claim", "a", 0, claim=1),
+        stood('["x"]', "a", 1, 1, claim=1),
+        stood('["y"]', "c", 8, 3, claim=50),
+        stood('["y"]', "a", 2, 9, claim=1),
+        stood("!commit", "c", 9, claim=50),
     ]
     assert committed(state) == {("x",): 1, ("y",): 3}
 

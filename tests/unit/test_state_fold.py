@@ -64,19 +64,14 @@ class Log:
 
     def fold(self, end: int | None = None) -> Fold:
         """Read the log, or the part of it before offset *end*."""
-        fold = Fold()
-        for entry in self.entries[:end]:
-            if entry.key is not None:
-                fold.take(entry.key, entry.value, entry.headers)
-        fold.finish()
-        return fold
+        return folded(self.entries[:end])
 
     def writer(self, name: str) -> Writer:
         """Take the partition over as a worker does."""
         writer = Writer(self, "state", 0, name)
         asyncio.run(writer.note(PROBE, 0))
         writer.number = self.fold().tip
-        writer.last = asyncio.run(writer.note(CLAIM, writer.number))
+        writer.claim = writer.last = asyncio.run(writer.note(CLAIM, writer.number))
         fold = self.fold()
         writer.void = {key: fold.rows.get(key) for key in fold.void}
         return writer
@@ -107,6 +102,16 @@ class Log:
         for offset, entry in enumerate(self.entries[:end]):
             if newest[entry.key] != offset or (with_tombstones and entry.value is None):
                 self.entries[offset] = Entry(None, None, {})
+
+
+def folded(entries: Sequence[Entry]) -> Fold:
+    """Read a log to its end."""
+    fold = Fold()
+    for offset, entry in enumerate(entries):
+        if entry.key is not None:
+            fold.take(entry.key, entry.value, entry.headers, offset)
+    fold.finish()
+    return fold
 
 
 KEYS = st.sampled_from([b"a", b"b", b"c", b"d"])
@@ -142,7 +147,7 @@ class SentTwice(NamedTuple):
 
 
 class Compaction(NamedTuple):
-    """The cleaner comes, up to one of the places that are old enough."""
+    """The cleaner comes, up to one of the places that are old enough, while others read."""
 
     place: int
     with_tombstones: bool
@@ -186,7 +191,11 @@ def test_the_rows_are_those_of_the_owners_checkpoints_whatever_crashed_woke_up_o
         elif isinstance(step, SentTwice) and (sent := log.sent()):
             log.entries.append(sent[-1 - step.back % len(sent)])
         elif isinstance(step, Compaction) and (ends := settled(log)):
+            before = list(log.entries)
             log.compact(ends[step.place % len(ends)], with_tombstones=step.with_tombstones)
+            if not step.with_tombstones:  # Kafka keeps them for a day, for readers who have begun
+                for reached in range(len(before)):
+                    assert folded(before[:reached] + log.entries[reached:]).rows == expected
         assert log.fold().rows == expected
 
 
@@ -242,7 +251,7 @@ def test_a_worker_that_lost_its_partition_sees_it_at_its_next_checkpoint() -> No
 def test_a_checkpoint_that_came_between_the_look_and_the_claim_counts() -> None:
     fold = Fold()
     for key, writer, number in ((b"a", "old", 1), (COMMIT, "old", 1), (CLAIM, "new", 0)):
-        fold.take(key, b"", record(writer, number))
+        fold.take(key, b"", record(writer, number), 0)
     assert (fold.tip, fold.owner) == (1, "new")
 
 
@@ -267,6 +276,19 @@ def test_a_commit_that_arrives_again_within_a_later_checkpoint_does_not_break_it
     assert log.fold().rows == {b"a": b"2", b"b": b"2"}
 
 
+def test_compaction_while_a_reader_is_on_its_way_loses_nothing() -> None:
+    """The reader has come past the first claim; the second is gone when it comes there, its rows are not."""
+    log = Log()
+    log.write(log.writer("first"), {b"a": b"1", b"b": b"1"})
+    reached = len(log.entries)
+    log.write(log.writer("second"), {b"a": b"2"})
+    log.write(log.writer("third"), {b"b": b"3"})
+    before = list(log.entries)
+    log.compact(len(log.entries), with_tombstones=False)
+    read = folded(before[:reached] + log.entries[reached:])
+    assert (read.rows, read.void, read.owner) == ({b"a": b"2", b"b": b"3"}, set(), "third")
+
+
 @pytest.mark.parametrize(
     "headers",
     [
@@ -279,13 +301,13 @@ def test_a_commit_that_arrives_again_within_a_later_checkpoint_does_not_break_it
 )
 def test_a_record_without_our_headers_is_unreadable(headers: dict[str, bytes]) -> None:
     fold = Fold()
-    fold.take(b"a", b"?", headers)
+    fold.take(b"a", b"?", headers, 0)
     assert fold.unreadable == 1
 
 
 def test_a_newer_layout_is_refused() -> None:
     with pytest.raises(StateError, match="format 2"):
-        Fold().take(b"a", b"?", record("w", 1, layout=2))
+        Fold().take(b"a", b"?", record("w", 1, layout=2), 0)
 
 
 @pytest.mark.parametrize("damage", [lambda row: row[:-1], lambda row: b"\0" + row[1:], lambda _: b""])
