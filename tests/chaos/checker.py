@@ -6,8 +6,8 @@ state are held against it, so that an event that is lost, or counted twice, has 
 series leave no ids behind: for them the committed rows are compared, value for value, with those of the same
 core over the same log without a fault. A row of a series holds its clock, its warm-up, its last readings, and
 the sums of its detectors, floats that depend on every reading and on their order: it is the order-dependent
-hash, and one that needs nothing in the state that users do not need. Incidents and alerts are compared with the
-same run, and with ``driftline replay`` of the log written to a file.
+hash, and one that needs nothing in the state that users do not need. Incidents and alerts are compared with
+the same run, and with ``driftline replay`` of the log written to a file.
 """
 
 from __future__ import annotations

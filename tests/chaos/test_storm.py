@@ -42,6 +42,7 @@ def place(tmp_path: Path, pytestconfig: pytest.Config) -> Iterator[Place]:
         yield Place(kafka, proxy)
 
 
+@pytest.mark.timeout(240)  # seconds: Kafka is started, killed and started
 def test_nothing_is_lost_and_nothing_counts_twice_whatever_dies_when(place: Place, tmp_path: Path) -> None:
     storm = Storm(events=20_000, faults=SHORT, seed=5, partitions=3, models=6)
     passed = pass_over(storm, *place, tmp_path, lambda _text: None)
@@ -68,8 +69,11 @@ def test_what_a_lost_worker_had_on_its_way_does_not_take_an_incident_back(
         session_timeout_seconds=SESSION_S,
         rebalance_timeout_seconds=SESSION_S,
     )
-    file = logs.write(tmp_path / "events.jsonl", logs.shifted(["credit"], 6_000))
-    first, rest = logs.split(file, 2)
+    events = list(logs.shifted(["credit"], 3_000))
+    file = logs.write(tmp_path / "events.jsonl", events)
+    shortly_after_the_shift = len(events) * 55 // 100
+    first = logs.write(tmp_path / "first.jsonl", events[:shortly_after_the_shift])
+    rest = logs.write(tmp_path / "rest.jsonl", events[shortly_after_the_shift:])
     with (
         RunningWorker(environment, tmp_path / "log-1").ready() as lost,
         RunningWorker(environment, tmp_path / "log-2").ready() as other,
