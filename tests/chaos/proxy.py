@@ -37,7 +37,8 @@ class Proxy:
         self._produce_open = asyncio.Event()
         self._is_refusing = False
         self._delay = 0.0
-        self._held: frozenset[int] = frozenset()
+        self._is_holding = False
+        self._held_client: int | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -64,7 +65,7 @@ class Proxy:
         """Let everything pass again, first what was held back."""
 
         def opened() -> None:
-            self._is_refusing, self._delay, self._held = False, 0.0, frozenset()
+            self._is_refusing, self._delay, self._is_holding = False, 0.0, False
             self._open.set()
             self._produce_open.set()
 
@@ -92,11 +93,11 @@ class Proxy:
 
         self._call(slowed)
 
-    def hold_writes(self, ports: frozenset[int] | None = None) -> None:
-        """Hold back the produce requests of the clients with local *ports*, None means of all."""
+    def hold_writes(self, client: int | None = None) -> None:
+        """Hold back the produce requests of the process *client*, None means of all."""
 
         def held() -> None:
-            self._held = ports if ports is not None else frozenset({-1})
+            self._is_holding, self._held_client = True, client
             self._produce_open.clear()
 
         self._call(held)
@@ -156,11 +157,15 @@ class Proxy:
             header = await reader.readexactly(4)
             request = await reader.readexactly(struct.unpack(">i", header)[0])
             await self._pause()
-            if struct.unpack_from(">h", request)[0] == PRODUCE and (port in self._held or -1 in self._held):
+            if struct.unpack_from(">h", request)[0] == PRODUCE and self._is_held(port):
                 self.held_requests += 1
                 await self._produce_open.wait()
             writer.write(header + request)
             await writer.drain()
+
+    def _is_held(self, port: int) -> bool:
+        client = self._held_client
+        return self._is_holding and (client is None or port in ports_of(client))
 
     async def _answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while chunk := await reader.read(_CHUNK_BYTES):

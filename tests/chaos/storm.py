@@ -19,7 +19,7 @@ from tests.chaos.faults import SECONDS, Fault, Kind, schedule
 from tests.chaos.fleet import Fleet
 from tests.chaos.load import POLICY, Load, rounds_of
 from tests.chaos.producing import Producing, partition_of
-from tests.chaos.proxy import Proxy, ports_of
+from tests.chaos.proxy import Proxy
 from tests.integration.apache_kafka import ApacheKafka
 from tests.integration.running import settings
 
@@ -158,7 +158,7 @@ class Weather:
         worker = self._fleet.worker(victim)
         if worker is None:
             return
-        self._proxy.hold_writes(ports_of(worker.pid))
+        self._proxy.hold_writes(worker.pid)
         self._fleet.wait(0.2 + 1.5 * when)
         self._fleet.freeze(victim)
         self._fleet.wait(SESSION_S + 1.5 + 3 * longer)
