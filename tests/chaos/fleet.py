@@ -152,6 +152,7 @@ class Fleet:
     def _note(self, worker: RunningWorker, status: int) -> None:
         if status in {0, -signal.SIGTERM}:  # asked to stop before it knew how to
             return
-        lines = [line for line in worker.log.splitlines() if line.startswith("driftline: ")] or ["silent"]
+        said = [line for line in worker.log.splitlines() if line.startswith("driftline: ")]
+        lines = [line for line in said if _LAST_WORDS in line] or said or ["silent"]
         last = _NUMBER.sub("N", lines[-1].removeprefix("driftline: ").split(_LAST_WORDS)[-1])
         self.ended[f"status {status}: {last[:WORDS_MAX]}"] += 1
