@@ -6,15 +6,17 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 CODE := schemas stream tests $(wildcard benchmarks)
 PYTEST_ARGS ?=
+CHAOS_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-kafka lint format bench clean
+.PHONY: help demo test test-kafka chaos lint format bench clean
 
 help:
 	@echo 'make demo        real flights, a broker, a worker: incidents in about a minute'
 	@echo 'make test        every test, on the embedded broker'
-	@echo 'make test-kafka  the integration tests, on Apache Kafka (needs Java 17 or newer, and Maven)'
+	@echo 'make test-kafka  the integration tests and a short storm, on Apache Kafka (needs Java 17 or newer, and Maven)'
+	@echo 'make chaos       a storm of kills, stops and outages over Apache Kafka (half an hour; CHAOS_ARGS=--help)'
 	@echo 'make lint        style, types, imports, dependencies, dead code'
 	@echo 'make format      lay out the code and mend what can be mended'
 	@echo 'make bench       how fast it is'
@@ -27,9 +29,12 @@ test: $(VENV)/.dev
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 # Java looks the home directory up by itself, Python asks HOME: Maven is told, so that both mean the same ~/.m2.
-test-kafka: export MAVEN_OPTS := -Duser.home=$(HOME) $(MAVEN_OPTS)
+test-kafka chaos: export MAVEN_OPTS := -Duser.home=$(HOME) $(MAVEN_OPTS)
 test-kafka: $(VENV)/.dev
-	$(BIN)/pytest tests/integration --broker=kafka $(PYTEST_ARGS)
+	$(BIN)/pytest tests/integration tests/chaos --broker=kafka $(PYTEST_ARGS)
+
+chaos: $(VENV)/.dev
+	$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check

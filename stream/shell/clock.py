@@ -13,3 +13,19 @@ def wall() -> float:
 def steady() -> float:
     """Give seconds of a clock that never goes back; only differences mean anything."""
     return time.monotonic()
+
+
+class Pauses:
+    """Counts the times that this process was stopped: nothing looked here for more than *seconds*."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._looked = steady()
+        self.count = 0
+
+    def look(self) -> int:
+        """Give how many there were; to be called more often than every *seconds*."""
+        now = steady()
+        self.count += now - self._looked > self._seconds
+        self._looked = now
+        return self.count

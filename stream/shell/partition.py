@@ -16,6 +16,7 @@ from stream.core.merge import Merge
 from stream.core.nouns import Record, Result, Topic
 from stream.core.pipeline import Pipeline
 from stream.shell import clock
+from stream.shell.clock import Pauses
 from stream.shell.metrics import Metrics
 from stream.shell.state import StateStore, Writer
 from stream.shell.topics import ALERTS, INCIDENTS, REJECTED, Topics
@@ -27,7 +28,11 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Partition:
-    """Owns one partition while this worker does; one thing at a time happens to it, under its lock."""
+    """Owns one partition while this worker does; one thing at a time happens to it, under its lock.
+
+    When the process was stopped for long (*pauses*) the partition may be another worker's by now: it asks the
+    state whose it is before it publishes anything more.
+    """
 
     pipeline: Pipeline
     merge: Merge
@@ -36,11 +41,16 @@ class Partition:
     producer: AIOKafkaProducer
     topics: Topics
     metrics: Metrics
+    pauses: Pauses
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     last_checkpoint: float = field(default_factory=clock.steady)
     is_changed: bool = False
     is_lost: bool = False
     _sent: list[asyncio.Future[Any]] = field(default_factory=list)
+    _pauses_known: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._pauses_known = self.pauses.look()
 
     @property
     def number(self) -> int:
@@ -93,6 +103,8 @@ class Partition:
         self.metrics.observe("processing_seconds", value=clock.steady() - began)
         self.metrics.add(result.tally)
         self.is_changed = True
+        if self.pauses.look() != self._pauses_known and not await self._is_still_ours():
+            return 0
         await self._publish(result)
         return len(records)
 
@@ -116,6 +128,14 @@ class Partition:
         self.metrics.count("checkpoint_bytes_total", by=size)
         self.metrics.observe("checkpoint_seconds", value=self.last_checkpoint - began)
         return positions
+
+    async def _is_still_ours(self) -> bool:
+        """Ask the state whose this partition is; what another worker has published must stand last."""
+        self._pauses_known = self.pauses.count
+        if not await self.store.mend(self.writer):
+            logger.warning("partition %d: another worker took it while this one was stopped", self.number)
+            self.is_lost = True
+        return not self.is_lost
 
     async def _mend(self) -> None:
         """See who has written between our records: a worker that lost this partition, or its new owner."""

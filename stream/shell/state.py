@@ -7,10 +7,12 @@ A log of claims, rows and commits (one partition of the topic for each input par
 - a checkpoint is its changed *rows* and then, when all of them are acknowledged, a *commit*; rows without
   their commit are void. A crash between the two leaves the state at the checkpoint before.
 
-Checkpoints of a partition are numbered; every record carries writer and number in its headers. A claim says
-which checkpoint it builds on. Void rows are written over by the owner's next checkpoint, so that compaction
-never keeps a void row in place of a valid one: a new owner finds them when it reads the log, an owner knows
-from the offsets of its own records that somebody else has written between them.
+Checkpoints of a partition are numbered; every record carries writer, number and claim in its headers. A claim
+says which checkpoint it builds on, and is named by its offset: compaction may take claims and commits away
+from before a reader who is on its way, and who then knows from the rows whose the partition was. Void rows
+are written over by the owner's next checkpoint, so that compaction never keeps a void row in place of a valid
+one: a new owner finds them when it reads the log, an owner knows from the offsets of its own records that
+somebody else has written between them.
 """
 
 from __future__ import annotations
@@ -47,20 +49,22 @@ class StateError(Exception):
 class Fold:
     """Reads one partition of the state topic, record by record: what is committed, what is void.
 
-    *tip* is the number of the last valid checkpoint and *owner* the writer that claimed the partition last.
+    *tip* is the number of the last valid checkpoint, *owner* the writer that claimed the partition last, and
+    *claim* the offset of that claim.
     """
 
     rows: dict[bytes, bytes] = field(default_factory=dict)
     void: set[bytes] = field(default_factory=set)
     tip: int = 0
     owner: str | None = None
+    claim: int = -1
     unreadable: int = 0
     _staged: list[tuple[str, int, bytes, bytes | None]] = field(default_factory=list)
 
-    def take(self, key: bytes, value: bytes | None, headers: Mapping[str, bytes]) -> None:
-        """Take the next record of the partition."""
+    def take(self, key: bytes, value: bytes | None, headers: Mapping[str, bytes], offset: int) -> None:
+        """Take the next record of the partition, which stands at *offset*."""
         try:
-            version, writer, number = _parse(headers)
+            version, writer, number, claim = _parse(headers)
         except (KeyError, ValueError, UnicodeDecodeError):
             self.unreadable += 1
             return
@@ -74,8 +78,13 @@ class Fold:
         if key == CLAIM:
             self._apply(lambda _, staged_number: staged_number <= number)
             self.tip = max(self.tip, number)
-            self.owner = writer
-        elif self.owner is not None and writer != self.owner:
+            self.owner, self.claim = writer, offset
+            return
+        if claim > self.claim:  # compaction took the claim away while this reader was behind an older one
+            self._apply(lambda _, staged_number: staged_number < number)
+            self.owner, self.claim = writer, claim
+        if (self.owner is not None and writer != self.owner) or number <= self.tip:
+            # Of a worker that lost the partition; or a request sent again, that came after later ones.
             if key != COMMIT:
                 self.void.add(key)
         elif key == COMMIT:
@@ -125,7 +134,8 @@ class Restored:
 class Writer:
     """Writes the checkpoints of one partition that this worker has claimed.
 
-    *last* is the offset of its last record; *is_intruded* says that records of others stand before that.
+    *claim* is the offset of its claim and *last* that of its last record; *is_intruded* says that records of
+    others stand before that.
     """
 
     producer: AIOKafkaProducer
@@ -133,6 +143,7 @@ class Writer:
     partition: int
     name: str
     number: int = 0
+    claim: int = -1
     last: int = -1
     void: dict[bytes, bytes | None] = field(default_factory=dict)
     is_intruded: bool = False
@@ -161,7 +172,12 @@ class Writer:
         return int(metadata.offset)
 
     async def _send(self, key: bytes, value: bytes | None, number: int) -> asyncio.Future[RecordMetadata]:
-        headers = [("f", b"%d" % FORMAT), ("w", self.name.encode()), ("n", b"%d" % number)]
+        headers = [
+            ("f", b"%d" % FORMAT),
+            ("w", self.name.encode()),
+            ("n", b"%d" % number),
+            ("c", b"%d" % self.claim),
+        ]
         sent: asyncio.Future[RecordMetadata] = await self.producer.send(
             self.topic, value, key=key, partition=self.partition, headers=headers
         )
@@ -239,7 +255,7 @@ class StateStore:
             ends = {p: await writers[p].note(CLAIM, bases[p]) for p in unclaimed}
             await _read_to(consumer, folds, ends)
             for partition, end in ends.items():
-                writers[partition].last = end
+                writers[partition].claim = writers[partition].last = end
             unclaimed = {p for p in unclaimed if folds[p].tip != bases[p] or folds[p].owner != writer}
         restored: dict[int, Restored] = {}
         for partition, fold in folds.items():
@@ -266,11 +282,11 @@ async def _read_to(consumer: AIOKafkaConsumer, folds: Mapping[int, Fold], ends: 
 
 
 def _take(fold: Fold, record: ConsumerRecord) -> None:
-    fold.take(record.key or b"", record.value, dict(record.headers))
+    fold.take(record.key or b"", record.value, dict(record.headers), record.offset)
 
 
-def _parse(headers: Mapping[str, bytes]) -> tuple[int, str, int]:
-    return int(headers["f"]), headers["w"].decode(), int(headers["n"])
+def _parse(headers: Mapping[str, bytes]) -> tuple[int, str, int, int]:
+    return int(headers["f"]), headers["w"].decode(), int(headers["n"]), int(headers.get("c", b"-1"))
 
 
 def _sealed(row: bytes) -> bytes:

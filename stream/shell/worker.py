@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -86,6 +86,7 @@ class Worker:
         self._noting: asyncio.Task[None] | None = None
         self._is_restoring = self.is_ready = False
         self.last_tick = clock.steady()
+        self._pauses = clock.Pauses(options.session_timeout_seconds / 2)
         self._store = StateStore(connection, topics.full(STATE))
         self._producer = AIOKafkaProducer(
             **connection.for_aiokafka(), acks="all", linger_ms=5, max_request_size=LARGE_RECORD_BYTES
@@ -124,12 +125,7 @@ class Worker:
         """Take part in the group until cancelled. Raises what it cannot go on after."""
         await self._producer.start()
         await self._store.start()
-        parts: tuple[Coroutine[None, None, None], ...] = (
-            self.app.start(),
-            self._until_the_app_ends(),
-            self._tick_for_ever(),
-            self._watch(),
-        )
+        parts = (self.app.start(), self._until_the_app_ends(), self._tick_for_ever(), self._watch())
         tasks = [asyncio.create_task(part) for part in parts]
         try:
             await asyncio.gather(*tasks)
@@ -202,6 +198,7 @@ class Worker:
             self._producer,
             self._topics,
             self._metrics,
+            self._pauses,
             # A first checkpoint mends what a worker before this one left half written, and tells the group
             # of positions that it could not tell.
             is_changed=True,
@@ -281,6 +278,7 @@ class Worker:
     async def _tick_for_ever(self) -> None:
         """Look after what no record wakes: runs that were held back, checkpoints that are due."""
         while True:
+            self._pauses.look()
             self.last_tick = clock.steady()
             for partition in list(self._partitions.values()):
                 if len(partition.merge):

@@ -43,17 +43,20 @@ class ApacheKafka:
         cache: Path,
         properties: Mapping[str, str] | None = None,
         listeners: Mapping[str, str] | None = None,
+        advertised: Mapping[str, str] | None = None,
     ) -> None:
         """Keep data in *directory* and the resolved class path in *cache*.
 
         *properties* go into server.properties after ours and win. *listeners* are further ones for
         clients, by name, with their security protocol (`{"SECURE": "SASL_SSL"}`); `address(name)`
-        says where they are. The plain listener stays beside them.
+        says where they are. The plain listener stays beside them. *advertised* names, by listener, what
+        clients are told to connect to instead (`host:port`): a proxy before the broker.
         """
         self._directory = directory
         self._cache = cache
         self._properties = dict(properties or {})
         self._protocols = {"PLAINTEXT": "PLAINTEXT", **(listeners or {})}
+        self._advertised = dict(advertised or {})
         self._ports = {name: free_port() for name in (*self._protocols, "CONTROLLER")}
         # The first byte keeps a "-" from the front, where the command line would take it for an option.
         self._cluster_id = base64.urlsafe_b64encode(b"d" + os.urandom(15)).decode().rstrip("=")
@@ -131,6 +134,7 @@ class ApacheKafka:
 
     def _server_properties(self) -> dict[str, str]:
         protocols = {**self._protocols, "CONTROLLER": "PLAINTEXT"}
+        advertised = {name: self._advertised.get(name, self.address(name)) for name in self._protocols}
         return {
             "process.roles": "broker,controller",
             "node.id": "1",
@@ -138,7 +142,7 @@ class ApacheKafka:
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "PLAINTEXT",
             "listeners": ",".join(f"{name}://{self.address(name)}" for name in protocols),
-            "advertised.listeners": ",".join(f"{name}://{self.address(name)}" for name in self._protocols),
+            "advertised.listeners": ",".join(f"{name}://{address}" for name, address in advertised.items()),
             "listener.security.protocol.map": ",".join(f"{name}:{kind}" for name, kind in protocols.items()),
             "log.dirs": str(self._directory / "data"),
             "auto.create.topics.enable": "false",

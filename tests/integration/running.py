@@ -100,6 +100,11 @@ class RunningWorker:
         return self._log.read_bytes()[self._log_starts :].decode()
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
     def status(self) -> int | None:
         """Its exit status; None while it runs."""
         return self._process.poll()

@@ -64,19 +64,14 @@ class Log:
 
     def fold(self, end: int | None = None) -> Fold:
         """Read the log, or the part of it before offset *end*."""
-        fold = Fold()
-        for entry in self.entries[:end]:
-            if entry.key is not None:
-                fold.take(entry.key, entry.value, entry.headers)
-        fold.finish()
-        return fold
+        return folded(self.entries[:end])
 
     def writer(self, name: str) -> Writer:
         """Take the partition over as a worker does."""
         writer = Writer(self, "state", 0, name)
         asyncio.run(writer.note(PROBE, 0))
         writer.number = self.fold().tip
-        writer.last = asyncio.run(writer.note(CLAIM, writer.number))
+        writer.claim = writer.last = asyncio.run(writer.note(CLAIM, writer.number))
         fold = self.fold()
         writer.void = {key: fold.rows.get(key) for key in fold.void}
         return writer
@@ -97,12 +92,26 @@ class Log:
             writer.void = {key: fold.rows.get(key) for key in fold.void}
         return True
 
+    def sent(self) -> list[Entry]:
+        """Give the rows and commits that checkpoints left in the log."""
+        return [entry for entry in self.entries if entry.key not in {None, CLAIM, PROBE}]
+
     def compact(self, end: int, *, with_tombstones: bool) -> None:
         """Do what Kafka's cleaner may do to the records before offset *end*."""
         newest = {entry.key: offset for offset, entry in enumerate(self.entries[:end])}
         for offset, entry in enumerate(self.entries[:end]):
             if newest[entry.key] != offset or (with_tombstones and entry.value is None):
                 self.entries[offset] = Entry(None, None, {})
+
+
+def folded(entries: Sequence[Entry]) -> Fold:
+    """Read a log to its end."""
+    fold = Fold()
+    for offset, entry in enumerate(entries):
+        if entry.key is not None:
+            fold.take(entry.key, entry.value, entry.headers, offset)
+    fold.finish()
+    return fold
 
 
 KEYS = st.sampled_from([b"a", b"b", b"c", b"d"])
@@ -131,8 +140,14 @@ class Zombie(NamedTuple):
     back: int
 
 
+class SentTwice(NamedTuple):
+    """A request that seemed lost, and was sent again, arrives once more: a row or a commit of long ago."""
+
+    back: int
+
+
 class Compaction(NamedTuple):
-    """The cleaner comes, up to one of the places that are old enough."""
+    """The cleaner comes, up to one of the places that are old enough, while others read."""
 
     place: int
     with_tombstones: bool
@@ -143,6 +158,7 @@ HISTORIES = st.lists(
         st.builds(Checkpoint, ROWS),
         st.builds(Takeover, ROWS, LEFT),
         st.builds(Zombie, ROWS, st.integers(0, 7), st.integers(0, 3)),
+        st.builds(SentTwice, st.integers(0, 20)),
         st.builds(Compaction, st.integers(0, 50), st.booleans()),
     ),
     max_size=25,
@@ -152,7 +168,7 @@ HISTORIES = st.lists(
 @given(HISTORIES)
 @settings(deadline=None, max_examples=400)
 def test_the_rows_are_those_of_the_owners_checkpoints_whatever_crashed_woke_up_or_was_compacted(
-    history: list[Checkpoint | Takeover | Zombie | Compaction],
+    history: list[Checkpoint | Takeover | Zombie | SentTwice | Compaction],
 ) -> None:
     log, names, expected = Log(), iter(range(ANYTHING)), dict[bytes, bytes]()
     owner = log.writer(f"w{next(names)}")
@@ -172,8 +188,14 @@ def test_the_rows_are_those_of_the_owners_checkpoints_whatever_crashed_woke_up_o
             with contextlib.suppress(CrashedError):
                 asyncio.run(zombie.write(step.rows))
             log.left = ANYTHING
+        elif isinstance(step, SentTwice) and (sent := log.sent()):
+            log.entries.append(sent[-1 - step.back % len(sent)])
         elif isinstance(step, Compaction) and (ends := settled(log)):
+            before = list(log.entries)
             log.compact(ends[step.place % len(ends)], with_tombstones=step.with_tombstones)
+            if not step.with_tombstones:  # Kafka keeps them for a day, for readers who have begun
+                for reached in range(len(before)):
+                    assert folded(before[:reached] + log.entries[reached:]).rows == expected
         assert log.fold().rows == expected
 
 
@@ -187,13 +209,16 @@ def settled(log: Log) -> list[int]:
 
     Compaction keeps away from younger records for a day; a checkpoint is done, or mended, in seconds.
     """
-    ends, owner, is_stray = [0], b"", False
+    ends, owner, is_stray, tip = [0], b"", False, 0
     for end, entry in enumerate(log.entries, start=1):
         if entry.key == CLAIM:
             owner = entry.headers["w"]
         elif entry.key == COMMIT:
-            is_stray = entry.headers["w"] != owner  # the owner's next commit writes over it
-        if not is_stray and not log.fold(end).void:
+            is_late = int(entry.headers["n"]) <= tip
+            is_stray = is_late or entry.headers["w"] != owner  # the owner's next commit writes over it
+        fold = log.fold(end)
+        tip = fold.tip
+        if not is_stray and not fold.void:
             ends.append(end)
     return ends
 
@@ -226,8 +251,42 @@ def test_a_worker_that_lost_its_partition_sees_it_at_its_next_checkpoint() -> No
 def test_a_checkpoint_that_came_between_the_look_and_the_claim_counts() -> None:
     fold = Fold()
     for key, writer, number in ((b"a", "old", 1), (COMMIT, "old", 1), (CLAIM, "new", 0)):
-        fold.take(key, b"", record(writer, number))
+        fold.take(key, b"", record(writer, number), 0)
     assert (fold.tip, fold.owner) == (1, "new")
+
+
+def test_a_row_that_arrives_again_after_a_later_checkpoint_does_not_count() -> None:
+    log = Log()
+    writer = log.writer("w")
+    log.write(writer, {b"a": b"1"})
+    (row, _) = log.sent()
+    log.write(writer, {b"a": b"2"})
+    log.entries.append(row)
+    log.writer("next")
+    assert log.fold().rows == {b"a": b"2"}
+
+
+def test_a_commit_that_arrives_again_within_a_later_checkpoint_does_not_break_it() -> None:
+    log = Log()
+    writer = log.writer("w")
+    log.write(writer, {b"a": b"1"})
+    (_, commit) = log.sent()
+    log.write(writer, {b"a": b"2", b"b": b"2"})
+    log.entries.insert(-2, commit)
+    assert log.fold().rows == {b"a": b"2", b"b": b"2"}
+
+
+def test_compaction_while_a_reader_is_on_its_way_loses_nothing() -> None:
+    """The reader has come past the first claim; the second is gone when it comes there, its rows are not."""
+    log = Log()
+    log.write(log.writer("first"), {b"a": b"1", b"b": b"1"})
+    reached = len(log.entries)
+    log.write(log.writer("second"), {b"a": b"2"})
+    log.write(log.writer("third"), {b"b": b"3"})
+    before = list(log.entries)
+    log.compact(len(log.entries), with_tombstones=False)
+    read = folded(before[:reached] + log.entries[reached:])
+    assert (read.rows, read.void, read.owner) == ({b"a": b"2", b"b": b"3"}, set(), "third")
 
 
 @pytest.mark.parametrize(
@@ -242,13 +301,13 @@ def test_a_checkpoint_that_came_between_the_look_and_the_claim_counts() -> None:
 )
 def test_a_record_without_our_headers_is_unreadable(headers: dict[str, bytes]) -> None:
     fold = Fold()
-    fold.take(b"a", b"?", headers)
+    fold.take(b"a", b"?", headers, 0)
     assert fold.unreadable == 1
 
 
 def test_a_newer_layout_is_refused() -> None:
     with pytest.raises(StateError, match="format 2"):
-        Fold().take(b"a", b"?", record("w", 1, layout=2))
+        Fold().take(b"a", b"?", record("w", 1, layout=2), 0)
 
 
 @pytest.mark.parametrize("damage", [lambda row: row[:-1], lambda row: b"\0" + row[1:], lambda _: b""])

@@ -1,0 +1,123 @@
+"""A partition at work in a process that was stopped: what it publishes is never out of date."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from stream.config import Settings
+from stream.core.merge import Merge
+from stream.core.nouns import Topic
+from stream.shell import clock
+from stream.shell.clock import Pauses
+from stream.shell.http import new_registry
+from stream.shell.metrics import Metrics
+from stream.shell.partition import Partition
+from stream.shell.state import Writer
+from stream.shell.topics import Topics
+from stream.wiring import build_replay_pipeline
+
+LIMIT_S = 5.0
+
+
+@dataclass
+class Clock:
+    """A steady clock that the test moves."""
+
+    now: float = 100.0
+
+    def steady(self) -> float:
+        return self.now
+
+
+@dataclass
+class Producer:
+    """Keeps what is sent; every record is acknowledged at once."""
+
+    sent: list[str] = field(default_factory=list)
+
+    async def send(self, topic: str, _value: bytes | None, **_more: object) -> asyncio.Future[Any]:
+        self.sent.append(topic)
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        done.set_result(SimpleNamespace(offset=len(self.sent)))
+        return done
+
+
+@dataclass
+class Store:
+    """Says whose the partition is, and how often it was asked."""
+
+    is_ours: bool = True
+    asked: int = 0
+
+    async def mend(self, _writer: Writer) -> bool:
+        self.asked += 1
+        return self.is_ours
+
+
+@dataclass
+class Place:
+    """A partition with one bad record in hand, which it will publish as rejected."""
+
+    partition: Partition
+    time: Clock
+    store: Store
+    producer: Producer
+
+    def take(self, offset: int) -> None:
+        record = SimpleNamespace(offset=offset, timestamp=0, value=b"bad", key=None, headers=())
+        self.partition.offer(Topic.PREDICTIONS, offset, [record], self.time.now)
+
+    async def advance(self) -> int:
+        empty: Mapping[Topic, float] = dict.fromkeys(Topic, self.time.now + 1)
+        return await self.partition.advance(empty)
+
+
+@pytest.fixture
+def place(monkeypatch: pytest.MonkeyPatch) -> Place:
+    """Make a partition whose process has looked at the clock just now."""
+    time, store, producer = Clock(), Store(), Producer()
+    monkeypatch.setattr(clock, "steady", time.steady)
+    pipeline = build_replay_pipeline(Settings())
+    partition = Partition(
+        pipeline,
+        Merge(pipeline.positions, 1.0),
+        store,  # type: ignore[arg-type]  # only what a pause makes it do
+        Writer(producer, "state", 0, "w"),
+        producer,
+        Topics(prefix="driftline.", partitions=1),
+        Metrics(new_registry(), version="0"),
+        Pauses(LIMIT_S),
+    )
+    place = Place(partition, time, store, producer)
+    place.take(0)
+    return place
+
+
+async def test_a_partition_publishes_without_asking_while_its_process_runs(place: Place) -> None:
+    place.time.now += LIMIT_S - 1
+    assert await place.advance() == 1
+    assert (place.store.asked, place.producer.sent) == (0, ["driftline.rejected"])
+
+
+async def test_after_a_pause_a_partition_asks_once_and_goes_on_where_it_is_still_ours(place: Place) -> None:
+    place.time.now += LIMIT_S + 1
+    assert await place.advance() == 1
+    place.take(1)
+    assert await place.advance() == 1
+    assert (place.store.asked, place.producer.sent) == (1, ["driftline.rejected"] * 2)
+
+
+async def test_after_a_pause_a_partition_that_was_taken_publishes_and_writes_nothing(place: Place) -> None:
+    place.store.is_ours = False
+    place.time.now += LIMIT_S + 1
+    assert await place.advance() == 0
+    assert await place.partition.checkpoint() == {}
+    place.take(1)
+    assert await place.advance() == 0
+    assert (place.store.asked, place.producer.sent) == (1, [])
