@@ -20,7 +20,7 @@ _.serialized_value_size
 _._new_consumer_thread  # Faust, when it makes a consumer
 _._fetch_max_wait_ms  # aiokafka's consumer
 _._fetch_records  # Faust, in the consumer's thread
-_._consumer_record  # aiokafka, when it unpacks a batch
+_.getall  # aiokafka's fetcher
 _.create_consumer  # Faust, of a transport
 _._create_directories  # Faust, when an app starts
 OneEach  # the checks, which hold our banks to river's own detectors; a new detector's line in the registry

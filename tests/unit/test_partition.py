@@ -15,10 +15,10 @@ from stream.core.merge import Merge
 from stream.core.nouns import Topic
 from stream.shell import clock
 from stream.shell.clock import Pauses
-from stream.shell.http import new_registry
 from stream.shell.metrics import Metrics
 from stream.shell.partition import Partition
 from stream.shell.state import Writer
+from stream.shell.status import new_registry
 from stream.shell.topics import Topics
 from stream.wiring import build_replay_pipeline
 
