@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import overload
 
@@ -50,11 +50,13 @@ class Batch:
 class Arrivals(Sequence[Admitted]):
     """Some events of a batch, in the log's order, by their places in it."""
 
-    __slots__ = ("batch", "places")
+    __slots__ = ("_by_topic", "_events", "batch", "places")
 
     def __init__(self, batch: Batch, places: NDArray[np.intp]) -> None:
         self.batch = batch
         self.places = places
+        self._events: list[Event] | None = None
+        self._by_topic: dict[int, Arrivals] | None = None
 
     def __len__(self) -> int:
         return len(self.places)
@@ -75,9 +77,20 @@ class Arrivals(Sequence[Admitted]):
         """Give the part at the places *which* of these, or where a mask holds."""
         return Arrivals(self.batch, self.places[which])
 
+    def by_topic(self) -> Mapping[int, Arrivals]:
+        """Give the parts that came by each topic, of those that there are."""
+        if self._by_topic is None:
+            topics = self.batch.topics[self.places]
+            present = np.flatnonzero(np.bincount(topics, minlength=len(Topic))).tolist()
+            if len(present) == 1:
+                self._by_topic = {present[0]: self}
+            else:
+                self._by_topic = {topic: self.only(topics == topic) for topic in present}
+        return self._by_topic
+
     def of(self, topic: Topic) -> Arrivals:
         """Give the part that came by *topic*."""
-        return self.only(self.batch.topics[self.places] == topic)
+        return self.by_topic().get(topic) or Arrivals(self.batch, self.places[:0])
 
     def times(self) -> NDArray[np.float64]:
         """Give the events' times, shape (n,), in seconds since the epoch."""
@@ -89,10 +102,13 @@ class Arrivals(Sequence[Admitted]):
 
     def events(self) -> list[Event]:
         """Give the events themselves."""
-        events = self.batch.events
-        if len(self.places) == len(events):  # places are different and in order
-            return list(events)
-        return [events[place] for place in self.places.tolist()]
+        if self._events is None:
+            events = self.batch.events
+            if len(self.places) == len(events):  # places are different and in order
+                self._events = list(events)
+            else:
+                self._events = [events[place] for place in self.places.tolist()]
+        return self._events
 
 
 @dataclass(slots=True)

@@ -193,20 +193,20 @@ class Pipeline:
     def _take(self, step: _Step, names: Sequence[str], part: range) -> None:
         """Take a part of a batch: what is admitted is numbered, led through the stages and published."""
         batch = step.batch
-        places_of = _by_name(names, part)
-        for name, places in places_of.items():
+        came = {name: Arrivals(batch, places) for name, places in _by_name(names, part).items()}
+        for name, arrivals in came.items():
             model = self._models.get(name) or self._new_model(name)
-            arrivals = Arrivals(batch, places)
-            for topic in Topic:
-                self._admit(step, model, arrivals.of(topic), topic)
-            if name not in self._models and step.is_taken[places].any():
+            for topic, of_topic in arrivals.by_topic().items():
+                self._admit(step, model, of_topic, Topic(topic))
+            if name not in self._models and step.is_taken[arrivals.places].any():
                 self._models[name] = model
         numbers = np.cumsum(step.is_taken[part.start : part.stop])
         batch.seqs[part.start : part.stop] = self._seq + numbers
         self._seq += int(numbers[-1])
         changes: list[Change] = []
-        for name, places in places_of.items():
-            taken = Arrivals(batch, places[step.is_taken[places]])
+        for name, arrivals in came.items():
+            is_taken = step.is_taken[arrivals.places]
+            taken = arrivals if is_taken.all() else arrivals.only(is_taken)
             if len(taken):
                 changes += self._lead(self._models[name], taken, step.result)
         changes.sort(key=lambda change: change.seq)
@@ -214,8 +214,6 @@ class Pipeline:
 
     def _admit(self, step: _Step, model: Model, arrivals: Arrivals, topic: Topic) -> None:
         """Mark which of *arrivals*, events of one model and topic, are taken; say why the others are not."""
-        if not len(arrivals):
-            return
         events = arrivals.events()
         ids = list(map(_ID, events))
         refusals = model.admission.admit(topic, ids, arrivals.hashes(), arrivals.times(), step.now)
