@@ -19,7 +19,7 @@ from stream.core.lines import parts, topic_of
 from stream.core.nouns import Record, Result, Topic
 from stream.core.pipeline import Pipeline
 
-BATCH_RECORDS = 2_000
+BATCH_RECORDS = 8_000
 NEVER = float("inf")
 """The clock of a replay: no event is from the future."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
+from operator import itemgetter
 from typing import Final
 
 import numpy as np
@@ -13,6 +14,8 @@ from stream.core.errors import NotContiguousError
 from stream.core.nouns import Record, Topic
 
 TOPICS: Final = tuple(Topic)
+
+_TIMESTAMP: Final = itemgetter(Record._fields.index("timestamp"))
 
 BEHIND: Final = -1.0
 """Said of a topic whose log is known to have more than was offered."""
@@ -38,6 +41,7 @@ class Merge:
         self._max_idle = max_idle
         self._buffers: dict[Topic, list[Record]] = {topic: [] for topic in TOPICS}
         self._runs: dict[Topic, list[tuple[float, int]]] = {topic: [] for topic in TOPICS}
+        self._times: dict[Topic, list[NDArray[np.float64]]] = {topic: [] for topic in TOPICS}
         self._waiting_since: float | None = None
 
     def __len__(self) -> int:
@@ -60,6 +64,8 @@ class Merge:
         if start != self._expected[topic]:
             raise NotContiguousError(topic.suffix, self._expected[topic], start)
         self._buffers[topic] += records
+        times = np.fromiter(map(_TIMESTAMP, records), dtype=np.float64, count=len(records))
+        self._times[topic].append(times)
         self._runs[topic].append((arrived, len(records)))
         self._expected[topic] = records[-1].offset + 1
         self._waiting_since = None
@@ -80,7 +86,7 @@ class Merge:
         count = self._count(arrived[order], last, empty_at, now)
         if count == len(order):
             self._waiting_since = None
-        records = [record for topic in filled for record in self._buffers[topic]]
+        records = list(chain.from_iterable(self._buffers[topic] for topic in filled))
         taken = [records[place] for place in order[:count].tolist()]
         self._drop(filled, order[:count])
         return taken
@@ -91,9 +97,7 @@ class Merge:
         A record whose timestamp goes back follows the one before it at once: its turn is that of the latest
         timestamp so far.
         """
-        turns = [
-            np.maximum.accumulate([record.timestamp for record in self._buffers[topic]]) for topic in filled
-        ]
+        turns = [np.maximum.accumulate(np.concatenate(self._times[topic])) for topic in filled]
         order = np.argsort(np.concatenate(turns), kind="stable")
         place_of = np.empty(len(order), dtype=np.intp)
         place_of[order] = np.arange(len(order))
@@ -142,12 +146,14 @@ class Merge:
             gone = int(np.count_nonzero((places >= begin) & (places < begin + len(buffer))))
             begin += len(buffer)
             del buffer[:gone]
+            times = self._times[topic]
             while gone:
                 arrived, size = runs[0]
                 if size > gone:
                     runs[0] = (arrived, size - gone)
+                    times[0] = times[0][gone:]
                     break
-                del runs[0]
+                del runs[0], times[0]
                 gone -= size
 
 

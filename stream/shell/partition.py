@@ -60,8 +60,10 @@ class Partition:
     def offer(self, topic: Topic, start: int, records: Sequence[ConsumerRecord], arrived: float) -> None:
         """Take a run of records; raises NotContiguousError where it does not follow the one before."""
         number = self.number
+        make = tuple.__new__  # what Record(...) does, without a call of Python's for each
         run = [
-            Record(topic, number, r.offset, r.timestamp / 1000.0, r.value, r.key, r.headers) for r in records
+            make(Record, (topic, number, r.offset, r.timestamp / 1000.0, r.value, r.key, r.headers))
+            for r in records
         ]
         self.merge.offer(topic, start, run, arrived)
 
