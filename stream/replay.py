@@ -7,16 +7,18 @@ import gzip
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
 from schemas.alerts import Incident
-from schemas.codec import encode
+from schemas.codec import decode_plainly, encode
+from schemas.events import Event
 from stream.core.lines import parts, topic_of
-from stream.core.nouns import Record, Result, Topic
+from stream.core.nouns import TOPIC_OF, Record, Result, Topic
 from stream.core.pipeline import Pipeline
 
 BATCH_RECORDS = 8_000
@@ -84,8 +86,8 @@ def replay(
             stack.enter_context(path.open("wb")) if path else None
             for path in (outputs.alerts, outputs.rejected)
         )
-        for batch in _batches(_records(files)):
-            result = pipeline.step(batch, NEVER)
+        for batch, events in _batches(lines(files)):
+            result = pipeline.step(batch, NEVER, events)
             totals.records += len(batch)
             totals.add(result)
             _write(alerts, result.alerts)
@@ -118,32 +120,27 @@ def lines(files: Iterable[str]) -> Iterator[bytes]:
                 raise OSError(errno.EIO, f"damaged: {error}", file) from error
 
 
-def _records(files: Iterable[str]) -> Iterator[Record]:
-    """Give the records that fresh topics of one partition would hold, in the file's order.
+def _batches(lines: Iterable[bytes]) -> Iterator[tuple[list[Record], Sequence[Event] | None]]:
+    """Give the records that fresh topics of one partition would hold, in the order of *lines*.
 
-    Their timestamps are 0: nothing asks for them where the order is given.
+    With them their events, where each line is one. Timestamps are 0: nothing asks for them where the order is
+    given.
     """
     offsets = dict.fromkeys(Topic, 0)
-    for line in lines(files):
-        topic = topic_of(line)
-        if topic is not None:
-            yield Record(topic, 0, offsets[topic], 0.0, line)
-            offsets[topic] += 1
-            continue
-        for part in parts(line):
-            yield Record(part.topic, 0, offsets[part.topic], 0.0, part.value)
-            offsets[part.topic] += 1
-
-
-def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
-    batch: list[Record] = []
-    for record in records:
-        batch.append(record)
-        if len(batch) >= BATCH_RECORDS:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+    rest = iter(lines)
+    while batch := list(islice(rest, BATCH_RECORDS)):
+        events = decode_plainly(batch)
+        records: list[Record] = []
+        topics = map(topic_of, batch) if events is None else [TOPIC_OF[type(event)] for event in events]
+        for topic, line in zip(topics, batch, strict=True):
+            if topic is not None:
+                records.append(Record(topic, 0, offsets[topic], 0.0, line))
+                offsets[topic] += 1
+                continue
+            for part in parts(line):
+                records.append(Record(part.topic, 0, offsets[part.topic], 0.0, part.value))
+                offsets[part.topic] += 1
+        yield records, events
 
 
 def _write(out: IO[bytes] | None, messages: Iterable[Any]) -> None:

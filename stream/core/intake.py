@@ -54,10 +54,15 @@ class Intake:
         self._partition_of = partition_of
         self._is_own: dict[str, bool] = {}
 
-    def read(self, records: Sequence[Record], result: Result) -> Incoming:
-        """Give the events of *records* that are this partition's; the rest goes to *result*."""
+    def read(
+        self, records: Sequence[Record], result: Result, decoded: Sequence[Event] | None = None
+    ) -> Incoming:
+        """Give the events of *records* that are this partition's; the rest goes to *result*.
+
+        *decoded* is what :func:`decode_plainly` gives for them, where whoever has them has done that.
+        """
         if not any(map(_HEADERS, records)):
-            events = decode_plainly(list(map(_VALUE, records)))
+            events = decode_plainly(list(map(_VALUE, records))) if decoded is None else decoded
             if events is not None:
                 times = _seconds(events)
                 if self._are_ordinary(events, records, times):

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.alerts import AlertReason, Rejected
-from schemas.events import Prediction
+from schemas.events import Event, Prediction
 from stream.core.columns import Arrivals, Batch
 from stream.core.detect import Banks
 from stream.core.hashed import Places, hashes_of
@@ -83,13 +83,14 @@ class Pipeline:
         """Give the names of the models that are watched."""
         return list(self._models)
 
-    def step(self, records: Sequence[Record], now: float) -> Result:
+    def step(self, records: Sequence[Record], now: float, decoded: Sequence[Event] | None = None) -> Result:
         """Take *records*, which stand in the order in which they count; give all that follows from them.
 
-        *now*, in seconds since the epoch, does no more than tell an event from the future.
+        *now*, in seconds since the epoch, does no more than tell an event from the future. *decoded* are the
+        events of the records, one each, where they are known.
         """
         result = Result()
-        incoming = self._intake.read(records, result)
+        incoming = self._intake.read(records, result, decoded)
         topics = topics_of(incoming.records)
         hashes = hashes_of(list(map(_ID, incoming.events)))
         seqs = np.zeros(len(topics), dtype=np.int64)
