@@ -197,7 +197,7 @@ class Chunk:
 
     def close(self) -> None:
         """Take no more predictions."""
-        self._packed = _encode(self._open_ids())
+        self._packed = bytes(memoryview(_encode(self._open_ids())))  # the encoder leaves room behind
         self._ids = None
         self._code_of_version = self._code_of_text = {}
         if self.size < len(self.hashes):
@@ -370,7 +370,7 @@ class Chunk:
         if needed <= places:
             return
         while places < needed:
-            places = max(_LEAST_PLACES, 2 * places)
+            places = max(_LEAST_PLACES, 2 * places) if places < 512 else CHUNK_PLACES
         hashes, entries = np.empty(places, dtype=np.int64), np.zeros(places, dtype=ENTRY)
         hashes[: self.size], entries[: self.size] = self.hashes[: self.size], self.entries[: self.size]
         self._hold(hashes, entries)
