@@ -103,36 +103,35 @@ class Recent:
         begins = np.flatnonzero(place == 0)
         self._open_start[slots[begins]] = times[begins]
 
-    def history(self, slot: int, scale: Scale) -> History:
-        """Give all there is to know of *slot*; *scale*, shape (1,), is what its readings are measured by."""
+    def history(self, slot: int, mean: float, sd: float) -> History:
+        """Give all there is to know of *slot*, whose readings are measured by *mean* and *sd*."""
         counts = self._counts[slot].tolist()
-        held = [level for level in reversed(range(LEVELS)) if counts[level]]
-        buckets = [self._pages[self._page[slot, level], : counts[level]] for level in held]
-        columns = np.concatenate(buckets).T.tolist() if buckets else [[], [], [], []]
-        values = self._open[slot, : self._open_count[slot]]
-        return History(
-            [level for level in held for _ in range(counts[level])],
-            columns[_SUM],
-            columns[_SQUARE],
-            columns[_TOTAL],
-            columns[_START],
-            scale.of(values).tolist(),
-            values.tolist(),
-            float(self._open_start[slot]),
-        )
+        pages = self._page[slot].tolist()
+        levels: list[int] = []
+        buckets: list[list[float]] = []
+        for level in reversed(range(LEVELS)):
+            if counts[level]:
+                levels += [level] * counts[level]
+                buckets += self._pages[pages[level]].tolist()[: counts[level]]
+        sums, squares, totals, starts = map(list, zip(*buckets, strict=True)) if buckets else ([], [], [], [])
+        values = self._open[slot].tolist()[: self._open_count[slot]]
+        scaled = [min(max((value - mean) / sd, -CLIP), CLIP) for value in values]
+        start = float(self._open_start[slot])
+        return History(levels, sums, squares, totals, starts, scaled, values, start)
 
     def restore(self, slot: int, history: History) -> None:
         """Take the *history* of *slot*, which is clear; raises ValueError where it cannot be one."""
-        buckets = np.array([history.sums, history.squares, history.totals, history.starts]).T
-        levels, counts = np.array(history.levels), [history.levels.count(level) for level in range(LEVELS)]
-        is_ordered = history.levels == sorted(history.levels, reverse=True)
-        if not is_ordered or max(counts) > PER_LEVEL or not sum(counts) == len(levels) == len(buckets):
-            raise ValueError(f"{len(buckets)} buckets of levels {history.levels}")
+        levels, counts = history.levels, [history.levels.count(level) for level in range(LEVELS)]
+        if levels != sorted(levels, reverse=True) or max(counts) > PER_LEVEL or sum(counts) != len(levels):
+            raise ValueError(f"buckets of levels {levels}")
         if len(history.open_values) >= BLOCK:
             raise ValueError(f"{len(history.open_values)} readings in an open block")
-        for level in set(history.levels):
-            page = self._pages_of(np.array([slot]), level)[0]
-            self._pages[page, : counts[level]] = buckets[levels == level]
+        columns = (history.sums, history.squares, history.totals, history.starts)
+        buckets = list(zip(levels, *columns, strict=True))
+        reached = sorted(set(levels))
+        for level, page in zip(reached, self._new_pages(len(reached)), strict=True):
+            self._page[slot, level] = page
+            self._pages[page, : counts[level]] = [bucket for of, *bucket in buckets if of == level]
         self._counts[slot] = counts
         self._open[slot, : len(history.open_values)] = history.open_values
         self._open_count[slot] = len(history.open_values)
@@ -194,10 +193,14 @@ class Recent:
         pages: NDArray[np.int32] = self._page[slots, level]
         without = np.flatnonzero(pages == _NONE)
         if len(without):
-            again = [self._free.pop() for _ in range(min(len(self._free), len(without)))]
-            used, self._pages_used = self._pages_used, self._pages_used + len(without) - len(again)
-            if self._pages_used > len(self._pages):
-                self._pages = grown(self._pages, max(2 * len(self._pages), self._pages_used))
-            pages[without] = [*again, *range(used, self._pages_used)]
+            pages[without] = self._new_pages(len(without))
             self._page[slots, level] = pages
         return pages
+
+    def _new_pages(self, number: int) -> list[int]:
+        """Give so many pages that nobody has, first those that were given back."""
+        again = [self._free.pop() for _ in range(min(len(self._free), number))]
+        used, self._pages_used = self._pages_used, self._pages_used + number - len(again)
+        if self._pages_used > len(self._pages):
+            self._pages = grown(self._pages, max(2 * len(self._pages), self._pages_used))
+        return [*again, *range(used, self._pages_used)]

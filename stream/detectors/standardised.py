@@ -84,7 +84,7 @@ class Standardised:
 
     def drop(self, slot: int) -> None:
         """Forget the series of *slot*, which another one may get."""
-        self._check(np.array([slot]))
+        self._check_one(slot)
         self._is_taken[slot] = self._is_warm[slot] = False
         self._learning.pop(slot, None)
         self._recent.clear(slot)
@@ -115,7 +115,7 @@ class Standardised:
 
     def snapshot(self, slot: int) -> bytes:
         """Give all there is to know of *slot*, as bytes, behind their checksum."""
-        self._check(np.array([slot]))
+        self._check_one(slot)
         is_warm = bool(self._is_warm[slot])
         state = _encode(
             State(
@@ -182,6 +182,10 @@ class Standardised:
         if slots.min() < 0 or slots.max() >= len(self._is_taken) or not self._is_taken[slots].all():
             raise IndexError("no series has this slot")
 
+    def _check_one(self, slot: int) -> None:
+        if not 0 <= slot < len(self._is_taken) or not self._is_taken[slot]:
+            raise IndexError("no series has this slot")
+
     def _learn(self, runs: Runs, values: Values) -> Places:
         """Use readings to warm up where that lasts; give how many of each run."""
         used = np.zeros_like(runs.lengths)
@@ -201,7 +205,7 @@ class Standardised:
 
     def _watch(self, runs: Runs, values: Values, times: Values, places: Places | None) -> list[Found]:
         """Show *runs* of warm series to the detectors; give what they found, by *places* where given."""
-        scale = self._scale(runs.slots)
+        scale = Scale(self._mean[runs.slots], self._sd[runs.slots])
         scaled = Scale(scale.mean.repeat(runs.lengths), scale.sd.repeat(runs.lengths)).of(values)
         shifts = [(shift, own) for own in self._detectors for shift in own.update(runs, scaled)]
         if not shifts:
@@ -272,10 +276,7 @@ class Standardised:
         return Found(slot, finding)
 
     def _history(self, slot: int) -> History:
-        return self._recent.history(slot, self._scale(np.array([slot])))
-
-    def _scale(self, slots: Places) -> Scale:
-        return Scale(self._mean[slots], self._sd[slots])
+        return self._recent.history(slot, float(self._mean[slot]), float(self._sd[slot]))
 
 
 def _mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
