@@ -1,0 +1,140 @@
+"""Has a distribution changed? Windows of 128 * 2**i readings, by Pearson's statistic over their cells.
+
+    q = sum_k (a_k - b_k)^2 / p_k / [(K - 1) (1/n + 1/N)]
+
+over the noise v of the scale is compared with Fisher's F(nu, nu df). nu = 2 / cv^2 is what the spread of q itself
+says of the degrees of freedom (a chi-squared over nu has the squared coefficient of variation 2 / nu): cells
+that move together count for less. The coefficient is shrunk to that of K - 1 free cells.
+
+A change has to be sure and large: the population stability index, corrected for what chance alone gives, is
+at least the least that counts. Windows are looked at when a fourth of them is new.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from stream.detectors.quiet import baseline, noise
+from stream.detectors.quiet.rates import ALPHA_MAX, ENOUGH, WEIGHTS, Hit
+from stream.detectors.quiet.records import BLOCK, LEVELS, Columns, Floats, Places
+from stream.detectors.quiet.tails import fisher_tail
+from stream.detectors.quiet.windows import Nodes
+
+QUARTERS: Final = 4
+"""Nodes in a window."""
+
+KEPT: Final = 5
+
+OVERLAP: Final = 1.5
+"""What the looks at one window share by overlapping."""
+
+EXPECTED_LEAST: Final = 10.0
+"""Readings that the baseline expects in the window's smallest cell."""
+
+SPREAD_PRIOR: Final = 10.0
+
+_SCREEN: Final = 8.0
+
+
+def look(columns: Columns, ended: Nodes, budget: Floats, psi: Floats) -> list[Hit]:
+    """Look at the windows that gained a fourth; give the most surprising one of each series that alarms.
+
+    *budget* is the lambda of each series of the round, *psi* its least change.
+    """
+    count = columns.blocks[ended.place]
+    scale = np.minimum(ended.scale, LEVELS - 1)
+    quarter = count >> scale
+    able = ended.ends & (ended.scale < LEVELS) & (quarter >= QUARTERS)
+    at = np.flatnonzero(able)
+    if not len(at):
+        return []
+    place, row, scale, quarter = ended.place[at], ended.row[at], scale[at], quarter[at]
+    slot = (quarter - QUARTERS) % KEPT
+    before = columns.bounds[place, scale, slot]
+    n = QUARTERS * ended.size[at]
+    inside = columns.total[place] - before
+    past_n, past = baseline.without(columns, place, (quarter - QUARTERS) << scale, before)
+    fair = past_n >= np.maximum(n, baseline.LEAST)
+    past_n = np.where(fair, past_n, 1.0)
+    freedom = columns.cells[place] - 1.0
+    apart = inside / n[:, None] - past / past_n[:, None]
+    pooled = (inside + past) / (n + past_n)[:, None]
+    q = (apart * apart / noise.spread(pooled, cells=True)).sum(1) / (freedom * (1.0 / n + 1.0 / past_n))
+    inflation = columns.inflation[place, scale + 3]
+    fair &= (q * freedom >= _SCREEN) & (n >= ENOUGH * inflation)
+    hits: dict[int, Hit] = {}
+    surest: dict[int, float] = {}
+    for pair in np.flatnonzero(fair).tolist():
+        own, level_of = int(place[pair]), int(scale[pair])
+        cells = int(columns.cells[own])
+        size, left = float(n[pair]), float(past_n[pair])
+        if size * float(past[pair, :cells].min()) < EXPECTED_LEAST * left:
+            continue
+        noisy = float(inflation[pair])
+        stability = _psi(inside[pair, :cells], size, past[pair, :cells], left, noisy)
+        if stability < psi[row[pair]]:
+            continue
+        nu, df = _freedom(columns, own, level_of + 2, cells)
+        level = float(min(ALPHA_MAX, budget[row[pair]] * 0.25 * size * OVERLAP * WEIGHTS[level_of]))
+        statistic = float(q[pair]) / noisy
+        tail = fisher_tail(statistic, nu, nu * df)
+        if tail >= level or tail / level >= surest.get(int(row[pair]), 1.0):
+            continue
+        surest[int(row[pair])] = tail / level
+        hits[int(row[pair])] = Hit(
+            row=int(row[pair]),
+            scale=level_of,
+            n=int(size),
+            since=float(columns.bound_times[own, level_of, slot[pair]]),
+            total=inside[pair],
+            past_n=left,
+            past=past[pair],
+            observed=stability,
+            expected=0.0,
+            statistic=statistic,
+            threshold=_fisher_level(level, nu, nu * df),
+        )
+    return list(hits.values())
+
+
+def is_calm(columns: Columns, place: int, n: float, total: Floats, psi: float) -> bool:
+    """Tell whether a window of a series in an incident is like its baseline again."""
+    cells = int(columns.cells[place])
+    noisy = float(columns.inflation[place, min(int(columns.alarmed[place]) + 3, columns.inflation.shape[1] - 1)])
+    stability = _psi(total[:cells], n, columns.base[place, :cells], float(columns.base_n[place]), noisy)
+    return stability < 0.5 * psi
+
+
+def _psi(inside: Floats, n: float, past: Floats, past_n: float, inflation: float) -> float:
+    """Give the population stability index (each cell with half a reading more) less what chance makes of it."""
+    cells = len(inside)
+    a = (inside + 0.5) / (n + 0.5 * cells)
+    b = (past + 0.5) / (past_n + 0.5 * cells)
+    chance = (cells - 1) * inflation * (1.0 / n + 1.0 / past_n)
+    return float(((a - b) * np.log(a / b)).sum()) - chance
+
+
+def _freedom(columns: Columns, place: int, rung: int, cells: int) -> tuple[float, float]:
+    """Give nu of the statistic, and the degrees of freedom of the noise."""
+    free = cells - 1
+    n = float(columns.rung_n[place, rung])
+    variation = 2.0 / free
+    if n > 4:
+        mean = float(columns.rung_q[place, rung]) / n
+        variance = max(0.0, float(columns.rung_qq[place, rung]) / n - mean * mean)
+        variation = (SPREAD_PRIOR * variation + n * variance / max(mean * mean, 1e-9)) / (SPREAD_PRIOR + n)
+    nu = max(1.0, min(float(free), 2.0 / max(variation, 2.0 / free)))
+    return nu, float(noise.prior(columns.inflation[place : place + 1, rung])[0]) + n
+
+
+def _fisher_level(alpha: float, df_above: float, df_below: float) -> float:
+    """Give the F beyond which there is *alpha*, by bisection."""
+    low, high = 0.0, 1.0
+    while fisher_tail(high, df_above, df_below) > alpha:
+        low, high = high, 2.0 * high
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if fisher_tail(middle, df_above, df_below) > alpha else (low, middle)
+    return high

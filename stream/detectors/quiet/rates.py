@@ -1,0 +1,196 @@
+"""Has a rate risen? Every window of 64 to 32,768 readings that ends now is compared with the baseline.
+
+The statistic is the two-sample binomial deviance, D = 2 [n KL(a||p) + N KL(b||p)], with half a reading taken
+off the window's count (continuity) and the baseline b moved towards the window by part of the least effect
+that counts. sqrt(D / v), v the noise at the window's scale, is compared with Student's t.
+
+Windows. Scale i gives those that began 4 to 7 times 2**i blocks ago (and 2 and 3 blocks ago at scale 0), all of
+which are looked at with every block: a change is then found within an eighth of the window that shows it
+best, where windows that are tested only when they are full lose up to half of it.
+
+Threshold. Looking at every start and every end is a scan. The number of independent looks at windows of about n
+readings is proportional to 1/n, so the level that spends a budget of lambda false alarms a reading is
+alpha(n) = lambda n w_i C, with w_i the part of the budget for the scale. C, what the looks at one window share
+by overlapping, is measured on independent 0/1 readings (see tests/lab).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from stream.detectors.quiet import baseline, noise
+from stream.detectors.quiet.records import BLOCK, LEVELS, RUNGS, Columns, Floats, Places
+from stream.detectors.quiet.tails import student_tail
+
+LEAST_RELATIVE: Final = 0.10
+LEAST_ABSOLUTE: Final = 0.005
+"""The least rise that counts: a tenth of the baseline, or half a percentage point where that is more."""
+
+MARGIN: Final = 0.5
+"""Part of it that the baseline is given for free in the test."""
+
+WEIGHTS: Final = np.array((1.0, 2.0, 3.0, 4.0, 4.0, 4.0, 3.0, 3.0)) / 24.0
+"""How the budget is divided among the scales: the middle ones see most real changes."""
+
+OVERLAP: Final = 1.0
+"""C, see above."""
+
+ALPHA_MAX: Final = 0.02
+
+ENOUGH: Final = 64.0
+"""Effective readings that a window needs."""
+
+EVENTS_LEAST: Final = 5.0
+"""Readings of 1 that a window of a data quality series needs."""
+
+KEPT: Final = 8
+"""Boundaries that a scale keeps."""
+
+_SCALES: Final = np.array([0, 0, *np.repeat(np.arange(LEVELS), 4)], np.intp)
+_BACK: Final = np.array([2, 3, *np.tile(np.arange(4, 8), LEVELS)], np.intp)
+_RUNG: Final = np.array([1, 1, *np.repeat(np.arange(LEVELS) + 2, 4)], np.intp) + 1
+"""Where in ``inflation`` the noise of each window is."""
+
+_SPENT: Final = OVERLAP * WEIGHTS[_SCALES]
+
+
+class Hit(NamedTuple):
+    """A window that shows a change: *row* of the round, the window's sum and past, the test's figures."""
+
+    row: int
+    scale: int
+    n: int
+    since: float
+    total: Floats
+    past_n: float
+    past: Floats
+    observed: float
+    expected: float
+    statistic: float
+    threshold: float
+
+
+def look(
+    columns: Columns, places: Places, budget: Floats, loss: Floats, few: Floats, both: Floats
+) -> list[Hit]:
+    """Look at all windows of the series at *places*; give the most surprising one of each that alarms.
+
+    *budget* is the lambda of each; *loss* tells losses from rates, *few* which of them need at least five
+    readings of 1, *both* which may fall as well as rise.
+    """
+    count = columns.blocks[places][:, None]
+    since = ((count >> _SCALES) - _BACK) << _SCALES
+    slot = ((count >> _SCALES) - _BACK) % KEPT
+    before = columns.bounds[places[:, None], _SCALES, slot, 0]
+    n = BLOCK * (count - since).astype(np.float64)
+    inside = columns.total[places] - before
+    base_n, base = columns.base_n[places][:, None], columns.base[places]
+    overlap = columns.joined[places][:, None] - since
+    shared = np.maximum(overlap, 0) * BLOCK
+    past_n = base_n - shared
+    past = base - np.where(overlap > 0, columns.joined_total[places] - before, 0.0)
+    able = (since >= 0) & (past_n >= np.maximum(n, baseline.LEAST))
+    past_n = np.where(able, past_n, 1.0)
+    rate, normal = inside / n, past / past_n
+    effect = np.where(both[:, None] > 0, np.abs(rate - normal), rate - normal)
+    least = np.maximum(LEAST_RELATIVE * normal, LEAST_ABSOLUTE)
+    inflation = columns.inflation[places][:, _RUNG]
+    pooled = (inside + past) / (n + past_n)
+    spread = np.clip(pooled * (1.0 - pooled), 1e-6, 0.25)
+    surprise = effect * effect / (spread * inflation * (1.0 / n + 1.0 / past_n))
+    alpha = np.minimum(ALPHA_MAX, budget[:, None] * n * _SPENT)
+    log_alpha = -2.0 * np.log(alpha)
+    # z^2 at alpha is about -2 ln(alpha) - ln(2 pi) - ln(z^2), and D is at least half of a squared z.
+    screen = 0.5 * (log_alpha - 1.8 - np.log(np.maximum(log_alpha - 4.0, 1.0)))
+    able &= (effect >= least) & (surprise > screen)
+    if not able.any():
+        return []
+    own = np.where(loss > 0, columns.inflation[places, 1], 1.0)[:, None]
+    able &= n >= ENOUGH * inflation / own
+    able &= (few[:, None] == 0) | (inside >= EVENTS_LEAST)
+    hits: dict[int, Hit] = {}
+    surest: dict[int, float] = {}
+    for row, column in np.argwhere(able).tolist():
+        window = float(n[row, column])
+        statistic = _root_deviance(
+            float(rate[row, column]),
+            float(normal[row, column]),
+            window,
+            float(past_n[row, column]),
+            margin=MARGIN * float(least[row, column]),
+            continuity=0.0 if loss[row] else 0.5,
+        ) / math.sqrt(float(inflation[row, column]))
+        rung = int(_RUNG[column]) - 1
+        below = columns.inflation[places[row] : places[row] + 1, rung]
+        df = float(noise.prior(below)[0] + columns.rung_n[places[row], rung])
+        level = float(alpha[row, column]) * (0.5 if both[row] else 1.0)
+        tail = student_tail(statistic, df)
+        if tail >= level or tail / level >= surest.get(row, 1.0):
+            continue
+        surest[row] = tail / level
+        scale, back = int(_SCALES[column]), int(slot[row, column])
+        hits[row] = Hit(
+            row=row,
+            scale=scale,
+            n=int(window),
+            since=float(columns.bound_times[places[row], scale, back]),
+            total=inside[row, column : column + 1],
+            past_n=float(past_n[row, column]),
+            past=past[row, column : column + 1],
+            observed=float(rate[row, column]),
+            expected=float(normal[row, column]),
+            statistic=statistic,
+            threshold=_student_level(level, df),
+        )
+    return list(hits.values())
+
+
+def is_calm(columns: Columns, place: int, n: float, total: float, *, loss: bool, both: bool) -> bool:
+    """Tell whether a window of a series in an incident is like its baseline again."""
+    past_n = float(columns.base_n[place])
+    rate, normal = total / n, float(columns.base[place, 0]) / past_n
+    effect = abs(rate - normal) if both else rate - normal
+    least = max(LEAST_RELATIVE * normal, LEAST_ABSOLUTE)
+    if effect < 0.5 * least:
+        return True
+    rung = min(int(columns.alarmed[place]) + 2, RUNGS - 1)
+    root = _root_deviance(rate, normal, n, past_n, margin=0.0, continuity=0.0 if loss else 0.5)
+    return root / math.sqrt(float(columns.inflation[place, rung + 1])) < 1.0
+
+
+def _root_deviance(
+    rate: float, normal: float, n: float, past_n: float, *, margin: float, continuity: float
+) -> float:
+    """Give sqrt(D) of a window's *rate* against the baseline's, 0 where nothing is left of the difference."""
+    a, b = min(max(rate, 0.0), 1.0), min(max(normal, 0.0), 1.0)
+    if a < b:
+        a, b = 1.0 - a, 1.0 - b
+    a, b = a - continuity / n, min(b + margin, 1.0)
+    if a <= b:
+        return 0.0
+    pooled = (n * a + past_n * b) / (n + past_n)
+    return math.sqrt(max(2.0 * (n * _divergence(a, pooled) + past_n * _divergence(b, pooled)), 0.0))
+
+
+def _divergence(a: float, b: float) -> float:
+    """Give the Kullback-Leibler divergence of two Bernoulli distributions; 0 < b < 1."""
+    divergence = 0.0
+    if a > 0.0:
+        divergence += a * math.log(a / b)
+    if a < 1.0:
+        divergence += (1.0 - a) * math.log((1.0 - a) / (1.0 - b))
+    return divergence
+
+
+def _student_level(alpha: float, df: float) -> float:
+    """Give the t beyond which there is *alpha* of Student's distribution, by bisection."""
+    low, high = 0.0, 1.0
+    while student_tail(high, df) > alpha:
+        low, high = high, 2.0 * high
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if student_tail(middle, df) > alpha else (low, middle)
+    return high
