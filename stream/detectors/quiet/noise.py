@@ -17,6 +17,7 @@ series has healed by itself; only then was it noise.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
@@ -101,18 +102,20 @@ def _count(columns: Columns, place: Places, rung: Places, weight: float, q: Floa
     mean = columns.rung_q[place, rung] / np.maximum(n, 1e-9)
     most = np.where(n >= CLIP_FROM, CLIP * np.maximum(mean, 1.0), np.inf)
     q = np.minimum(q, most)
+    expected = columns.inflation[place, rung + 1]
+    qq = q * q if weight == 1.0 else expected * (2.0 * q - expected) + weight * (q - expected) ** 2
     calm = columns.alarmed[place] == WATCHING
     if calm.all():
         columns.rung_n[place, rung] += weight
         columns.rung_q[place, rung] += weight * q
-        columns.rung_qq[place, rung] += weight * q * q
+        columns.rung_qq[place, rung] += weight * qq
         return
     columns.rung_n[place, rung] += np.where(calm, weight, 0.0)
     columns.rung_q[place, rung] += np.where(calm, weight * q, 0.0)
-    columns.rung_qq[place, rung] += np.where(calm, weight * q * q, 0.0)
+    columns.rung_qq[place, rung] += np.where(calm, weight * qq, 0.0)
     columns.held_n[place, rung] += np.where(calm, 0.0, weight)
     columns.held_q[place, rung] += np.where(calm, 0.0, weight * q)
-    columns.held_qq[place, rung] += np.where(calm, 0.0, weight * q * q)
+    columns.held_qq[place, rung] += np.where(calm, 0.0, weight * qq)
 
 
 def estimate(columns: Columns, place: Places, rung: Places, loss: Bools) -> None:
@@ -138,6 +141,25 @@ def climb(columns: Columns, place: int, loss: Bools) -> None:
 def prior(below: Floats) -> Floats:
     """Give the runs that the rung below counts for."""
     return np.where(below < CLEAN, PRIOR_CLEAN, PRIOR)
+
+
+def tail_freedom(columns: Columns, place: int, rung: int) -> float:
+    """Give the degrees of freedom of Student's t whose tails are as heavy as those of the runs at *rung*."""
+    n = columns.rung_n[place]
+    while rung > 0 and n[rung] < TAIL_FROM:
+        rung -= 1
+    mean = float(columns.rung_q[place, rung])
+    if mean <= 0.0:
+        return math.inf
+    runs = float(n[rung])
+    kurtosis = float(columns.rung_qq[place, rung]) * runs / (mean * mean)
+    excess = (kurtosis - 3.0) * runs / (runs + TAIL_PRIOR)
+    return math.inf if excess <= 0.0 else 4.0 + 6.0 / excess
+
+
+TAIL_PRIOR = 10.0
+TAIL_FROM = 16.0
+TAIL_SURE = 0.0
 
 
 def hold(columns: Columns, place: int) -> None:
