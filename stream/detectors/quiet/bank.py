@@ -172,4 +172,3 @@ def _read(snapshot: bytes) -> State:
     if state.format != _FORMAT:
         raise UnreadableRowError(f"format {state.format}, known is {_FORMAT}")
     return state
-

@@ -61,6 +61,4 @@ def without(columns: Columns, places: Places, since: Places, before: Floats) -> 
     overlap = columns.joined[places] - since
     inside = overlap > 0
     shared = np.where(inside[:, None], columns.joined_total[places] - before, 0.0)
-    return Past(
-        columns.base_n[places] - BLOCK * np.maximum(overlap, 0), columns.base[places] - shared
-    )
+    return Past(columns.base_n[places] - BLOCK * np.maximum(overlap, 0), columns.base[places] - shared)

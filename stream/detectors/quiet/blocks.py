@@ -10,20 +10,26 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stream.detectors.quiet.records import BLOCK, Columns, Floats, Places
+from stream.detectors.quiet.records import BLOCK, Bools, Columns, Floats, Places
 
 
 class Blocks(NamedTuple):
     """Full blocks, ordered by *round*: a round has one block of a series at most, and rounds are in log order.
 
-    *place* has shape (n,); *values* and *times* (n, 32); *index* is where the last reading of each came from.
+    *place* has shape (n,); *values* and *times* (n, 32); *last* is where the last reading of each came from.
     """
 
     place: Places
     round: Places
     values: Floats
     times: Floats
-    index: Places
+    last: Places
+
+    def at(self, which: Bools) -> Blocks:
+        """Give some of them."""
+        return Blocks(
+            self.place[which], self.round[which], self.values[which], self.times[which], self.last[which]
+        )
 
 
 def cut(columns: Columns, places: Places, values: Floats, times: Floats, index: Places) -> Blocks:
@@ -61,7 +67,7 @@ def cut(columns: Columns, places: Places, values: Floats, times: Floats, index: 
         round=turn[by_turn],
         values=all_values[where],
         times=all_times[where],
-        index=origin[begin + BLOCK - 1],
+        last=origin[begin + BLOCK - 1],
     )
 
 

@@ -2,9 +2,11 @@
 
     q = sum_k (a_k - b_k)^2 / p_k / [(K - 1) (1/n + 1/N)]
 
-over the noise v of the scale is compared with Fisher's F(nu, nu df). nu = 2 / cv^2 is what the spread of q itself
-says of the degrees of freedom (a chi-squared over nu has the squared coefficient of variation 2 / nu): cells
-that move together count for less. The coefficient is shrunk to that of K - 1 free cells.
+over the noise v of the scale is compared with Fisher's F(nu, nu df). Where readings depend on each other, some
+directions among the cells vary more than others, and q is a sum of chi-squareds with unequal weights. Its far
+tail is that of the heaviest: with one weight w and the others equal, the squared coefficient of variation of q
+is 2 / (K - 1) * [1 + (w - 1)^2 / (K - 2)], which gives w; the gamma distribution with the mean of q and the
+tail of w has nu = (K - 1) / w.
 
 A change has to be sure and large: the population stability index, corrected for what chance alone gives, is
 at least the least that counts. Windows are looked at when a fourth of them is new.
@@ -12,6 +14,7 @@ at least the least that counts. Windows are looked at when a fourth of them is n
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
@@ -27,7 +30,7 @@ QUARTERS: Final = 4
 
 KEPT: Final = 5
 
-OVERLAP: Final = 1.5
+OVERLAP: Final = 6.0
 """What the looks at one window share by overlapping."""
 
 EXPECTED_LEAST: Final = 10.0
@@ -38,10 +41,10 @@ SPREAD_PRIOR: Final = 10.0
 _SCREEN: Final = 8.0
 
 
-def look(columns: Columns, ended: Nodes, budget: Floats, psi: Floats) -> list[Hit]:
+def look(columns: Columns, ended: Nodes, budget: Floats) -> list[Hit]:
     """Look at the windows that gained a fourth; give the most surprising one of each series that alarms.
 
-    *budget* is the lambda of each series of the round, *psi* its least change.
+    *budget* is the lambda of each series of the round.
     """
     count = columns.blocks[ended.place]
     scale = np.minimum(ended.scale, LEVELS - 1)
@@ -74,7 +77,7 @@ def look(columns: Columns, ended: Nodes, budget: Floats, psi: Floats) -> list[Hi
             continue
         noisy = float(inflation[pair])
         stability = _psi(inside[pair, :cells], size, past[pair, :cells], left, noisy)
-        if stability < psi[row[pair]]:
+        if stability < columns.psi[own]:
             continue
         nu, df = _freedom(columns, own, level_of + 2, cells)
         level = float(min(ALPHA_MAX, budget[row[pair]] * 0.25 * size * OVERLAP * WEIGHTS[level_of]))
@@ -99,12 +102,14 @@ def look(columns: Columns, ended: Nodes, budget: Floats, psi: Floats) -> list[Hi
     return list(hits.values())
 
 
-def is_calm(columns: Columns, place: int, n: float, total: Floats, psi: float) -> bool:
+def is_calm(columns: Columns, place: int, n: float, total: Floats) -> bool:
     """Tell whether a window of a series in an incident is like its baseline again."""
     cells = int(columns.cells[place])
-    noisy = float(columns.inflation[place, min(int(columns.alarmed[place]) + 3, columns.inflation.shape[1] - 1)])
+    noisy = float(
+        columns.inflation[place, min(int(columns.alarmed[place]) + 3, columns.inflation.shape[1] - 1)]
+    )
     stability = _psi(total[:cells], n, columns.base[place, :cells], float(columns.base_n[place]), noisy)
-    return stability < 0.5 * psi
+    return stability < 0.5 * float(columns.psi[place])
 
 
 def _psi(inside: Floats, n: float, past: Floats, past_n: float, inflation: float) -> float:
@@ -117,16 +122,22 @@ def _psi(inside: Floats, n: float, past: Floats, past_n: float, inflation: float
 
 
 def _freedom(columns: Columns, place: int, rung: int, cells: int) -> tuple[float, float]:
-    """Give nu of the statistic, and the degrees of freedom of the noise."""
+    """Give nu of the statistic, and the degrees of freedom of the noise.
+
+    What chance may make of the variation of independent runs, one standard deviation of it, counts for nothing.
+    """
     free = cells - 1
     n = float(columns.rung_n[place, rung])
-    variation = 2.0 / free
+    weight = 1.0
     if n > 4:
         mean = float(columns.rung_q[place, rung]) / n
         variance = max(0.0, float(columns.rung_qq[place, rung]) / n - mean * mean)
-        variation = (SPREAD_PRIOR * variation + n * variance / max(mean * mean, 1e-9)) / (SPREAD_PRIOR + n)
-    nu = max(1.0, min(float(free), 2.0 / max(variation, 2.0 / free)))
-    return nu, float(noise.prior(columns.inflation[place : place + 1, rung])[0]) + n
+        variation = variance / max(mean * mean, 1e-9) - 2.0 / free * (
+            1.0 + math.sqrt((2.0 + 12.0 / free) / n)
+        )
+        uneven = 0.5 * free * max(0.0, variation * n / (n + SPREAD_PRIOR))
+        weight = min(1.0 + math.sqrt((free - 1) * uneven), float(free))
+    return free / weight, float(noise.prior(columns.inflation[place : place + 1, rung])[0]) + n
 
 
 def _fisher_level(alpha: float, df_above: float, df_below: float) -> float:

@@ -13,7 +13,7 @@ from stream.core.nouns import Finding
 from stream.detectors.quiet import baseline, bins, budget, cells, noise, rates, season, windows
 from stream.detectors.quiet.blocks import Blocks, cut
 from stream.detectors.quiet.rates import Hit
-from stream.detectors.quiet.records import BLOCK, WATCHING, Columns, Floats, Places, layout
+from stream.detectors.quiet.records import BLOCK, WATCHING, Bools, Columns, Floats, Places, layout
 from stream.detectors.quiet.spec import Family, Pool, Spec
 
 NAME: Final = "quiet"
@@ -30,7 +30,7 @@ class Round(NamedTuple):
     place: Places
     total: Floats
     times: Floats
-    index: Places
+    last: Places
     clock: season.Clock | None
 
 
@@ -47,7 +47,6 @@ class Engine:
         self.specs: dict[int, Spec] = {}
         self._free: list[int] = []
         self._used = 0
-        self._set_up(_FEWEST)
 
     def add(self, spec: Spec, *, only_rise: bool) -> int:
         """Begin to watch a series; give its place."""
@@ -57,19 +56,18 @@ class Engine:
             place, self._used = self._used, self._used + 1
             if place == len(self.columns.records):
                 self.columns.grow()
-                self._set_up(len(self.columns.records))
         self.columns.clear(place)
         self.specs[place] = spec
-        self._loss[place] = spec.family is Family.LOSS
-        self._few[place] = spec.pool is Pool.QUALITY
-        self._both[place] = not only_rise
-        self._seasonal[place] = spec.season
-        self._psi[place] = spec.psi
+        self.columns.loss[place] = spec.family is Family.LOSS
+        self.columns.few[place] = spec.pool is Pool.QUALITY
+        self.columns.both[place] = not only_rise
+        self.columns.seasonal[place] = spec.season and not self._cells
+        self.columns.psi[place] = spec.psi
         return place
 
     def only_rise(self, place: int) -> bool:
         """Tell whether a series is silent about a fall."""
-        return not self._both[place]
+        return not self.columns.both[place]
 
     def drop(self, place: int) -> None:
         """Forget a series."""
@@ -88,15 +86,19 @@ class Engine:
             clock = None
         else:
             totals = blocks.values.sum(1)[:, None]
-            clock = season.clock_of(blocks.values, blocks.times) if self._seasonal[blocks.place].any() else None
+            clock = (
+                season.clock_of(blocks.values, blocks.times)
+                if self.columns.seasonal[blocks.place].any()
+                else None
+            )
         found: list[tuple[int, Finding]] = []
         ends = np.flatnonzero(np.diff(blocks.round, append=-1)) + 1
         start = 0
         for end in ends.tolist():
             part = slice(start, end)
-            there = None if clock is None else season.Clock(*(field[part] for field in clock))
+            there = None if clock is None else clock.at(part)
             found += self._step(
-                Round(blocks.place[part], totals[part], blocks.times[part], blocks.index[part], there)
+                Round(blocks.place[part], totals[part], blocks.times[part], blocks.last[part], there)
             )
             start = end
         return found
@@ -116,7 +118,7 @@ class Engine:
         ended = windows.nodes(columns, place)
         freedom = columns.cells[place] - 1.0 if self._cells else np.ones(len(place))
         noise.learn(columns, ended, growing, watched, freedom, cells=self._cells)
-        noise.estimate(columns, ended.place, ended.scale, self._loss)
+        noise.estimate(columns, ended.place, ended.scale)
         findings: list[tuple[int, Finding]] = []
         calm = columns.alarmed[place] == WATCHING
         tested = watched & calm
@@ -128,20 +130,17 @@ class Engine:
             self._refresh_seasons(place, now.clock)
         return findings
 
-    def _look(self, now: Round, ended: windows.Nodes, tested: np.ndarray) -> list[tuple[int, Finding]]:
+    def _look(self, now: Round, ended: windows.Nodes, tested: Bools) -> list[tuple[int, Finding]]:
         columns, place = self.columns, now.place
         allowed = budget.allowed(columns, place, self._false_alarms)
         if self._cells:
             watched = ended._replace(ends=ended.ends & tested[ended.row])
-            hits = cells.look(columns, watched, allowed, self._psi[place])
+            hits = cells.look(columns, watched, allowed)
         else:
             rows = np.flatnonzero(tested)
-            own = place[rows]
             hits = [
                 hit._replace(row=int(rows[hit.row]))
-                for hit in rates.look(
-                    columns, own, allowed[rows], self._loss[own], self._few[own], self._both[own]
-                )
+                for hit in rates.look(columns, place[rows], allowed[rows])
             ]
         return [(int(place[hit.row]), self._alarm(now, hit)) for hit in hits]
 
@@ -155,7 +154,7 @@ class Engine:
         columns.calm[place] = 0
         noise.hold(columns, place)
         return Finding(
-            index=int(now.index[hit.row]),
+            index=int(now.last[hit.row]),
             detector=NAME,
             observed=hit.observed,
             expected=hit.expected,
@@ -177,26 +176,25 @@ class Engine:
             before = columns.bounds[place, scale, (quarter - 4) % columns.bounds.shape[2]]
             total, n = columns.total[place] - before, float(4 * BLOCK << scale)
             if self._cells:
-                calm = cells.is_calm(columns, place, n, total, float(self._psi[place]))
+                calm = cells.is_calm(columns, place, n, total)
             else:
-                loss, both = bool(self._loss[place]), bool(self._both[place])
-                calm = rates.is_calm(columns, place, n, float(total[0]), loss=loss, both=both)
+                calm = rates.is_calm(columns, place, n, float(total[0]))
             columns.calm[place] = columns.calm[place] + 1 if calm else 0
             if columns.calm[place] >= STRIDES_TO_RESOLVE:
                 noise.release(columns, place)
                 windows.begin(columns, place)
 
     def _without_season(self, place: Places, total: Floats, clock: season.Clock) -> Floats:
-        rows = np.flatnonzero(self._seasonal[place])
-        here = season.Clock(*(field[rows] for field in clock))
+        rows = np.flatnonzero(self.columns.seasonal[place])
+        here = clock.at(rows)
         total = total.copy()
         total[rows, 0] = season.take_out(self.columns, place[rows], total[rows, 0], here)
         return total
 
     def _refresh_seasons(self, place: Places, clock: season.Clock) -> None:
-        due = season.are_due(self.columns, place, clock) & self._seasonal[place]
+        due = season.are_due(self.columns, place, clock) & (self.columns.seasonal[place] > 0)
         for row in np.flatnonzero(due).tolist():
-            season.refresh(self.columns, int(place[row]), int(clock.day[row]), self._loss)
+            season.refresh(self.columns, int(place[row]), int(clock.day[row]))
 
     def _learn(self, blocks: Blocks) -> Blocks:
         """Let series without cells learn them; give the blocks that can be counted."""
@@ -213,15 +211,4 @@ class Engine:
             if values is not None:
                 numbers = self.specs[place].family is Family.NUMBER
                 bins.fix(columns, place, bins.of_numbers(values) if numbers else bins.of_categories(values))
-        return Blocks(*(field[counted] for field in blocks))
-
-    def _set_up(self, size: int) -> None:
-        """Make, or make longer, what is known of series from their specs alone."""
-        old = getattr(self, "_loss", np.zeros(0, np.bool_)).size
-        for name in ("_loss", "_few", "_both", "_seasonal"):
-            grown = np.zeros(size, np.bool_)
-            grown[:old] = getattr(self, name)[:old] if old else False
-            setattr(self, name, grown)
-        psi = np.zeros(size)
-        psi[:old] = self._psi[:old] if old else 0.0
-        self._psi = psi
+        return blocks.at(counted)

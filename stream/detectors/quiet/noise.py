@@ -10,6 +10,9 @@ variances of that scale are larger. Scale j is shrunk towards the scale below wi
 v_j = (k v_{j-1} + sum q) / (k + m), which is the mean of a posterior with a scaled inverse chi-squared prior;
 k + m is its degrees of freedom (Gelman et al., Bayesian Data Analysis, section 2.6).
 
+Bursts make tails heavy. If the runs' deviations are like Student's t with nu degrees of freedom, their kurtosis,
+mean(q^2) / mean(q)^2, is 3 + 6 / (nu - 4); nu comes from that, shrunk to the 3 of independent readings.
+
 While the baseline grows, each run is compared with it. Once it stands still, that would take a slow change
 for noise: then 8 runs in a row are compared with their own mean. What an incident adds is held until the
 series has healed by itself; only then was it noise.
@@ -39,6 +42,15 @@ CLIP: Final = 12.0
 
 CLIP_FROM: Final = 8
 
+TAIL_FROM: Final = 16.0
+"""Runs without which a scale says nothing of its tails."""
+
+TAIL_BELOW: Final = 2
+"""Scales below that say something of the tails of one, too."""
+
+TAIL_PRIOR: Final = 10.0
+"""Runs with the tails of independent readings that are added to those seen."""
+
 FORGET: Final = 0.05
 """What is left of the evidence when a season is first taken out, which it had counted as noise."""
 
@@ -50,7 +62,9 @@ def spread(rates: Floats, *, cells: bool) -> Floats:
     return np.clip(rates * (1.0 - rates), 1e-6, 0.25)
 
 
-def learn(columns: Columns, ended: Nodes, growing: Bools, watched: Bools, freedom: Floats, *, cells: bool) -> None:
+def learn(
+    columns: Columns, ended: Nodes, growing: Bools, watched: Bools, freedom: Floats, *, cells: bool
+) -> None:
     """Take in the nodes that ended.
 
     *growing* and *watched* tell, for each series of the round, whether its newest block joined its baseline
@@ -68,19 +82,17 @@ def learn(columns: Columns, ended: Nodes, growing: Bools, watched: Bools, freedo
         scale = spread(base / n, cells=cells)
         q = (apart * apart / scale).sum(1) / ((1.0 / size + 1.0 / rest)[:, 0] * freedom[ended.row[at]])
         _count(columns, place, ended.scale[at], 1.0, q)
-    among = ended.ends & ~growing[ended.row] & watched[ended.row]
-    if among.any():
-        at = np.flatnonzero(among)
-        place, rung = ended.place[at], ended.scale[at]
-        scale = spread(columns.base[place] / columns.base_n[place, None], cells=cells)
-        _line_up(columns, place, rung, ended.size[at], ended.total[at], scale, freedom[ended.row[at]])
+    among = np.flatnonzero(ended.ends & ~growing[ended.row] & watched[ended.row])
+    if len(among):
+        own = ended.at(among)
+        scale = spread(columns.base[own.place] / columns.base_n[own.place, None], cells=cells)
+        _line_up(columns, own, scale, freedom[own.row])
 
 
-def _line_up(
-    columns: Columns, place: Places, rung: Places, size: Floats, total: Floats, scale: Floats, freedom: Floats
-) -> None:
+def _line_up(columns: Columns, own: Nodes, scale: Floats, freedom: Floats) -> None:
     """Add runs to their rows, and take the rows that are full for what they say of the noise."""
-    rates = total / size[:, None]
+    place, rung = own.place, own.scale
+    rates = own.total / own.size[:, None]
     columns.row_n[place, rung] += 1
     columns.row_sum[place, rung] += rates
     columns.row_square[place, rung] += (rates * rates / scale).sum(1)
@@ -90,7 +102,7 @@ def _line_up(
     place, rung = place[full], rung[full]
     sums = columns.row_sum[place, rung]
     within = columns.row_square[place, rung] - (sums * sums / scale[full]).sum(1) / IN_A_ROW
-    q = np.maximum(within, 0.0) * size[full] / ((IN_A_ROW - 1) * freedom[full])
+    q = np.maximum(within, 0.0) * own.size[full] / ((IN_A_ROW - 1) * freedom[full])
     _count(columns, place, rung, IN_A_ROW - 1.0, q)
     columns.row_n[place, rung] = 0
     columns.row_sum[place, rung] = 0.0
@@ -103,6 +115,7 @@ def _count(columns: Columns, place: Places, rung: Places, weight: float, q: Floa
     most = np.where(n >= CLIP_FROM, CLIP * np.maximum(mean, 1.0), np.inf)
     q = np.minimum(q, most)
     expected = columns.inflation[place, rung + 1]
+    # A row's variance over 7 is that of a mean: what single runs would have shown follows from it.
     qq = q * q if weight == 1.0 else expected * (2.0 * q - expected) + weight * (q - expected) ** 2
     calm = columns.alarmed[place] == WATCHING
     if calm.all():
@@ -118,24 +131,17 @@ def _count(columns: Columns, place: Places, rung: Places, weight: float, q: Floa
     columns.held_qq[place, rung] += np.where(calm, 0.0, weight * qq)
 
 
-def estimate(columns: Columns, place: Places, rung: Places, loss: Bools) -> None:
+def estimate(columns: Columns, place: Places, rung: Places) -> None:
     """Work out the inflation at the given rungs from the rung below and what was counted.
 
-    It is never under 1, or for a loss (*loss*, by place) never under that of a single block: a loss varies
+    It is never under 1, or for a loss never under that of a single block: a loss varies
     less than 0 and 1 with the same mean.
     """
     below = columns.inflation[place, rung]
     k = prior(below)
     value = (k * below + columns.rung_q[place, rung]) / (k + columns.rung_n[place, rung])
-    least = np.where(loss[place], np.where(rung > 0, columns.inflation[place, 1], 1e-3), 1.0)
+    least = np.where(columns.loss[place] > 0, np.where(rung > 0, columns.inflation[place, 1], 1e-3), 1.0)
     columns.inflation[place, rung + 1] = np.maximum(value, least)
-
-
-def climb(columns: Columns, place: int, loss: Bools) -> None:
-    """Work out all rungs of one series anew."""
-    at = np.array([place], np.intp)
-    for rung in range(RUNGS):
-        estimate(columns, at, np.array([rung], np.intp), loss)
 
 
 def prior(below: Floats) -> Floats:
@@ -144,22 +150,20 @@ def prior(below: Floats) -> Floats:
 
 
 def tail_freedom(columns: Columns, place: int, rung: int) -> float:
-    """Give the degrees of freedom of Student's t whose tails are as heavy as those of the runs at *rung*."""
-    n = columns.rung_n[place]
-    while rung > 0 and n[rung] < TAIL_FROM:
+    """Give the degrees of freedom of Student's t whose tails are as heavy as those of the runs at *rung*.
+
+    Runs of the two scales below help, weighted by their numbers. What chance may make of the kurtosis of that
+    many independent readings, one standard deviation of it, counts for nothing.
+    """
+    while rung > 0 and columns.rung_n[place, rung] < TAIL_FROM:
         rung -= 1
-    mean = float(columns.rung_q[place, rung])
-    if mean <= 0.0:
-        return math.inf
-    runs = float(n[rung])
-    kurtosis = float(columns.rung_qq[place, rung]) * runs / (mean * mean)
-    excess = (kurtosis - 3.0) * runs / (runs + TAIL_PRIOR)
+    near = slice(max(rung - TAIL_BELOW, 0), rung + 1)
+    n = columns.rung_n[place, near]
+    q = np.maximum(columns.rung_q[place, near], 1e-9)
+    runs = float(n.sum())
+    kurtosis = float((n * (columns.rung_qq[place, near] * n / (q * q))).sum()) / max(runs, 1.0)
+    excess = (kurtosis - 3.0) * runs / (runs + TAIL_PRIOR) - math.sqrt(96.0 / max(runs, 1.0))
     return math.inf if excess <= 0.0 else 4.0 + 6.0 / excess
-
-
-TAIL_PRIOR = 10.0
-TAIL_FROM = 16.0
-TAIL_SURE = 0.0
 
 
 def hold(columns: Columns, place: int) -> None:
@@ -179,8 +183,11 @@ def release(columns: Columns, place: int) -> None:
     columns.rung_qq[place] += columns.held_qq[place]
 
 
-def forget(columns: Columns, place: int, rungs: slice) -> None:
-    """Forget most of what one series said at *rungs*."""
-    columns.rung_n[place, rungs] *= FORGET
-    columns.rung_q[place, rungs] *= FORGET
-    columns.rung_qq[place, rungs] *= FORGET
+def forget(columns: Columns, place: int, rungs: int) -> None:
+    """Forget most of what one series said at the first *rungs* scales, and work out all of them anew."""
+    columns.rung_n[place, :rungs] *= FORGET
+    columns.rung_q[place, :rungs] *= FORGET
+    columns.rung_qq[place, :rungs] *= FORGET
+    at = np.array([place], np.intp)
+    for rung in range(RUNGS):
+        estimate(columns, at, np.array([rung], np.intp))

@@ -73,14 +73,12 @@ class Hit(NamedTuple):
     threshold: float
 
 
-def look(
-    columns: Columns, places: Places, budget: Floats, loss: Floats, few: Floats, both: Floats
-) -> list[Hit]:
+def look(columns: Columns, places: Places, budget: Floats) -> list[Hit]:
     """Look at all windows of the series at *places*; give the most surprising one of each that alarms.
 
-    *budget* is the lambda of each; *loss* tells losses from rates, *few* which of them need at least five
-    readings of 1, *both* which may fall as well as rise.
+    *budget* is the lambda of each.
     """
+    loss, few, both = columns.loss[places], columns.few[places], columns.both[places]
     count = columns.blocks[places][:, None]
     since = ((count >> _SCALES) - _BACK) << _SCALES
     slot = ((count >> _SCALES) - _BACK) % KEPT
@@ -124,7 +122,11 @@ def look(
             continuity=0.0 if loss[row] else 0.5 * float(inflation[row, column]),
         ) / math.sqrt(float(inflation[row, column]))
         statistic = _without_clumps(
-            statistic, float(rate[row, column]), float(normal[row, column]), window, float(inflation[row, column])
+            statistic,
+            float(rate[row, column]),
+            float(normal[row, column]),
+            window,
+            float(inflation[row, column]),
         )
         rung = int(_RUNG[column]) - 1
         below = columns.inflation[places[row] : places[row] + 1, rung]
@@ -152,16 +154,16 @@ def look(
     return list(hits.values())
 
 
-def is_calm(columns: Columns, place: int, n: float, total: float, *, loss: bool, both: bool) -> bool:
+def is_calm(columns: Columns, place: int, n: float, total: float) -> bool:
     """Tell whether a window of a series in an incident is like its baseline again."""
     past_n = float(columns.base_n[place])
     rate, normal = total / n, float(columns.base[place, 0]) / past_n
-    effect = abs(rate - normal) if both else rate - normal
+    effect = abs(rate - normal) if columns.both[place] else rate - normal
     least = max(LEAST_RELATIVE * normal, LEAST_ABSOLUTE)
     if effect < 0.5 * least:
         return True
     rung = min(int(columns.alarmed[place]) + 2, RUNGS - 1)
-    root = _root_deviance(rate, normal, n, past_n, margin=0.0, continuity=0.0 if loss else 0.5)
+    root = _root_deviance(rate, normal, n, past_n, margin=0.0, continuity=0.0 if columns.loss[place] else 0.5)
     return root / math.sqrt(float(columns.inflation[place, rung + 1])) < 1.0
 
 

@@ -37,6 +37,12 @@ def layout(*, width: int, kept: int, season: bool) -> np.dtype[Any]:
     """Give the record of a series with *width* numbers a block and *kept* boundaries a scale."""
     f8, i4, i2 = "<f8", "<i4", "<i2"
     fields: list[tuple[Any, ...]] = [
+        # what is said of the series when it is added
+        ("loss", i2),
+        ("few", i2),
+        ("both", i2),
+        ("seasonal", i2),
+        ("psi", f8),
         # the block that is being filled
         ("filled", i4),
         ("waiting", f8, (BLOCK,)),
@@ -100,7 +106,10 @@ def layout(*, width: int, kept: int, season: bool) -> np.dtype[Any]:
 
 
 class Columns:
-    """The records of an engine, field by field; the arrays are views of one array of records."""
+    """The records of an engine, field by field; the arrays are views of one array of records.
+
+    It holds as many series as were ever watched at a time; the place of one that went is used again.
+    """
 
     def __init__(self, kind: np.dtype[Any], size: int) -> None:
         self.records = np.zeros(size, kind)

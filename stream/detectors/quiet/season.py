@@ -56,6 +56,10 @@ class Clock(NamedTuple):
     day: Places
     weekday: Places
 
+    def at(self, which: Places | Bools | slice) -> Clock:
+        """Give the clock of some of the blocks."""
+        return Clock(self.n[which], self.total[which], self.day[which], self.weekday[which])
+
 
 def clock_of(values: Floats, times: Floats) -> Clock:
     """Read the clock of blocks: values and times (seconds since the epoch), shape (n, 32)."""
@@ -63,7 +67,7 @@ def clock_of(values: Floats, times: Floats) -> Clock:
     cell = (np.arange(len(values))[:, None] * HOURS + hour).ravel()
     shape = (len(values), HOURS)
     n = np.bincount(cell, minlength=len(values) * HOURS).reshape(shape).astype(np.float64)
-    total = np.bincount(cell, values.ravel(), len(values) * HOURS).reshape(shape)
+    total = np.bincount(cell, values.ravel(), len(values) * HOURS).astype(np.float64).reshape(shape)
     day = np.floor(times[:, -1] / DAY).astype(np.intp)
     return Clock(n, total, day, (day + _THURSDAY) % WEEKDAYS)
 
@@ -72,11 +76,11 @@ def take_out(columns: Columns, places: Places, total: Floats, clock: Clock) -> F
     """Give the blocks' sums, shape (n,), without the season; learn from those outside of incidents."""
     by_hour = (clock.n * columns.hour_shift[places]).sum(1)
     left = total - by_hour
-    result = left - BLOCK * columns.weekday_shift[places, clock.weekday]
+    result: Floats = left - BLOCK * columns.weekday_shift[places, clock.weekday]
     calm = columns.alarmed[places] == WATCHING
     if not calm.all():
         places, left = places[calm], left[calm]
-        clock = Clock(clock.n[calm], clock.total[calm], clock.day[calm], clock.weekday[calm])
+        clock = clock.at(calm)
     columns.hour_n[places] += clock.n
     columns.hour_sum[places] += clock.total
     visited = columns.hour_day[places]
@@ -103,11 +107,11 @@ def are_due(columns: Columns, places: Places, clock: Clock) -> Bools:
     return result
 
 
-def refresh(columns: Columns, place: int, day: int, loss: Bools) -> None:
+def refresh(columns: Columns, place: int, day: int) -> None:
     """Work out the profile of one series anew."""
     columns.season_day[place] = day
     rate = float(np.clip(columns.base[place, 0] / columns.base_n[place], 1e-6, 1 - 1e-6))
-    variance = rate * (1.0 - rate) * (float(columns.inflation[place, 1]) if loss[place] else 1.0)
+    variance = rate * (1.0 - rate) * (float(columns.inflation[place, 1]) if columns.loss[place] else 1.0)
     n, visits = columns.hour_n[place], columns.hour_visits[place]
     known = (visits >= VISITS_LEAST) & (n >= READINGS_LEAST)
     if np.count_nonzero(known) >= HOURS_LEAST:
@@ -116,7 +120,9 @@ def refresh(columns: Columns, place: int, day: int, loss: Bools) -> None:
         shift = columns.hour_shift[place]  # a view: what is known is replaced, the rest stays
         shift[known] = _shrunk(columns.hour_sum[place, known] / n[known] - mean, sampling)
         shift[known] -= (shift * n).sum() / n.sum()
-        _begin_to_matter(columns, place, 0, shift, n, variance, slice(0, RUNGS), loss)
+        if not columns.season_on[place, 0] and _matters(shift, n, variance):
+            columns.season_on[place, 0] = 1
+            noise.forget(columns, place, RUNGS)
     n, visits = columns.weekday_n[place], columns.weekday_visits[place]
     if visits.min() >= VISITS_LEAST:
         mean = columns.weekday_sum[place].sum() / n.sum()
@@ -127,25 +133,13 @@ def refresh(columns: Columns, place: int, day: int, loss: Bools) -> None:
         traffic = columns.lately[place] / max(float(columns.lately_seconds[place]), 1.0)
         scales = BLOCK * 2.0 ** np.arange(RUNGS)
         upto = int(np.count_nonzero(scales <= traffic * WEEK_SCALE_SECONDS))
-        _begin_to_matter(columns, place, 1, shift, n, variance, slice(0, upto), loss)
+        if not columns.season_on[place, 1] and _matters(shift, n, variance):
+            columns.season_on[place, 1] = 1
+            noise.forget(columns, place, upto)
 
 
-def _begin_to_matter(
-    columns: Columns,
-    place: int,
-    which: int,
-    shift: Floats,
-    n: Floats,
-    variance: float,
-    rungs: slice,
-    loss: Bools,
-) -> None:
-    """Forget the noise that was the season, when it is taken out for the first time."""
-    if columns.season_on[place, which] or (shift * shift * n).sum() / n.sum() <= MATTERS * variance:
-        return
-    columns.season_on[place, which] = 1
-    noise.forget(columns, place, rungs)
-    noise.climb(columns, place, loss)
+def _matters(shift: Floats, n: Floats, variance: float) -> bool:
+    return bool((shift * shift * n).sum() / n.sum() > MATTERS * variance)
 
 
 def _noise_at(columns: Columns, place: int, sizes: Floats) -> Floats:

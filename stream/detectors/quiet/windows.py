@@ -31,6 +31,17 @@ class Nodes(NamedTuple):
     size: Floats
     total: Floats
 
+    def at(self, which: Places) -> Nodes:
+        """Give some of them."""
+        return Nodes(
+            self.row[which],
+            self.place[which],
+            self.scale[which],
+            self.ends[which],
+            self.size[which],
+            self.total[which],
+        )
+
 
 def add(columns: Columns, places: Places, totals: Floats, first: Floats) -> None:
     """Add a block of each series at *places*, that begins at *first* (seconds), to its running total."""
