@@ -15,7 +15,7 @@ from stream.core.nouns import Finding
 from stream.detectors.quiet import bins
 from stream.detectors.quiet.budget import Accounts
 from stream.detectors.quiet.engine import Engine
-from stream.detectors.quiet.records import BLOCK, Floats, Places
+from stream.detectors.quiet.records import BLOCK, Places
 from stream.detectors.quiet.spec import Spec
 
 FALSE_ALARMS: Final = 0.3
@@ -52,11 +52,13 @@ _decode = msgspec.msgpack.Decoder(State).decode
 class QuietBank:
     """Finds changes in many series, and spends no more false alarms than it was allowed.
 
-    *false_alarms* is what each account may raise in 30 days, over all its series. An even slot is a rate or a
-    loss, an odd one is counted into cells.
+    *false_alarms* is what each account may raise in 30 days, over all its series: a number above 0. An even
+    slot is a rate or a loss, an odd one is counted into cells.
     """
 
     def __init__(self, *, false_alarms: float = FALSE_ALARMS) -> None:
+        if not false_alarms > 0.0:
+            raise ValueError(f"false_alarms is {false_alarms}: no test is sure enough never to be wrong")
         self._engines = (
             Engine(cells_of=False, false_alarms=false_alarms),
             Engine(cells_of=True, false_alarms=false_alarms),

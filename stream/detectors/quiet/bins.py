@@ -1,8 +1,8 @@
 """Cells for numbers and categories, learned from the first 512 readings of a series.
 
-A number falls between deciles of what was seen; an edge that would leave a cell under 5 % is dropped. A category
-that makes up 5 % has a cell of its own, at most nine of them have; the rest share one, unless they are under 3 %:
-then they are counted with the smallest cell that has a name.
+A number falls between deciles of what was seen; an edge that would leave a cell under 5 % is dropped. A
+category that makes up 5 % has a cell of its own, at most nine of them have; the rest share one, unless
+they are under 3 %: then they are counted with the smallest cell that has a name.
 """
 
 from __future__ import annotations

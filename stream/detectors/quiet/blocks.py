@@ -1,7 +1,7 @@
 """Cut readings of many series into blocks of 32 of one series, wherever batches begin and end.
 
-What does not fill a block waits, reading by reading, in the record of its series: a block is always made of the
-same 32 readings, and so whatever is concluded of it.
+What does not fill a block waits, reading by reading, in the record of its series: a block is always made
+of the same 32 readings, and so whatever is concluded of it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from stream.detectors.quiet.records import BLOCK, Bools, Columns, Floats, Places
 
 
 class Blocks(NamedTuple):
-    """Full blocks, ordered by *round*: a round has one block of a series at most, and rounds are in log order.
+    """Full blocks by *round*: a round has one block of a series at most; rounds are in log order.
 
     *place* has shape (n,); *values* and *times* (n, 32); *last* is where the last reading of each came from.
     """

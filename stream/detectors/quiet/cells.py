@@ -2,14 +2,14 @@
 
     q = sum_k (a_k - b_k)^2 / p_k / [(K - 1) (1/n + 1/N)]
 
-over the noise v of the scale is compared with Fisher's F(nu, nu df). Where readings depend on each other, some
-directions among the cells vary more than others, and q is a sum of chi-squareds with unequal weights. Its far
-tail is that of the heaviest: with one weight w and the others equal, the squared coefficient of variation of q
-is 2 / (K - 1) * [1 + (w - 1)^2 / (K - 2)], which gives w; the gamma distribution with the mean of q and the
-tail of w has nu = (K - 1) / w.
+over the noise v of the scale is compared with Fisher's F(nu, nu df). Where readings depend on each other,
+some directions among the cells vary more than others, and q is a sum of chi-squareds with unequal weights.
+Its far tail is that of the heaviest: with one weight w and the others equal, the squared coefficient of
+variation of q is 2 / (K - 1) * [1 + (w - 1)^2 / (K - 2)], which gives w; the gamma distribution with the
+mean of q and the tail of w has nu = (K - 1) / w.
 
-A change has to be sure and large: the population stability index, corrected for what chance alone gives, is
-at least the least that counts. Windows are looked at when a fourth of them is new.
+A change has to be sure and large: the population stability index, corrected for what chance alone gives,
+is at least the least that counts. Windows are looked at when a fourth of them is new.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 
 from stream.detectors.quiet import baseline, noise
 from stream.detectors.quiet.rates import ALPHA_MAX, ENOUGH, WEIGHTS, Hit
-from stream.detectors.quiet.records import BLOCK, LEVELS, Columns, Floats, Places
+from stream.detectors.quiet.records import LEVELS, Columns, Floats
 from stream.detectors.quiet.tails import fisher_tail
 from stream.detectors.quiet.windows import Nodes
 
@@ -67,39 +67,40 @@ def look(columns: Columns, ended: Nodes, budget: Floats) -> list[Hit]:
     q = (apart * apart / noise.spread(pooled, cells=True)).sum(1) / (freedom * (1.0 / n + 1.0 / past_n))
     inflation = columns.inflation[place, scale + 3]
     fair &= (q * freedom >= _SCREEN) & (n >= ENOUGH * inflation)
-    hits: dict[int, Hit] = {}
-    surest: dict[int, float] = {}
+    best: dict[int, tuple[float, Hit]] = {}
     for pair in np.flatnonzero(fair).tolist():
-        own, level_of = int(place[pair]), int(scale[pair])
+        own, at_scale, series = int(place[pair]), int(scale[pair]), int(row[pair])
         cells = int(columns.cells[own])
         size, left = float(n[pair]), float(past_n[pair])
         if size * float(past[pair, :cells].min()) < EXPECTED_LEAST * left:
             continue
         noisy = float(inflation[pair])
-        stability = _psi(inside[pair, :cells], size, past[pair, :cells], left, noisy)
+        stability = stability_index(inside[pair, :cells], size, past[pair, :cells], left, noisy)
         if stability < columns.psi[own]:
             continue
-        nu, df = _freedom(columns, own, level_of + 2, cells)
-        level = float(min(ALPHA_MAX, budget[row[pair]] * 0.25 * size * OVERLAP * WEIGHTS[level_of]))
+        nu, df = _freedoms(columns, own, at_scale + 2, cells)
+        level = float(min(ALPHA_MAX, budget[series] * 0.25 * size * OVERLAP * WEIGHTS[at_scale]))
         statistic = float(q[pair]) / noisy
         tail = fisher_tail(statistic, nu, nu * df)
-        if tail >= level or tail / level >= surest.get(int(row[pair]), 1.0):
+        if tail >= level or (series in best and best[series][0] <= tail / level):
             continue
-        surest[int(row[pair])] = tail / level
-        hits[int(row[pair])] = Hit(
-            row=int(row[pair]),
-            scale=level_of,
-            n=int(size),
-            since=float(columns.bound_times[own, level_of, slot[pair]]),
-            total=inside[pair],
-            past_n=left,
-            past=past[pair],
-            observed=stability,
-            expected=0.0,
-            statistic=statistic,
-            threshold=_fisher_level(level, nu, nu * df),
+        best[series] = (
+            tail / level,
+            Hit(
+                row=series,
+                scale=at_scale,
+                n=int(size),
+                since=float(columns.bound_times[own, at_scale, slot[pair]]),
+                total=inside[pair],
+                past_n=left,
+                past=past[pair],
+                observed=stability,
+                expected=0.0,
+                statistic=statistic,
+                threshold=_fisher_level(level, nu, nu * df),
+            ),
         )
-    return list(hits.values())
+    return [hit for _, hit in best.values()]
 
 
 def is_calm(columns: Columns, place: int, n: float, total: Floats) -> bool:
@@ -108,12 +109,14 @@ def is_calm(columns: Columns, place: int, n: float, total: Floats) -> bool:
     noisy = float(
         columns.inflation[place, min(int(columns.alarmed[place]) + 3, columns.inflation.shape[1] - 1)]
     )
-    stability = _psi(total[:cells], n, columns.base[place, :cells], float(columns.base_n[place]), noisy)
+    stability = stability_index(
+        total[:cells], n, columns.base[place, :cells], float(columns.base_n[place]), noisy
+    )
     return stability < 0.5 * float(columns.psi[place])
 
 
-def _psi(inside: Floats, n: float, past: Floats, past_n: float, inflation: float) -> float:
-    """Give the population stability index (each cell with half a reading more) less what chance makes of it."""
+def stability_index(inside: Floats, n: float, past: Floats, past_n: float, inflation: float) -> float:
+    """Give the population stability index, with half a reading more a cell, less what chance makes of it."""
     cells = len(inside)
     a = (inside + 0.5) / (n + 0.5 * cells)
     b = (past + 0.5) / (past_n + 0.5 * cells)
@@ -121,10 +124,10 @@ def _psi(inside: Floats, n: float, past: Floats, past_n: float, inflation: float
     return float(((a - b) * np.log(a / b)).sum()) - chance
 
 
-def _freedom(columns: Columns, place: int, rung: int, cells: int) -> tuple[float, float]:
+def _freedoms(columns: Columns, place: int, rung: int, cells: int) -> tuple[float, float]:
     """Give nu of the statistic, and the degrees of freedom of the noise.
 
-    What chance may make of the variation of independent runs, one standard deviation of it, counts for nothing.
+    One standard deviation of what chance makes of the variation of independent runs counts for nothing.
     """
     free = cells - 1
     n = float(columns.rung_n[place, rung])
@@ -137,7 +140,7 @@ def _freedom(columns: Columns, place: int, rung: int, cells: int) -> tuple[float
         )
         uneven = 0.5 * free * max(0.0, variation * n / (n + SPREAD_PRIOR))
         weight = min(1.0 + math.sqrt((free - 1) * uneven), float(free))
-    return free / weight, float(noise.prior(columns.inflation[place : place + 1, rung])[0]) + n
+    return free / weight, noise.freedom(columns, place, rung)
 
 
 def _fisher_level(alpha: float, df_above: float, df_below: float) -> float:

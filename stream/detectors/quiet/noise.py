@@ -4,14 +4,15 @@ Derivation. For a run of n independent readings with the baseline's rate p, and 
 
     q = (p_run - p_base)^2 / [p (1 - p) (1/n + 1/N)]
 
-has the mean 1 (for cells: Pearson's statistic over its K - 1 degrees of freedom). Where readings depend on each
-other, or the world wobbles without being broken, its mean over the runs of a scale is the factor by which
-variances of that scale are larger. Scale j is shrunk towards the scale below with the weight of k runs,
-v_j = (k v_{j-1} + sum q) / (k + m), which is the mean of a posterior with a scaled inverse chi-squared prior;
-k + m is its degrees of freedom (Gelman et al., Bayesian Data Analysis, section 2.6).
+has the mean 1 (for cells: Pearson's statistic over its K - 1 degrees of freedom). Where readings depend on
+each other, or the world wobbles without being broken, its mean over the runs of a scale is the factor by
+which variances of that scale are larger. Scale j is shrunk towards the scale below with the weight of k
+runs, v_j = (k v_{j-1} + sum q) / (k + m), which is the mean of a posterior with a scaled inverse chi-
+squared prior; k + m is its degrees of freedom (Gelman et al., Bayesian Data Analysis, section 2.6).
 
-Bursts make tails heavy. If the runs' deviations are like Student's t with nu degrees of freedom, their kurtosis,
-mean(q^2) / mean(q)^2, is 3 + 6 / (nu - 4); nu comes from that, shrunk to the 3 of independent readings.
+Bursts make tails heavy. If the runs' deviations are like Student's t with nu degrees of freedom, their
+kurtosis, mean(q^2) / mean(q)^2, is 3 + 6 / (nu - 4); nu comes from that, shrunk to the 3 of independent
+readings.
 
 While the baseline grows, each run is compared with it. Once it stands still, that would take a slow change
 for noise: then 8 runs in a row are compared with their own mean. What an incident adds is held until the
@@ -147,6 +148,11 @@ def estimate(columns: Columns, place: Places, rung: Places) -> None:
 def prior(below: Floats) -> Floats:
     """Give the runs that the rung below counts for."""
     return np.where(below < CLEAN, PRIOR_CLEAN, PRIOR)
+
+
+def freedom(columns: Columns, place: int, rung: int) -> float:
+    """Give the degrees of freedom of one rung's estimate."""
+    return float(prior(columns.inflation[place : place + 1, rung])[0] + columns.rung_n[place, rung])
 
 
 def tail_freedom(columns: Columns, place: int, rung: int) -> float:

@@ -1,17 +1,17 @@
 """Has a rate risen? Every window of 64 to 32,768 readings that ends now is compared with the baseline.
 
-The statistic is the two-sample binomial deviance, D = 2 [n KL(a||p) + N KL(b||p)], with half a reading taken
-off the window's count (continuity) and the baseline b moved towards the window by part of the least effect
-that counts. sqrt(D / v), v the noise at the window's scale, is compared with Student's t.
+The statistic is the two-sample binomial deviance, D = 2 [n KL(a||p) + N KL(b||p)], with half a reading
+taken off the window's count (continuity) and the baseline b moved towards the window by part of the least
+effect that counts. sqrt(D / v), v the noise at the window's scale, is compared with Student's t.
 
-Windows. Scale i gives those that began 4 to 7 times 2**i blocks ago (and 2 and 3 blocks ago at scale 0), all of
-which are looked at with every block: a change is then found within an eighth of the window that shows it
-best, where windows that are tested only when they are full lose up to half of it.
+Windows. Scale i gives those that began 4 to 7 times 2**i blocks ago (and 2 and 3 blocks ago at scale 0),
+all of which are looked at with every block: a change is then found within an eighth of the window that
+shows it best, where windows that are tested only when they are full lose up to half of it.
 
-Threshold. Looking at every start and every end is a scan. The number of independent looks at windows of about n
-readings is proportional to 1/n, so the level that spends a budget of lambda false alarms a reading is
-alpha(n) = lambda n w_i C, with w_i the part of the budget for the scale. C, what the looks at one window share
-by overlapping, is measured on independent 0/1 readings (see tests/lab).
+Threshold. Looking at every start and every end is a scan. The number of independent looks at windows of
+about n readings is proportional to 1/n, so the level that spends a budget of lambda false alarms a reading
+is alpha(n) = lambda n w_i C, with w_i the part of the budget for the scale. C, what the looks at one
+window share by overlapping, is measured on independent 0/1 readings (see tests/lab).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from stream.detectors.quiet import baseline, noise
-from stream.detectors.quiet.records import BLOCK, LEVELS, RUNGS, Columns, Floats, Places
+from stream.detectors.quiet.records import BLOCK, LEVELS, RUNGS, Bools, Columns, Floats, Places
 from stream.detectors.quiet.tails import student_tail
 
 LEAST_RELATIVE: Final = 0.10
@@ -35,7 +35,7 @@ MARGIN: Final = 0.25
 WEIGHTS: Final = np.array((1.0, 2.0, 3.0, 4.0, 4.0, 4.0, 3.0, 3.0)) / 24.0
 """How the budget is divided among the scales: the middle ones see most real changes."""
 
-OVERLAP: Final = 1.0
+OVERLAP: Final = 0.7
 """C, see above."""
 
 ALPHA_MAX: Final = 0.02
@@ -73,85 +73,101 @@ class Hit(NamedTuple):
     threshold: float
 
 
+class _Windows(NamedTuple):
+    """All windows of some series, shape (series, windows) but for *place*, shape (series,)."""
+
+    place: Places
+    n: Floats
+    inside: Floats
+    past_n: Floats
+    past: Floats
+    least: Floats
+    alpha: Floats
+    slot: Places
+
+
 def look(columns: Columns, places: Places, budget: Floats) -> list[Hit]:
     """Look at all windows of the series at *places*; give the most surprising one of each that alarms.
 
     *budget* is the lambda of each.
     """
-    loss, few, both = columns.loss[places], columns.few[places], columns.both[places]
+    all_of, able = _screen(columns, places, budget)
+    best: dict[int, tuple[float, Hit]] = {}
+    for row, column in np.argwhere(able).tolist():
+        judged = _judge(columns, all_of, row, column)
+        if judged is not None and (row not in best or judged[0] < best[row][0]):
+            best[row] = judged
+    return [hit for _, hit in best.values()]
+
+
+def _screen(columns: Columns, places: Places, budget: Floats) -> tuple[_Windows, Bools]:
+    """Give the windows, and which of them may alarm: a normal approximation that is never too strict."""
     count = columns.blocks[places][:, None]
-    since = ((count >> _SCALES) - _BACK) << _SCALES
-    slot = ((count >> _SCALES) - _BACK) % KEPT
+    back = (count >> _SCALES) - _BACK
+    since, slot = back << _SCALES, back % KEPT
     before = columns.bounds[places[:, None], _SCALES, slot, 0]
     n = BLOCK * (count - since).astype(np.float64)
     inside = columns.total[places] - before
-    base_n, base = columns.base_n[places][:, None], columns.base[places]
     overlap = columns.joined[places][:, None] - since
-    shared = np.maximum(overlap, 0) * BLOCK
-    past_n = base_n - shared
-    past = base - np.where(overlap > 0, columns.joined_total[places] - before, 0.0)
+    past_n = columns.base_n[places][:, None] - BLOCK * np.maximum(overlap, 0)
+    past = columns.base[places] - np.where(overlap > 0, columns.joined_total[places] - before, 0.0)
     able = (since >= 0) & (past_n >= np.maximum(n, baseline.LEAST))
     past_n = np.where(able, past_n, 1.0)
-    rate, normal = inside / n, past / past_n
-    effect = np.where(both[:, None] > 0, np.abs(rate - normal), rate - normal)
+    normal = past / past_n
+    effect = inside / n - normal
+    effect = np.where(columns.both[places][:, None] > 0, np.abs(effect), effect)
     least = np.maximum(LEAST_RELATIVE * normal, LEAST_ABSOLUTE)
     inflation = columns.inflation[places][:, _RUNG]
     pooled = (inside + past) / (n + past_n)
     spread = np.clip(pooled * (1.0 - pooled), 1e-6, 0.25)
     surprise = effect * effect / (spread * inflation * (1.0 / n + 1.0 / past_n))
     alpha = np.minimum(ALPHA_MAX, budget[:, None] * n * _SPENT)
-    log_alpha = -2.0 * np.log(alpha)
-    # z^2 at alpha is about -2 ln(alpha) - ln(2 pi) - ln(z^2), and D is at least half of a squared z.
-    screen = 0.5 * (log_alpha - 1.8 - np.log(np.maximum(log_alpha - 4.0, 1.0)))
-    able &= (effect >= least) & (surprise > screen)
-    if not able.any():
-        return []
-    own = np.where(loss > 0, columns.inflation[places, 1], 1.0)[:, None]
-    able &= n >= ENOUGH * inflation / own
-    able &= (few[:, None] == 0) | (inside >= EVENTS_LEAST)
-    hits: dict[int, Hit] = {}
-    surest: dict[int, float] = {}
-    for row, column in np.argwhere(able).tolist():
-        window = float(n[row, column])
-        statistic = _root_deviance(
-            float(rate[row, column]),
-            float(normal[row, column]),
-            window,
-            float(past_n[row, column]),
-            margin=MARGIN * float(least[row, column]),
-            continuity=0.0 if loss[row] else 0.5 * float(inflation[row, column]),
-        ) / math.sqrt(float(inflation[row, column]))
-        statistic = _without_clumps(
-            statistic,
-            float(rate[row, column]),
-            float(normal[row, column]),
-            window,
-            float(inflation[row, column]),
-        )
-        rung = int(_RUNG[column]) - 1
-        below = columns.inflation[places[row] : places[row] + 1, rung]
-        df = float(noise.prior(below)[0] + columns.rung_n[places[row], rung])
-        df = 1.0 / (1.0 / df + 1.0 / noise.tail_freedom(columns, int(places[row]), rung))
-        level = float(alpha[row, column]) * (0.5 if both[row] else 1.0)
-        tail = student_tail(statistic, df)
-        if tail >= level or tail / level >= surest.get(row, 1.0):
-            continue
-        surest[row] = tail / level
-        scale, back = int(_SCALES[column]), int(slot[row, column])
-        hits[row] = Hit(
-            row=row,
-            scale=scale,
-            n=int(window),
-            since=float(columns.bound_times[places[row], scale, back]),
-            total=inside[row, column : column + 1],
-            past_n=float(past_n[row, column]),
-            past=past[row, column : column + 1],
-            observed=float(rate[row, column]),
-            expected=float(normal[row, column]),
-            statistic=statistic,
-            threshold=_student_level(level, df),
-        )
-    return list(hits.values())
+    doubled = -2.0 * np.log(alpha)
+    # z^2 at alpha is about -2 ln(alpha) - ln(2 pi) - ln(z^2), and D is at most twice the squared z.
+    able &= (effect >= least) & (surprise > 0.5 * (doubled - 1.8 - np.log(np.maximum(doubled - 4.0, 1.0))))
+    if able.any():
+        own = np.where(columns.loss[places] > 0, columns.inflation[places, 1], 1.0)[:, None]
+        able &= n >= ENOUGH * inflation / own
+        able &= (columns.few[places][:, None] == 0) | (inside >= EVENTS_LEAST)
+    return _Windows(places, n, inside, past_n, past, least, alpha, slot), able
+
+
+def _judge(columns: Columns, windows: _Windows, row: int, column: int) -> tuple[float, Hit] | None:
+    """Test one window; give how far below its level it is, and what it shows, or None."""
+    place, rung = int(windows.place[row]), int(_RUNG[column]) - 1
+    n, past_n = float(windows.n[row, column]), float(windows.past_n[row, column])
+    rate, normal = float(windows.inside[row, column]) / n, float(windows.past[row, column]) / past_n
+    inflation = float(columns.inflation[place, rung + 1])
+    statistic = root_deviance(
+        rate,
+        normal,
+        n,
+        past_n,
+        margin=MARGIN * float(windows.least[row, column]),
+        continuity=0.0 if columns.loss[place] else 0.5 * inflation,
+    ) / math.sqrt(inflation)
+    statistic = without_clumps(statistic, rate, normal, n, inflation)
+    df = noise.freedom(columns, place, rung)
+    df = 1.0 / (1.0 / df + 1.0 / noise.tail_freedom(columns, place, rung))
+    level = float(windows.alpha[row, column]) * (0.5 if columns.both[place] else 1.0)
+    tail = student_tail(max(statistic, 0.0), df)
+    if tail >= level:
+        return None
+    scale = int(_SCALES[column])
+    hit = Hit(
+        row=row,
+        scale=scale,
+        n=int(n),
+        since=float(columns.bound_times[place, scale, windows.slot[row, column]]),
+        total=windows.inside[row, column : column + 1],
+        past_n=past_n,
+        past=windows.past[row, column : column + 1],
+        observed=rate,
+        expected=normal,
+        statistic=statistic,
+        threshold=_student_level(level, df),
+    )
+    return tail / level, hit
 
 
 def is_calm(columns: Columns, place: int, n: float, total: float) -> bool:
@@ -163,11 +179,11 @@ def is_calm(columns: Columns, place: int, n: float, total: float) -> bool:
     if effect < 0.5 * least:
         return True
     rung = min(int(columns.alarmed[place]) + 2, RUNGS - 1)
-    root = _root_deviance(rate, normal, n, past_n, margin=0.0, continuity=0.0 if columns.loss[place] else 0.5)
+    root = root_deviance(rate, normal, n, past_n, margin=0.0, continuity=0.0 if columns.loss[place] else 0.5)
     return root / math.sqrt(float(columns.inflation[place, rung + 1])) < 1.0
 
 
-def _root_deviance(
+def root_deviance(
     rate: float, normal: float, n: float, past_n: float, *, margin: float, continuity: float
 ) -> float:
     """Give sqrt(D) of a window's *rate* against the baseline's, 0 where nothing is left of the difference."""
@@ -181,7 +197,7 @@ def _root_deviance(
     return math.sqrt(max(2.0 * (n * _divergence(a, pooled) + past_n * _divergence(b, pooled)), 0.0))
 
 
-def _without_clumps(statistic: float, rate: float, normal: float, n: float, inflation: float) -> float:
+def without_clumps(statistic: float, rate: float, normal: float, n: float, inflation: float) -> float:
     """Take off what the skewness of dependent readings adds to the upper tail.
 
     A chain of 0 and 1 whose variance is *inflation* times that of independent readings has 1 + e times the

@@ -1,7 +1,7 @@
 """What is kept of each series: one packed record of numpy, so that a snapshot is its bytes.
 
-A field is an array over all series of an engine; the functions of this package take places in it. Counts of
-readings are floats: they are divided and compared with floats all the time, and are exact up to 2**53.
+A field is an array over all series of an engine; the functions of this package take places in it. Counts
+of readings are floats: they are divided and compared with floats all the time, and are exact up to 2**53.
 """
 
 from __future__ import annotations
@@ -102,7 +102,9 @@ def layout(*, width: int, kept: int, season: bool) -> np.dtype[Any]:
             ("learned", i2),
         ]
     by_size = sorted(fields, key=lambda field: -np.dtype(field[1]).itemsize)
-    return np.dtype(by_size, align=True)
+    # Filled up to whole words by a field and not by numpy, which leaves what lies between fields to chance.
+    short = -np.dtype(by_size).itemsize % 8
+    return np.dtype([*by_size, ("filler", "i1", (short,))])
 
 
 class Columns:

@@ -1,12 +1,13 @@
 """The hour of the day and the day of the week, taken out of a rate before it is watched. Times are UTC.
 
-Derivation. An hour's mean a_c over n_c readings has the sampling variance s_c = V v / n_c, where v is the noise
-at the scale of one visit of that hour. The true differences have the variance tau^2 = mean(a_c^2 - s_c), or
-none; the best guess of an hour's shift is then a_c tau^2 / (tau^2 + s_c) (empirical Bayes: Efron and Morris,
-1975). The days of the week get the same on what the hours leave, once each was visited on two days.
+Derivation. An hour's mean a_c over n_c readings has the sampling variance s_c = V v / n_c, where v is the
+noise at the scale of one visit of that hour. The true differences have the variance tau^2 = mean(a_c^2 -
+s_c), or none; the best guess of an hour's shift is then a_c tau^2 / (tau^2 + s_c) (empirical Bayes: Efron
+and Morris, 1975). The days of the week get the same on what the hours leave, once each was visited on two
+days.
 
-The profile is worked out anew with the first block that ends on a new day, and not during an incident. A block
-belongs to the day on which it ends, each of its readings to its own hour.
+The profile is worked out anew with the first block that ends on a new day, and not during an incident. A
+block belongs to the day on which it ends, each of its readings to its own hour.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Windows of many scales that end now, as differences of a running total.
 
-At scale i the running total is kept at the last few multiples of 2**i blocks. A run of 2**j blocks that ends
-now (a node of the binary counter) and a window that began at a kept boundary are both one subtraction.
+At scale i the running total is kept at the last few multiples of 2**i blocks. A run of 2**j blocks that
+ends now (a node of the binary counter) and a window that began at a kept boundary are both one
+subtraction.
 """
 
 from __future__ import annotations
