@@ -1,7 +1,7 @@
 """Quiet, one series at a time and in plain Python: what the bank computes by arrays, to compare it with.
 
-It keeps every block's sum, so that a window is a difference of two prefix sums wherever it begins; there is no
-ring, no binary counter and no vector in it. Season is left out: rates, losses and cells of readings in bins.
+It keeps every block's sum, so that a window is a difference of two prefix sums wherever it begins: no ring,
+no binary counter and no vector. Season is left out: it knows rates, losses and cells of readings in bins.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from stream.detectors.quiet.tails import fisher_tail, student_tail
 
 DAY = 86_400.0
 Row = list[float]
+Past = tuple[float, Row]
 
 
 @dataclass
@@ -65,7 +66,7 @@ class Series:
         self.scale_of_incident, self.calm = -1, 0
 
     def block(self, total: Row, first: float, last: float) -> None:
-        """Take a block of 32 readings with this sum (by cell), that ran from *first* to *last*, in seconds."""
+        """Take a block of 32 readings with this sum (by cell), from *first* to *last*, in seconds."""
         self._clock(first, last)
         self.prefix.append([a + b for a, b in zip(self.prefix[-1], total, strict=True)])
         self.taken += 1
@@ -140,7 +141,7 @@ class Series:
         for place, news in enumerate((1.0, q, qq)):
             where[place] += weight * news
 
-    def _past(self, since: int, window: Row) -> tuple[float, Row]:
+    def _past(self, since: int, window: Row) -> Past:
         """Give the baseline without the blocks of a window that joined it."""
         if self.joined <= since:
             return self.base_n, self.base
@@ -162,7 +163,7 @@ class Series:
                 continue
             rung = 1 if c - since < 4 else scale + 2
             test = self._cells_differ if self.cells else self._rate_differs
-            found = test(window, n, past_n, past, scale, rung, budget)
+            found = test(window, n, (past_n, past), (scale, rung), budget)
             if found is not None and (best is None or found[0] < best[0]):
                 best = found[0], Alarm(self.taken, int(n), found[1]), scale, past_n, past
         if best is not None:
@@ -182,8 +183,9 @@ class Series:
         return [(scale, since) for scale, since in starts if since >= 0]
 
     def _rate_differs(
-        self, window: Row, n: float, past_n: float, past: Row, scale: int, rung: int, budget: float
+        self, window: Row, n: float, without: Past, at: tuple[int, int], budget: float
     ) -> tuple[float, float] | None:
+        (past_n, past), (scale, rung) = without, at
         rate, normal, v = window[0] / n, past[0] / past_n, self.v[rung]
         least = max(0.10 * normal, 0.005)
         effect = abs(rate - normal) if self.both else rate - normal
@@ -201,8 +203,9 @@ class Series:
         return (tail / alpha, statistic) if tail < alpha else None
 
     def _cells_differ(
-        self, window: Row, n: float, past_n: float, past: Row, scale: int, rung: int, budget: float
+        self, window: Row, n: float, without: Past, at: tuple[int, int], budget: float
     ) -> tuple[float, float] | None:
+        (past_n, past), (scale, rung) = without, at
         free, v = self.cells - 1, self.v[rung]
         q = 0.0
         for a, b in zip(window, past, strict=True):
@@ -213,13 +216,10 @@ class Series:
         psi = cell_test.stability_index(np.array(window), n, np.array(past), past_n, v)
         if psi < self.psi:
             return None
-        m, sum_q, sum_qq = self.rung[rung]
-        weight = 1.0
-        if m > 4:
-            mean = sum_q / m
-            variation = max(0.0, sum_qq / m - mean * mean) / max(mean * mean, 1e-9)
-            sure = variation - 2 / free * (1 + math.sqrt((2 + 12 / free) / m))
-            weight = min(1 + math.sqrt((free - 1) * 0.5 * free * max(0.0, sure * m / (m + 10))), free)
+        runs, kurtosis = self._kurtosis(rung)
+        sure = kurtosis - 1 - 2 / free * (1 + math.sqrt((2 + 12 / free) / runs))
+        uneven = 0.5 * free * max(0.0, sure * runs / (runs + 10))
+        weight = min(1 + math.sqrt((free - 1) * uneven), free)
         nu = free / weight
         alpha = min(0.02, budget * 0.25 * n * cell_test.OVERLAP * float(rate_test.WEIGHTS[scale]))
         tail = fisher_tail(q / v, nu, nu * self._df(rung))
@@ -228,12 +228,15 @@ class Series:
     def _df(self, rung: int) -> float:
         return _prior(self.v[rung - 1] if rung else 1.0) + self.rung[rung][0]
 
-    def _tail_df(self, rung: int) -> float:
+    def _kurtosis(self, rung: int) -> tuple[float, float]:
         while rung > 0 and self.rung[rung][0] < 16:
             rung -= 1
         near = self.rung[max(rung - 2, 0) : rung + 1]
         runs = sum(n for n, _, _ in near)
-        kurtosis = sum(n * n * qq / max(q, 1e-9) ** 2 for n, q, qq in near) / max(runs, 1.0)
+        return runs, sum(n * n * qq / max(q, 1e-9) ** 2 for n, q, qq in near) / max(runs, 1.0)
+
+    def _tail_df(self, rung: int) -> float:
+        runs, kurtosis = self._kurtosis(rung)
         excess = (kurtosis - 3) * runs / (runs + 10) - math.sqrt(96 / max(runs, 1.0))
         return math.inf if excess <= 0 else 4 + 6 / excess
 

@@ -1,6 +1,6 @@
 """What quiet costs and what it finds, measured: `python -m tests.lab.quiet_runs` prints the table.
 
-False alarms: many runs without any change, each a slot and an account of its own, against the number declared.
+False alarms: many runs without any change, each a slot and an account of its own, against what is declared.
 Delay: against a CUSUM that knows both rates, and alarms as often as declared. Flights: the demo's own stream.
 """
 
@@ -29,7 +29,7 @@ SHARES: Final = {Pool.PERFORMANCE: 0.6, Pool.DRIFT: 0.25, Pool.QUALITY: 0.15}
 
 
 class Stationary(NamedTuple):
-    """A family of series in which nothing changes; *make* gives values, shape (runs, n), from place *start*."""
+    """Series in which nothing changes; *make* gives values, shape (runs, n), from a place on."""
 
     spec: Spec
     make: Make
@@ -54,12 +54,17 @@ def _autoregressive(phi: float) -> Make:
 
 def _dependent_errors(phi: float) -> Make:
     latent = _autoregressive(phi)
-    return lambda *given: (latent(*given) > 0.8416).astype(np.float64)
+
+    def make(rng: np.random.Generator, runs: int, n: int, start: int, held: dict[str, Floats]) -> Floats:
+        return (latent(rng, runs, n, start, held) > 0.8416).astype(np.float64)
+
+    return make
 
 
 def _daily(rng: np.random.Generator, runs: int, n: int, start: int, _held: dict[str, Floats]) -> Floats:
     day = STEP_SECONDS * (start + np.arange(n)) % DAY / DAY
-    return (rng.random((runs, n)) < 0.25 + 0.1 * np.sin(2 * np.pi * day)).astype(np.float64)
+    rising: Floats = (rng.random((runs, n)) < 0.25 + 0.1 * np.sin(2 * np.pi * day)).astype(np.float64)
+    return rising
 
 
 _ERROR, _NUMBER = Spec(season=True), Spec(family=Family.NUMBER, pool=Pool.DRIFT)
@@ -140,13 +145,14 @@ def delays(before: float, after: float, *, runs: int, at: int = 86_400, seed: in
     budget, most = 0.3, 10_000
     rng = np.random.default_rng(seed)
     bank = QuietBank(false_alarms=budget)
-    slots = np.array([_add(bank, _ERROR, account=str(run), only_rise=True) for run in range(runs)], np.intp)
+    slots = np.array([_add(bank, _ERROR, account=str(run), only_rise=True) for run in range(runs)])
     changes = at + rng.integers(0, 4_096, runs)
     told = np.full(runs, -1)
     kept: list[Floats] = []
     for start in range(0, at + 4_096 + most, CHUNK):
         place = start + np.arange(CHUNK)
-        values = (rng.random((runs, CHUNK)) < np.where(place >= changes[:, None], after, before)) * 1.0
+        chance = np.where(place >= changes[:, None], after, before)
+        values = (rng.random((runs, CHUNK)) < chance).astype(np.float64)
         if start + CHUNK > at:
             kept.append(values)
         for found in _show(bank, slots, values, start):

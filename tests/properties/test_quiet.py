@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -49,7 +51,7 @@ def _run(cuts: list[int], *, restart: bool) -> tuple[list[tuple[int, int, Findin
     bank, slots = _new()
     found: list[tuple[int, int, Finding]] = []
     bounds = sorted({0, *cuts, len(KINDS)})
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in pairwise(bounds):
         part = slice(start, end)
         for one in bank.update(slots[KINDS[part]], VALUES[part], TIMES[part]):
             kind = int(np.flatnonzero(slots == one.slot)[0])

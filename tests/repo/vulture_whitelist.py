@@ -23,3 +23,4 @@ _._fetch_records  # Faust, in the consumer's thread
 _._consumer_record  # aiokafka, when it unpacks a batch
 _.create_consumer  # Faust, of a transport
 _._create_directories  # Faust, when an app starts
+_.is_open  # who asks whether what quiet found still lasts

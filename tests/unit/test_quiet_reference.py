@@ -46,7 +46,7 @@ def numbers(seed: int) -> Values:
 def found(values: Values, spec: Spec, *, only_rise: bool) -> list[tuple[int, int, float]]:
     bank = QuietBank(false_alarms=3.0)
     slot = bank.add(only_rise=only_rise, spec=spec)
-    times = STEP_SECONDS * np.arange(len(values))
+    times = STEP_SECONDS * np.arange(len(values), dtype=np.float64)
     return [
         (one.finding.index, one.finding.n, one.finding.statistic)
         for one in bank.update(np.full(len(values), slot), values, times)

@@ -36,8 +36,6 @@ OVERLAP: Final = 6.0
 EXPECTED_LEAST: Final = 10.0
 """Readings that the baseline expects in the window's smallest cell."""
 
-SPREAD_PRIOR: Final = 10.0
-
 _SCREEN: Final = 8.0
 
 
@@ -130,15 +128,11 @@ def _freedoms(columns: Columns, place: int, rung: int, cells: int) -> tuple[floa
     One standard deviation of what chance makes of the variation of independent runs counts for nothing.
     """
     free = cells - 1
-    n = float(columns.rung_n[place, rung])
+    runs, variation = noise.variation(columns, place, rung)
     weight = 1.0
-    if n > 4:
-        mean = float(columns.rung_q[place, rung]) / n
-        variance = max(0.0, float(columns.rung_qq[place, rung]) / n - mean * mean)
-        variation = variance / max(mean * mean, 1e-9) - 2.0 / free * (
-            1.0 + math.sqrt((2.0 + 12.0 / free) / n)
-        )
-        uneven = 0.5 * free * max(0.0, variation * n / (n + SPREAD_PRIOR))
+    if runs > 0.0:
+        chance = 2.0 / free * (1.0 + math.sqrt((2.0 + 12.0 / free) / runs))
+        uneven = 0.5 * free * max(0.0, (variation - chance) * runs / (runs + noise.TAIL_PRIOR))
         weight = min(1.0 + math.sqrt((free - 1) * uneven), float(free))
     return free / weight, noise.freedom(columns, place, rung)
 

@@ -155,11 +155,10 @@ def freedom(columns: Columns, place: int, rung: int) -> float:
     return float(prior(columns.inflation[place : place + 1, rung])[0] + columns.rung_n[place, rung])
 
 
-def tail_freedom(columns: Columns, place: int, rung: int) -> float:
-    """Give the degrees of freedom of Student's t whose tails are as heavy as those of the runs at *rung*.
+def variation(columns: Columns, place: int, rung: int) -> tuple[float, float]:
+    """Give how many runs tell of the tails at *rung*, and the squared coefficient of variation of their q.
 
-    Runs of the two scales below help, weighted by their numbers. What chance may make of the kurtosis of that
-    many independent readings, one standard deviation of it, counts for nothing.
+    Runs of the two scales below help, weighted by their numbers.
     """
     while rung > 0 and columns.rung_n[place, rung] < TAIL_FROM:
         rung -= 1
@@ -167,8 +166,16 @@ def tail_freedom(columns: Columns, place: int, rung: int) -> float:
     n = columns.rung_n[place, near]
     q = np.maximum(columns.rung_q[place, near], 1e-9)
     runs = float(n.sum())
-    kurtosis = float((n * (columns.rung_qq[place, near] * n / (q * q))).sum()) / max(runs, 1.0)
-    excess = (kurtosis - 3.0) * runs / (runs + TAIL_PRIOR) - math.sqrt(96.0 / max(runs, 1.0))
+    return runs, float((n * (columns.rung_qq[place, near] * n / (q * q))).sum()) / max(runs, 1.0) - 1.0
+
+
+def tail_freedom(columns: Columns, place: int, rung: int) -> float:
+    """Give the degrees of freedom of Student's t whose tails are as heavy as those of the runs at *rung*.
+
+    One standard deviation of what chance makes of the kurtosis of independent runs counts for nothing.
+    """
+    runs, beyond = variation(columns, place, rung)
+    excess = (beyond - 2.0) * runs / (runs + TAIL_PRIOR) - math.sqrt(96.0 / max(runs, 1.0))
     return math.inf if excess <= 0.0 else 4.0 + 6.0 / excess
 
 
