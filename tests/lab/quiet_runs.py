@@ -133,7 +133,7 @@ def model_of_21(*, runs: int, days: float, budget: float, seed: int = 0) -> Alar
 
 
 class Delays(NamedTuple):
-    """Readings from the change to the alarm, shape (runs,), of quiet and of the CUSUM; how many never came."""
+    """Readings from the change to the alarm, shape (runs,), of quiet and the CUSUM; how many never came."""
 
     quiet: Floats
     oracle: Floats
