@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import pytest
@@ -20,6 +22,18 @@ CATEGORY = Spec(family=Family.CATEGORY, pool=Pool.DRIFT)
 STEP_SECONDS = 60.0
 
 
+class Bank(Protocol):
+    """Detectors of many series, one slot each, as the core asks for them."""
+
+    def add(self, *, only_rise: bool) -> int: ...
+    def drop(self, slot: int) -> None: ...
+    def update(
+        self, slots: NDArray[np.intp], values: Values, times: Values
+    ) -> Sequence[tuple[int, Finding]]: ...
+    def snapshot(self, slot: int) -> bytes: ...
+    def restore(self, snapshot: bytes, *, only_rise: bool) -> int: ...
+
+
 def watch(
     values: Values, spec: Spec, *, only_rise: bool = True, step: float = STEP_SECONDS
 ) -> tuple[QuietBank, int, list[Finding]]:
@@ -33,6 +47,14 @@ def watch(
 def rate(*parts: tuple[int, float], seed: int = 0) -> Values:
     rng = np.random.default_rng(seed)
     return np.concatenate([(rng.random(size) < p).astype(np.float64) for size, p in parts])
+
+
+def test_it_is_a_bank() -> None:
+    bank: Bank = QuietBank()
+    slot = bank.add(only_rise=True)
+    again = bank.restore(bank.snapshot(slot), only_rise=True)
+    assert bank.snapshot(again) == bank.snapshot(slot)
+    assert not bank.update(np.array([], np.intp), np.empty(0), np.empty(0))
 
 
 def test_a_rise_is_found_with_its_evidence() -> None:

@@ -149,8 +149,12 @@ class QuietBank:
         return self._engines[slot & 1], slot >> 1
 
     def _check(self, slots: Places) -> None:
-        for slot in np.unique(slots).tolist():
-            if slot < 0 or slot >> 1 not in self._engines[slot & 1].specs:
+        if (lowest := int(slots.min())) < 0:
+            raise ValueError(f"slot {lowest} is not in use: add() gives the slots that are")
+        used = np.zeros(int(slots.max()) + 1, np.bool_)
+        used[slots] = True
+        for slot in np.flatnonzero(used).tolist():
+            if slot >> 1 not in self._engines[slot & 1].specs:
                 raise ValueError(f"slot {slot} is not in use: add() gives the slots that are")
 
     def _share_out(self) -> None:

@@ -83,6 +83,8 @@ def learn(
         scale = spread(base / n, cells=cells)
         q = (apart * apart / scale).sum(1) / ((1.0 / size + 1.0 / rest)[:, 0] * freedom[ended.row[at]])
         _count(columns, place, ended.scale[at], 1.0, q)
+    if growing.all():
+        return
     among = np.flatnonzero(ended.ends & ~growing[ended.row] & watched[ended.row])
     if len(among):
         own = ended.at(among)

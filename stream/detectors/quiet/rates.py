@@ -35,7 +35,7 @@ MARGIN: Final = 0.25
 WEIGHTS: Final = np.array((1.0, 2.0, 3.0, 4.0, 4.0, 4.0, 3.0, 3.0)) / 24.0
 """How the budget is divided among the scales: the middle ones see most real changes."""
 
-OVERLAP: Final = 0.7
+OVERLAP: Final = 0.8
 """C, see above."""
 
 ALPHA_MAX: Final = 0.02
