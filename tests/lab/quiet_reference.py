@@ -135,8 +135,8 @@ class Series:
         n, sum_q, _ = self.rung[j]
         if n >= 8:
             q = min(q, 12 * max(1.0, sum_q / n))
-        v = self.v[j]
-        qq = q * q if weight == 1 else v * v + 2 * v * (q - v) + weight * (q - v) ** 2
+        free = max(self.cells - 1, 1)
+        qq = q * q * (1 + 2 / free) / (1 + 2 / (weight * free))
         where = self.rung[j] if self.scale_of_incident < 0 else self.held[j]
         for place, news in enumerate((1.0, q, qq)):
             where[place] += weight * news

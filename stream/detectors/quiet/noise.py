@@ -82,7 +82,7 @@ def learn(
         apart = ended.total[at] / size - (base - ended.total[at]) / rest
         scale = spread(base / n, cells=cells)
         q = (apart * apart / scale).sum(1) / ((1.0 / size + 1.0 / rest)[:, 0] * freedom[ended.row[at]])
-        _count(columns, place, ended.scale[at], 1.0, q)
+        _count(columns, place, ended.scale[at], q, freedom[ended.row[at]])
     if growing.all():
         return
     among = np.flatnonzero(ended.ends & ~growing[ended.row] & watched[ended.row])
@@ -106,20 +106,21 @@ def _line_up(columns: Columns, own: Nodes, scale: Floats, freedom: Floats) -> No
     sums = columns.row_sum[place, rung]
     within = columns.row_square[place, rung] - (sums * sums / scale[full]).sum(1) / IN_A_ROW
     q = np.maximum(within, 0.0) * own.size[full] / ((IN_A_ROW - 1) * freedom[full])
-    _count(columns, place, rung, IN_A_ROW - 1.0, q)
+    _count(columns, place, rung, q, freedom[full], weight=IN_A_ROW - 1.0)
     columns.row_n[place, rung] = 0
     columns.row_sum[place, rung] = 0.0
     columns.row_square[place, rung] = 0.0
 
 
-def _count(columns: Columns, place: Places, rung: Places, weight: float, q: Floats) -> None:
+def _count(
+    columns: Columns, place: Places, rung: Places, q: Floats, freedom: Floats, *, weight: float = 1.0
+) -> None:
     n = columns.rung_n[place, rung]
     mean = columns.rung_q[place, rung] / np.maximum(n, 1e-9)
     most = np.where(n >= CLIP_FROM, CLIP * np.maximum(mean, 1.0), np.inf)
     q = np.minimum(q, most)
-    expected = columns.inflation[place, rung + 1]
-    # A row's variance over 7 is that of a mean: what single runs would have shown follows from it.
-    qq = q * q if weight == 1.0 else expected * (2.0 * q - expected) + weight * (q - expected) ** 2
+    # A row tells the mean of q over 7 runs; a single run of a normal of that variance has this mean square.
+    qq = q * q * (1.0 + 2.0 / freedom) / (1.0 + 2.0 / (weight * freedom))
     calm = columns.alarmed[place] == WATCHING
     if calm.all():
         columns.rung_n[place, rung] += weight
