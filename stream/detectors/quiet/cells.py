@@ -31,7 +31,7 @@ QUARTERS: Final = 4
 KEPT: Final = 5
 
 OVERLAP: Final = 6.0
-"""What the looks at one window share by overlapping."""
+"""What the looks at one window share by overlapping; set by simulation, as that of the rates is."""
 
 EXPECTED_LEAST: Final = 10.0
 """Readings that the baseline expects in the window's smallest cell."""
