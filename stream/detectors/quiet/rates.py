@@ -10,9 +10,9 @@ shows it best, where windows that are tested only when they are full lose up to 
 
 Threshold. Looking at every start and every end is a scan. The number of independent looks at windows of
 about n readings is proportional to 1/n, so the level that spends a budget of lambda false alarms a reading
-is alpha(n) = lambda n w_i C, with w_i the part of the budget for the scale. C, what the looks at one window share
-by overlapping, is no theory: it is set so that simulated errors, independent and dependent, raise fewer than
-are declared (`python -m tests.lab.quiet_runs`).
+is alpha(n) = lambda n w_i C, with w_i the part of the budget for the scale. C, what the looks at one
+window share by overlapping, is no theory: it was set by simulation, on independent and on dependent 0/1
+readings, so that about as many alarms as are declared are raised at most (tests/lab/quiet_runs.py).
 """
 
 from __future__ import annotations
