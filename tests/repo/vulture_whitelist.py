@@ -24,3 +24,4 @@ _.getall  # aiokafka's fetcher
 _.create_consumer  # Faust, of a transport
 _._create_directories  # Faust, when an app starts
 OneEach  # the checks, which hold our banks to river's own detectors; a new detector's line in the registry
+_.is_open  # who asks whether what quiet found still lasts

@@ -1,0 +1,180 @@
+"""The bank: detectors of many series, one slot each, that find changes at windows of many scales."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.core.errors import UnreadableRowError
+from stream.core.nouns import Finding
+from stream.detectors.quiet import bins
+from stream.detectors.quiet.budget import Accounts
+from stream.detectors.quiet.engine import Engine
+from stream.detectors.quiet.records import BLOCK, Places
+from stream.detectors.quiet.spec import Spec
+
+FALSE_ALARMS: Final = 0.3
+"""False alarms that a model may raise in 30 days, unless told otherwise."""
+
+LARGEST: Final = 1e150
+
+_CHECKSUM_BYTES: Final = 4
+_FORMAT: Final = 1
+_SPEC: Final = Spec()
+
+
+class Found(NamedTuple):
+    """What was found in the series of *slot*."""
+
+    slot: int
+    finding: Finding
+
+
+class State(msgspec.Struct, array_like=True):
+    """All there is to know of a series."""
+
+    format: int
+    spec: Spec
+    only_rise: bool
+    record: bytes
+    learning: bytes
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(State).decode
+
+
+class QuietBank:
+    """Finds changes in many series, and spends no more false alarms than it was allowed.
+
+    *false_alarms* is what each account may raise in 30 days, over all its series: a number above 0. An even
+    slot is a rate or a loss, an odd one is counted into cells.
+    """
+
+    def __init__(self, *, false_alarms: float = FALSE_ALARMS) -> None:
+        if not false_alarms > 0.0:
+            raise ValueError(f"false_alarms is {false_alarms}: no test is sure enough never to be wrong")
+        self._engines = (
+            Engine(cells_of=False, false_alarms=false_alarms),
+            Engine(cells_of=True, false_alarms=false_alarms),
+        )
+        self._accounts = Accounts()
+        self._stale = False
+
+    def add(self, *, only_rise: bool, spec: Spec = _SPEC) -> int:
+        """Begin to watch a series; with *only_rise* a rate stays silent about a fall. Gives its slot."""
+        kind = int(spec.has_cells)
+        self._accounts.enter(spec.account, spec.pool)
+        self._stale = True
+        return 2 * self._engines[kind].add(spec, only_rise=only_rise) + kind
+
+    def drop(self, slot: int) -> None:
+        """Forget a series; its part of the budget is the others' from now on."""
+        engine, place = self._at(slot)
+        spec = engine.specs[place]
+        engine.drop(place)
+        self._accounts.leave(spec.account, spec.pool)
+        self._stale = True
+
+    def update(
+        self, slots: NDArray[np.intp], values: NDArray[np.float64], times: NDArray[np.float64]
+    ) -> Sequence[Found]:
+        """Take readings, shape (n,) each, finite; those of one slot in log order, times in seconds.
+
+        Gives what was found, by place in the arrays. Raises ValueError where a value or a time is not finite
+        or a slot is not in use, before anything is taken.
+        """
+        if not len(slots):
+            return []
+        if not np.isfinite(values).all() or not np.isfinite(times).all():
+            raise ValueError("a detector takes finite readings only")
+        self._check(slots)
+        self._share_out()
+        found: list[Found] = []
+        kinds = slots & 1
+        for kind, engine in enumerate(self._engines):
+            index = np.flatnonzero(kinds == kind)
+            if not len(index):
+                continue
+            low, high = (-LARGEST, LARGEST) if kind else (0.0, 1.0)
+            own = np.clip(values[index], low, high)
+            found += [
+                Found(2 * place + kind, finding)
+                for place, finding in engine.update(slots[index] >> 1, own, times[index], index)
+            ]
+        return sorted(found, key=lambda one: one.finding.index)
+
+    def is_open(self, slot: int) -> bool:
+        """Tell whether what was found in a series still lasts."""
+        engine, place = self._at(slot)
+        return bool(engine.columns.alarmed[place] >= 0)
+
+    def snapshot(self, slot: int) -> bytes:
+        """Give all there is to know of a series, as bytes behind their checksum."""
+        engine, place = self._at(slot)
+        record = engine.columns.records[place : place + 1].copy()
+        record["share"] = 0.0
+        learning = engine.learning.held.get(place, np.empty(0))
+        state = _encode(
+            State(_FORMAT, engine.specs[place], engine.only_rise(place), record.tobytes(), learning.tobytes())
+        )
+        return zlib.crc32(state).to_bytes(_CHECKSUM_BYTES) + state
+
+    def restore(self, snapshot: bytes, *, only_rise: bool) -> int:
+        """Go on where the series that gave *snapshot* stopped; give its slot.
+
+        Raises UnreadableRowError where the snapshot is damaged, foreign or of another kind of series.
+        """
+        state = _read(snapshot)
+        if state.only_rise is not only_rise:
+            raise UnreadableRowError(f"made with only_rise {state.only_rise}, now {only_rise}")
+        engine = self._engines[state.spec.has_cells]
+        if len(state.record) != engine.columns.records.itemsize:
+            raise UnreadableRowError(f"a record of {len(state.record)} bytes")
+        if len(state.learning) % (8 * BLOCK) or len(state.learning) >= 8 * BLOCK * bins.LEARNED_BLOCKS:
+            raise UnreadableRowError(f"{len(state.learning)} bytes of readings to learn from")
+        slot = self.add(only_rise=only_rise, spec=state.spec)
+        place = slot >> 1
+        engine.columns.records[place] = np.frombuffer(state.record, engine.columns.records.dtype)[0]
+        if state.learning:
+            engine.learning.held[place] = np.frombuffer(state.learning, np.float64)
+        return slot
+
+    def _at(self, slot: int) -> tuple[Engine, int]:
+        return self._engines[slot & 1], slot >> 1
+
+    def _check(self, slots: Places) -> None:
+        if (lowest := int(slots.min())) < 0:
+            raise ValueError(f"slot {lowest} is not in use: add() gives the slots that are")
+        used = np.zeros(int(slots.max()) + 1, np.bool_)
+        used[slots] = True
+        for slot in np.flatnonzero(used).tolist():
+            if slot >> 1 not in self._engines[slot & 1].specs:
+                raise ValueError(f"slot {slot} is not in use: add() gives the slots that are")
+
+    def _share_out(self) -> None:
+        """Give every series its part of the budget anew, where series came or went."""
+        if not self._stale:
+            return
+        for engine in self._engines:
+            for place, spec in engine.specs.items():
+                engine.columns.share[place] = self._accounts.share(spec.account, spec.pool)
+        self._stale = False
+
+
+def _read(snapshot: bytes) -> State:
+    checksum, body = snapshot[:_CHECKSUM_BYTES], snapshot[_CHECKSUM_BYTES:]
+    if checksum != zlib.crc32(body).to_bytes(_CHECKSUM_BYTES):
+        raise UnreadableRowError("the checksum is wrong")
+    try:
+        state = _decode(body)
+    except msgspec.DecodeError as error:
+        raise UnreadableRowError(str(error)) from error
+    if state.format != _FORMAT:
+        raise UnreadableRowError(f"format {state.format}, known is {_FORMAT}")
+    return state

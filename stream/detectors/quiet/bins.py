@@ -1,0 +1,100 @@
+"""Cells for numbers and categories, learned from the first 512 readings of a series.
+
+A number falls between deciles of what was seen; an edge that would leave a cell under 5 % is dropped. A
+category that makes up 5 % has a cell of its own, at most nine of them have; the rest share one, unless
+they are under 3 %: then they are counted with the smallest cell that has a name.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from stream.detectors.quiet.records import BLOCK, Columns, Floats, Places
+
+CELLS: Final = 10
+
+LEARNED_BLOCKS: Final = 16
+"""Blocks after which the cells are fixed; they are not counted into them."""
+
+SMALLEST: Final = 0.05
+REMAINDER: Final = 0.03
+
+
+class Cells(NamedTuple):
+    """*edges*, shape (9,): upper bounds of cells, padded with inf, or names, padded with nan.
+
+    *cells* is their number; *other* the cell of what has no name, -1 for numbers.
+    """
+
+    edges: Floats
+    cells: int
+    other: int
+
+
+def of_numbers(values: Floats) -> Cells:
+    """Cut the numbers that *values*, shape (n,), come from."""
+    ordered = np.sort(values)
+    size = len(ordered)
+    edges: list[float] = []
+    last = 0
+    for edge in np.unique(ordered[size * np.arange(1, CELLS) // CELLS]).tolist():
+        below = int(np.searchsorted(ordered, edge))
+        if below - last >= SMALLEST * size and size - below >= SMALLEST * size:
+            edges.append(edge)
+            last = below
+    return Cells(_padded(edges, np.inf), max(len(edges) + 1, 2), -1)
+
+
+def of_categories(values: Floats) -> Cells:
+    """Find the cells of the categories that *values*, shape (n,), stand for."""
+    counted = sorted(Counter(values.tolist()).items(), key=lambda item: (-item[1], item[0]))
+    named = [name for name, count in counted if count >= SMALLEST * len(values)][: CELLS - 1]
+    named = named or [counted[0][0]]
+    rest = len(values) - sum(count for name, count in counted if name in set(named))
+    has_rest = rest >= REMAINDER * len(values)
+    cells = len(named) + has_rest
+    return Cells(_padded(named, np.nan), max(cells, 2), len(named) if has_rest else len(named) - 1)
+
+
+def fix(columns: Columns, place: int, cells: Cells) -> None:
+    """Give the series at *place* its cells."""
+    columns.edges[place] = cells.edges
+    columns.cells[place] = cells.cells
+    columns.other[place] = cells.other
+
+
+def count(columns: Columns, places: Places, values: Floats) -> Floats:
+    """Count blocks of readings, shape (n, 32), into the cells of their series; shape (n, 10)."""
+    edges = columns.edges[places][:, None, :]
+    other = columns.other[places]
+    cell = (values[:, :, None] >= edges).sum(2)
+    named = np.flatnonzero(other >= 0)
+    if len(named):
+        same = values[named, :, None] == edges[named]
+        cell[named] = np.where(same.any(2), same.argmax(2), other[named, None])
+    cell += np.arange(len(values))[:, None] * CELLS
+    flat = np.bincount(cell.ravel(), minlength=len(values) * CELLS)
+    return flat.reshape(len(values), CELLS).astype(np.float64)
+
+
+class Learning:
+    """Holds the first readings of every series whose cells are not fixed yet."""
+
+    def __init__(self) -> None:
+        self.held: dict[int, Floats] = {}
+
+    def take(self, place: int, values: Floats) -> Floats | None:
+        """Take blocks, shape (n, 32); give all readings, shape (512,), once there are enough of them."""
+        held = np.concatenate((self.held.get(place, np.empty(0)), values.ravel()))
+        if len(held) < LEARNED_BLOCKS * BLOCK:
+            self.held[place] = held
+            return None
+        self.held.pop(place, None)
+        return held
+
+
+def _padded(values: list[float], filler: float) -> Floats:
+    return np.array([*values, *([filler] * (CELLS - 1 - len(values)))])

@@ -1,0 +1,148 @@
+"""Has a distribution changed? Windows of 128 * 2**i readings, by Pearson's statistic over their cells.
+
+    q = sum_k (a_k - b_k)^2 / p_k / [(K - 1) (1/n + 1/N)]
+
+over the noise v of the scale is compared with Fisher's F(nu, nu df). Where readings depend on each other,
+some directions among the cells vary more than others, and q is a sum of chi-squareds with unequal weights.
+Its far tail is that of the heaviest: with one weight w and the others equal, the squared coefficient of
+variation of q is 2 / (K - 1) * [1 + (w - 1)^2 / (K - 2)], which gives w; the gamma distribution with the
+mean of q and the tail of w has nu = (K - 1) / w.
+
+A change has to be sure and large: the population stability index, corrected for what chance alone gives,
+is at least the least that counts. Windows are looked at when a fourth of them is new.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+
+from stream.detectors.quiet import baseline, noise
+from stream.detectors.quiet.rates import ALPHA_MAX, ENOUGH, WEIGHTS, Hit
+from stream.detectors.quiet.records import LEVELS, Columns, Floats
+from stream.detectors.quiet.tails import fisher_tail
+from stream.detectors.quiet.windows import Nodes
+
+QUARTERS: Final = 4
+"""Nodes in a window."""
+
+KEPT: Final = 5
+
+OVERLAP: Final = 6.0
+"""What the looks at one window share by overlapping; set by simulation, as that of the rates is."""
+
+EXPECTED_LEAST: Final = 10.0
+"""Readings that the baseline expects in the window's smallest cell."""
+
+_SCREEN: Final = 8.0
+
+
+def look(columns: Columns, ended: Nodes, budget: Floats) -> list[Hit]:
+    """Look at the windows that gained a fourth; give the most surprising one of each series that alarms.
+
+    *budget* is the lambda of each series of the round.
+    """
+    count = columns.blocks[ended.place]
+    scale = np.minimum(ended.scale, LEVELS - 1)
+    quarter = count >> scale
+    able = ended.ends & (ended.scale < LEVELS) & (quarter >= QUARTERS)
+    at = np.flatnonzero(able)
+    if not len(at):
+        return []
+    place, row, scale, quarter = ended.place[at], ended.row[at], scale[at], quarter[at]
+    slot = (quarter - QUARTERS) % KEPT
+    before = columns.bounds[place, scale, slot]
+    n = QUARTERS * ended.size[at]
+    inside = columns.total[place] - before
+    past_n, past = baseline.without(columns, place, (quarter - QUARTERS) << scale, before)
+    fair = past_n >= np.maximum(n, baseline.LEAST)
+    past_n = np.where(fair, past_n, 1.0)
+    freedom = columns.cells[place] - 1.0
+    apart = inside / n[:, None] - past / past_n[:, None]
+    pooled = (inside + past) / (n + past_n)[:, None]
+    q = (apart * apart / noise.spread(pooled, cells=True)).sum(1) / (freedom * (1.0 / n + 1.0 / past_n))
+    inflation = columns.inflation[place, scale + 3]
+    fair &= (q * freedom >= _SCREEN) & (n >= ENOUGH * inflation)
+    best: dict[int, tuple[float, Hit]] = {}
+    for pair in np.flatnonzero(fair).tolist():
+        own, at_scale, series = int(place[pair]), int(scale[pair]), int(row[pair])
+        cells = int(columns.cells[own])
+        size, left = float(n[pair]), float(past_n[pair])
+        if size * float(past[pair, :cells].min()) < EXPECTED_LEAST * left:
+            continue
+        noisy = float(inflation[pair])
+        stability = stability_index(inside[pair, :cells], size, past[pair, :cells], left, noisy)
+        if stability < columns.psi[own]:
+            continue
+        nu, df = _freedoms(columns, own, at_scale + 2, cells)
+        level = float(min(ALPHA_MAX, budget[series] * 0.25 * size * OVERLAP * WEIGHTS[at_scale]))
+        statistic = float(q[pair]) / noisy
+        tail = fisher_tail(statistic, nu, nu * df)
+        if tail >= level or (series in best and best[series][0] <= tail / level):
+            continue
+        best[series] = (
+            tail / level,
+            Hit(
+                row=series,
+                scale=at_scale,
+                n=int(size),
+                since=float(columns.bound_times[own, at_scale, slot[pair]]),
+                total=inside[pair],
+                past_n=left,
+                past=past[pair],
+                observed=stability,
+                expected=0.0,
+                statistic=statistic,
+                threshold=_fisher_level(level, nu, nu * df),
+            ),
+        )
+    return [hit for _, hit in best.values()]
+
+
+def is_calm(columns: Columns, place: int, n: float, total: Floats) -> bool:
+    """Tell whether a window of a series in an incident is like its baseline again."""
+    cells = int(columns.cells[place])
+    noisy = float(
+        columns.inflation[place, min(int(columns.alarmed[place]) + 3, columns.inflation.shape[1] - 1)]
+    )
+    stability = stability_index(
+        total[:cells], n, columns.base[place, :cells], float(columns.base_n[place]), noisy
+    )
+    return stability < 0.5 * float(columns.psi[place])
+
+
+def stability_index(inside: Floats, n: float, past: Floats, past_n: float, inflation: float) -> float:
+    """Give the population stability index, with half a reading more a cell, less what chance makes of it."""
+    cells = len(inside)
+    a = (inside + 0.5) / (n + 0.5 * cells)
+    b = (past + 0.5) / (past_n + 0.5 * cells)
+    chance = (cells - 1) * inflation * (1.0 / n + 1.0 / past_n)
+    return float(((a - b) * np.log(a / b)).sum()) - chance
+
+
+def _freedoms(columns: Columns, place: int, rung: int, cells: int) -> tuple[float, float]:
+    """Give nu of the statistic, and the degrees of freedom of the noise.
+
+    One standard deviation of what chance makes of the variation of independent runs counts for nothing.
+    """
+    free = cells - 1
+    runs, variation = noise.variation(columns, place, rung)
+    weight = 1.0
+    if runs > 0.0:
+        chance = 2.0 / free * (1.0 + math.sqrt((2.0 + 12.0 / free) / runs))
+        uneven = 0.5 * free * max(0.0, (variation - chance) * runs / (runs + noise.TAIL_PRIOR))
+        weight = min(1.0 + math.sqrt((free - 1) * uneven), float(free))
+    return free / weight, noise.freedom(columns, place, rung)
+
+
+def _fisher_level(alpha: float, df_above: float, df_below: float) -> float:
+    """Give the F beyond which there is *alpha*, by bisection."""
+    low, high = 0.0, 1.0
+    while fisher_tail(high, df_above, df_below) > alpha:
+        low, high = high, 2.0 * high
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if fisher_tail(middle, df_above, df_below) > alpha else (low, middle)
+    return high

@@ -1,0 +1,137 @@
+"""What is kept of each series: one packed record of numpy, so that a snapshot is its bytes.
+
+A field is an array over all series of an engine; the functions of this package take places in it. Counts
+of readings are floats: they are divided and compared with floats all the time, and are exact up to 2**53.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Places = NDArray[np.intp]
+Bools = NDArray[np.bool_]
+
+BLOCK: Final = 32
+"""Readings in a block, the unit in which a series is looked at."""
+
+LEVELS: Final = 8
+"""Scales of windows, each twice the one before."""
+
+RUNGS: Final = 10
+"""Scales at which the noise is known: a window is compared with the noise of runs as long as itself."""
+
+DAY: Final = 86_400.0
+
+HOURS: Final = 24
+WEEKDAYS: Final = 7
+
+WATCHING: Final = -1
+"""The value of `alarmed` while there is no incident."""
+
+
+def layout(*, width: int, kept: int, season: bool) -> np.dtype[Any]:
+    """Give the record of a series with *width* numbers a block and *kept* boundaries a scale."""
+    f8, i4, i2 = "<f8", "<i4", "<i2"
+    fields: list[tuple[Any, ...]] = [
+        # what is said of the series when it is added
+        ("loss", i2),
+        ("few", i2),
+        ("both", i2),
+        ("seasonal", i2),
+        ("psi", f8),
+        # the block that is being filled
+        ("filled", i4),
+        ("waiting", f8, (BLOCK,)),
+        ("waiting_times", f8, (BLOCK,)),
+        # time and traffic
+        ("began", f8),
+        ("latest", f8),
+        ("seen", f8),
+        ("lately", f8),
+        ("lately_seconds", f8),
+        ("share", f8),
+        # windows
+        ("blocks", "<i8"),
+        ("total", f8, (width,)),
+        ("bounds", f8, (LEVELS, kept, width)),
+        ("bound_times", f8, (LEVELS, kept)),
+        # baseline
+        ("base_n", f8),
+        ("base", f8, (width,)),
+        ("joined", "<i8"),
+        ("joined_total", f8, (width,)),
+        # noise
+        ("rung_n", f8, (RUNGS,)),
+        ("rung_q", f8, (RUNGS,)),
+        ("rung_qq", f8, (RUNGS,)),
+        ("held_n", f8, (RUNGS,)),
+        ("held_q", f8, (RUNGS,)),
+        ("held_qq", f8, (RUNGS,)),
+        ("inflation", f8, (RUNGS + 1,)),
+        ("row_n", i2, (RUNGS,)),
+        ("row_sum", f8, (RUNGS, width)),
+        ("row_square", f8, (RUNGS,)),
+        # incident
+        ("alarmed", i2),
+        ("calm", i2),
+    ]
+    if season:
+        fields += [
+            ("hour_n", f8, (HOURS,)),
+            ("hour_sum", f8, (HOURS,)),
+            ("hour_visits", i4, (HOURS,)),
+            ("hour_day", i4, (HOURS,)),
+            ("hour_shift", f8, (HOURS,)),
+            ("weekday_n", f8, (WEEKDAYS,)),
+            ("weekday_sum", f8, (WEEKDAYS,)),
+            ("weekday_visits", i4, (WEEKDAYS,)),
+            ("weekday_day", i4, (WEEKDAYS,)),
+            ("weekday_shift", f8, (WEEKDAYS,)),
+            ("season_day", i4),
+            ("season_on", i2, (2,)),
+        ]
+    else:
+        fields += [
+            ("cells", i2),
+            ("other", i2),
+            ("edges", f8, (width - 1,)),
+            ("learned", i2),
+        ]
+    by_size = sorted(fields, key=lambda field: -np.dtype(field[1]).itemsize)
+    # Filled up to whole words by a field and not by numpy, which leaves what lies between fields to chance.
+    short = -np.dtype(by_size).itemsize % 8
+    return np.dtype([*by_size, ("filler", "i1", (short,))])
+
+
+class Columns:
+    """The records of an engine, field by field; the arrays are views of one array of records.
+
+    It holds as many series as were ever watched at a time; the place of one that went is used again.
+    """
+
+    def __init__(self, kind: np.dtype[Any], size: int) -> None:
+        self.records = np.zeros(size, kind)
+        self._name()
+
+    def grow(self) -> None:
+        """Make room for twice as many series."""
+        self.records = np.concatenate((self.records, np.zeros_like(self.records)))
+        self._name()
+
+    def _name(self) -> None:
+        names = self.records.dtype.names or ()
+        for name in names:
+            setattr(self, name, self.records[name])
+
+    def __getattr__(self, name: str) -> NDArray[Any]:
+        raise AttributeError(name)
+
+    def clear(self, place: int) -> None:
+        """Make the record at *place* that of a series of which nothing is known."""
+        self.records[place] = np.zeros((), self.records.dtype)
+        self.records["alarmed"][place] = WATCHING
+        self.records["inflation"][place] = 1.0

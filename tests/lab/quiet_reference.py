@@ -1,0 +1,267 @@
+"""Quiet, one series at a time and in plain Python: what the bank computes by arrays, to compare it with.
+
+It keeps every block's sum, so that a window is a difference of two prefix sums wherever it begins: no ring,
+no binary counter and no vector. Season is left out: it knows rates, losses and cells of readings in bins.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from stream.detectors.quiet import cells as cell_test
+from stream.detectors.quiet import rates as rate_test
+from stream.detectors.quiet.tails import fisher_tail, student_tail
+
+DAY = 86_400.0
+Row = list[float]
+Past = tuple[float, Row]
+
+
+@dataclass
+class Alarm:
+    """Where an alarm was raised: the block's number, the window's readings, the statistic."""
+
+    block: int
+    n: int
+    statistic: float
+
+
+@dataclass
+class Series:
+    """One series; ``cells`` 0 is a rate (``loss`` for values between), else the number of its cells."""
+
+    share: float
+    false_alarms: float = 0.3
+    cells: int = 0
+    loss: bool = False
+    both: bool = False
+    psi: float = 0.10
+
+    alarms: list[Alarm] = field(default_factory=list)
+    taken: int = 0
+    seen: float = 0.0
+    began: float = 0.0
+    latest: float = 0.0
+    lately: float = 0.0
+    lately_seconds: float = 0.0
+    scale_of_incident: int = -1
+    calm: int = 0
+
+    def __post_init__(self) -> None:
+        self.width = self.cells or 1
+        self.base_n, self.base = 0.0, [0.0] * self.width
+        self.rung = [[0.0, 0.0, 0.0] for _ in range(10)]
+        self.held = [[0.0, 0.0, 0.0] for _ in range(10)]
+        self.v = [1.0] * 10
+        self.rows: list[list[Row]] = [[] for _ in range(10)]
+        self.restart()
+
+    def restart(self) -> None:
+        self.prefix: list[Row] = [[0.0] * self.width]
+        self.joined = 0
+        self.rows = [[] for _ in range(10)]
+        self.scale_of_incident, self.calm = -1, 0
+
+    def block(self, total: Row, first: float, last: float) -> None:
+        """Take a block of 32 readings with this sum (by cell), from *first* to *last*, in seconds."""
+        self._clock(first, last)
+        self.prefix.append([a + b for a, b in zip(self.prefix[-1], total, strict=True)])
+        self.taken += 1
+        c, age = len(self.prefix) - 1, self.latest - self.began
+        complete = self.base_n >= 10_000 and age >= 28 * DAY
+        growing = self.scale_of_incident < 0 and not complete
+        if growing:
+            self.base_n += 32
+            self.base = [a + b for a, b in zip(self.base, total, strict=True)]
+            self.joined = c
+        watched = self.seen >= 2_000 and (age >= 3 * DAY or self.seen >= 20_000)
+        old = [1.0, *self.v]
+        for j in range(10):
+            if c % (1 << j) == 0:
+                self._noise(j, self._run(1 << j), growing=growing, watched=watched)
+            if c % (1 << max(j - 1, 0)) == 0:
+                k = _prior(old[j])
+                value = (k * old[j] + self.rung[j][1]) / (k + self.rung[j][0])
+                least = (old[1] if j else 1e-3) if self.loss else 1.0
+                self.v[j] = max(value, least)
+        was_open = self.scale_of_incident >= 0
+        if watched and not was_open:
+            self._look(c)
+        if was_open:
+            self._resolve(c)
+
+    def _clock(self, first: float, last: float) -> None:
+        if self.seen == 0:
+            self.began = self.latest = first
+        passed = max(last - self.latest, 0.0)
+        fade = 30 * DAY / (30 * DAY + passed)
+        self.latest += passed
+        self.seen += 32
+        self.lately = self.lately * fade + 32
+        self.lately_seconds = self.lately_seconds * fade + passed
+
+    def _run(self, blocks: int) -> Row:
+        return [a - b for a, b in zip(self.prefix[-1], self.prefix[-1 - blocks], strict=True)]
+
+    def _spread(self, rate: float) -> float:
+        return max(rate, 1e-12) if self.cells else min(max(rate * (1 - rate), 1e-6), 0.25)
+
+    def _noise(self, j: int, run: Row, *, growing: bool, watched: bool) -> None:
+        size, free = 32.0 * (1 << j), max(self.cells - 1, 1)
+        rest = self.base_n - size
+        if growing:
+            if rest < max(size, 256):
+                return
+            q = 0.0
+            for x, s in zip(run, self.base, strict=True):
+                q += (x / size - (s - x) / rest) ** 2 / self._spread(s / self.base_n)
+            self._count(j, 1.0, q / ((1 / size + 1 / rest) * free))
+        elif watched:
+            self.rows[j].append([x / size for x in run])
+            if len(self.rows[j]) < 8:
+                return
+            q = 0.0
+            for k in range(self.width):
+                column = [row[k] for row in self.rows[j]]
+                mean = sum(column) / 8
+                q += sum((x - mean) ** 2 for x in column) * size / self._spread(self.base[k] / self.base_n)
+            self.rows[j] = []
+            self._count(j, 7.0, q / (7 * free))
+
+    def _count(self, j: int, weight: float, q: float) -> None:
+        n, sum_q, _ = self.rung[j]
+        if n >= 8:
+            q = min(q, 12 * max(1.0, sum_q / n))
+        free = max(self.cells - 1, 1)
+        qq = q * q * (1 + 2 / free) / (1 + 2 / (weight * free))
+        where = self.rung[j] if self.scale_of_incident < 0 else self.held[j]
+        for place, news in enumerate((1.0, q, qq)):
+            where[place] += weight * news
+
+    def _past(self, since: int, window: Row) -> Past:
+        """Give the baseline without the blocks of a window that joined it."""
+        if self.joined <= since:
+            return self.base_n, self.base
+        shared = [a - b for a, b in zip(self.prefix[self.joined], self.prefix[since], strict=True)]
+        assert len(window) == len(shared)
+        return self.base_n - 32 * (self.joined - since), [
+            a - b for a, b in zip(self.base, shared, strict=True)
+        ]
+
+    def _look(self, c: int) -> None:
+        events = self.lately * 30 * DAY / max(self.lately_seconds, 1.0)
+        budget = self.false_alarms * self.share / events
+        best: tuple[float, Alarm, int, float, Row] | None = None
+        for scale, since in self._starts(c):
+            window = self._run(c - since)
+            n = 32.0 * (c - since)
+            past_n, past = self._past(since, window)
+            if past_n < max(n, 256):
+                continue
+            rung = 1 if c - since < 4 else scale + 2
+            test = self._cells_differ if self.cells else self._rate_differs
+            found = test(window, n, (past_n, past), (scale, rung), budget)
+            if found is not None and (best is None or found[0] < best[0]):
+                best = found[0], Alarm(self.taken, int(n), found[1]), scale, past_n, past
+        if best is not None:
+            _, alarm, scale, self.base_n, self.base = best
+            self.alarms.append(alarm)
+            self.joined, self.scale_of_incident, self.calm = -1, max(scale, 1), 0
+            self.held = [[0.0, 0.0, 0.0] for _ in range(10)]
+            self.rows = [[] for _ in range(10)]
+
+    def _starts(self, c: int) -> list[tuple[int, int]]:
+        starts: list[tuple[int, int]] = []
+        for scale in range(8):
+            backs = (4,) if self.cells else (2, 3, 4, 5, 6, 7) if scale == 0 else (4, 5, 6, 7)
+            if self.cells and c % (1 << scale):
+                continue
+            starts += [(scale, ((c >> scale) - back) << scale) for back in backs]
+        return [(scale, since) for scale, since in starts if since >= 0]
+
+    def _rate_differs(
+        self, window: Row, n: float, without: Past, at: tuple[int, int], budget: float
+    ) -> tuple[float, float] | None:
+        (past_n, past), (scale, rung) = without, at
+        rate, normal, v = window[0] / n, past[0] / past_n, self.v[rung]
+        least = max(0.10 * normal, 0.005)
+        effect = abs(rate - normal) if self.both else rate - normal
+        if effect < least or n < 64 * v / (self.v[0] if self.loss else 1.0):
+            return None
+        continuity = 0.0 if self.loss else 0.5 * v
+        root = rate_test.root_deviance(
+            rate, normal, n, past_n, margin=rate_test.MARGIN * least, continuity=continuity
+        )
+        statistic = rate_test.without_clumps(root / math.sqrt(v), rate, normal, n, v)
+        df = 1 / (1 / self._df(rung) + 1 / self._tail_df(rung))
+        alpha = min(0.02, budget * n * float(rate_test.WEIGHTS[scale]) * rate_test.OVERLAP)
+        alpha *= 0.5 if self.both else 1.0
+        tail = student_tail(max(statistic, 0.0), df)
+        return (tail / alpha, statistic) if tail < alpha else None
+
+    def _cells_differ(
+        self, window: Row, n: float, without: Past, at: tuple[int, int], budget: float
+    ) -> tuple[float, float] | None:
+        (past_n, past), (scale, rung) = without, at
+        free, v = self.cells - 1, self.v[rung]
+        q = 0.0
+        for a, b in zip(window, past, strict=True):
+            q += (a / n - b / past_n) ** 2 / max((a + b) / (n + past_n), 1e-12)
+        q /= free * (1 / n + 1 / past_n)
+        if q * free < 8 or n < 64 * v or n * min(past) / past_n < 10:
+            return None
+        psi = cell_test.stability_index(np.array(window), n, np.array(past), past_n, v)
+        if psi < self.psi:
+            return None
+        runs, kurtosis = self._kurtosis(rung)
+        sure = kurtosis - 1 - 2 / free * (1 + math.sqrt((2 + 12 / free) / runs))
+        uneven = 0.5 * free * max(0.0, sure * runs / (runs + 10))
+        weight = min(1 + math.sqrt((free - 1) * uneven), free)
+        nu = free / weight
+        alpha = min(0.02, budget * 0.25 * n * cell_test.OVERLAP * float(rate_test.WEIGHTS[scale]))
+        tail = fisher_tail(q / v, nu, nu * self._df(rung))
+        return (tail / alpha, q / v) if tail < alpha else None
+
+    def _df(self, rung: int) -> float:
+        return _prior(self.v[rung - 1] if rung else 1.0) + self.rung[rung][0]
+
+    def _kurtosis(self, rung: int) -> tuple[float, float]:
+        while rung > 0 and self.rung[rung][0] < 16:
+            rung -= 1
+        near = self.rung[max(rung - 2, 0) : rung + 1]
+        runs = sum(n for n, _, _ in near)
+        return runs, sum(n * n * qq / max(q, 1e-9) ** 2 for n, q, qq in near) / max(runs, 1.0)
+
+    def _tail_df(self, rung: int) -> float:
+        runs, kurtosis = self._kurtosis(rung)
+        excess = (kurtosis - 3) * runs / (runs + 10) - math.sqrt(96 / max(runs, 1.0))
+        return math.inf if excess <= 0 else 4 + 6 / excess
+
+    def _resolve(self, c: int) -> None:
+        scale = self.scale_of_incident
+        if c % (1 << scale) or c >> scale < 4:
+            return
+        window, n = self._run(4 << scale), 128.0 * (1 << scale)
+        if self.cells:
+            v = self.v[min(scale + 2, 9)]
+            base = np.array(self.base)
+            calm = cell_test.stability_index(np.array(window), n, base, self.base_n, v) < 0.5 * self.psi
+        else:
+            rate, normal = window[0] / n, self.base[0] / self.base_n
+            effect = abs(rate - normal) if self.both else rate - normal
+            root = rate_test.root_deviance(
+                rate, normal, n, self.base_n, margin=0.0, continuity=0.0 if self.loss else 0.5
+            )
+            calm = effect < 0.5 * max(0.1 * normal, 0.005) or root < math.sqrt(self.v[min(scale + 2, 9)])
+        self.calm = self.calm + 1 if calm else 0
+        if self.calm >= 4:
+            for j in range(10):
+                self.rung[j] = [a + b for a, b in zip(self.rung[j], self.held[j], strict=True)]
+            self.restart()
+
+
+def _prior(below: float) -> float:
+    return 50.0 if below < 1.25 else 10.0
