@@ -33,7 +33,10 @@ def read(broker: str, topic: str, partitions: int) -> dict[int, list[Stood]]:
 
 async def _read(broker: str, topic: str, partitions: int) -> dict[int, list[Stood]]:
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=broker, auto_offset_reset="earliest", max_partition_fetch_bytes=8 * 1024 * 1024
+        bootstrap_servers=broker,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        max_partition_fetch_bytes=8 * 1024 * 1024,
     )
     await consumer.start()
     try:
