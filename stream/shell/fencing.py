@@ -15,6 +15,7 @@ import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final, Literal, Protocol
 
 from aiokafka import AIOKafkaProducer
@@ -65,7 +66,7 @@ class Sends(Protocol):
     """What records are sent with: an aiokafka producer, or what stands for one."""
 
     async def send(
-        self, topic: str, value: bytes | None, *, key: bytes | None = None, **more: Any
+        self, topic: str, value: bytes | None, *, key: bytes | None = None, **more: object
     ) -> asyncio.Future[RecordMetadata]:
         """Take a record; give what is done when it is acknowledged."""
 
@@ -78,7 +79,7 @@ class Together:
     sent: list[asyncio.Future[RecordMetadata]] = field(default_factory=list)
 
     async def send(
-        self, topic: str, value: bytes | None, *, key: bytes | None = None, **more: Any
+        self, topic: str, value: bytes | None, *, key: bytes | None = None, **more: object
     ) -> asyncio.Future[RecordMetadata]:
         """Send a record; the future is done when the broker has it, which is before it counts."""
         sent: asyncio.Future[RecordMetadata] = await self.producer.send(topic, value, key=key, **more)
@@ -93,7 +94,7 @@ class _Waiting:
     topic: str
     value: bytes | None
     key: bytes | None
-    more: Mapping[str, Any]
+    more: Mapping[str, object]
     done: asyncio.Future[RecordMetadata]
 
 
@@ -151,7 +152,7 @@ class FencedProducer:
             await self._producer.client.close()
 
     async def send(
-        self, topic: str, value: bytes | None, *, key: bytes | None = None, **more: Any
+        self, topic: str, value: bytes | None, *, key: bytes | None = None, **more: object
     ) -> asyncio.Future[RecordMetadata]:
         """Send a record with the next transaction, which begins when the one before it has ended.
 
@@ -230,9 +231,12 @@ class FencedProducer:
         """Take note of every error that nobody else will ask for."""
         for sent in together.sent:
             sent.add_done_callback(_heard)
-        end = self._producer._txn_manager.wait_for_transaction_end()  # noqa: SLF001 - nothing else gives it
-        if end is not None:
-            end.add_done_callback(_heard)
+        queued = self._producer._message_accumulator
+        batches = [*chain(*queued._batches.values()), *queued._pending_batches]
+        end = self._producer._txn_manager.wait_for_transaction_end()
+        for future in (*(one._drain_waiter for one in batches), *(one.future for one in batches), end):
+            if future is not None:
+                future.add_done_callback(_heard)
 
 
 def _heard(future: asyncio.Future[Any]) -> None:
