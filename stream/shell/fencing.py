@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -65,10 +65,9 @@ class TransactionError(Exception):
 class Sends(Protocol):
     """What records are sent with: an aiokafka producer, or what stands for one."""
 
-    async def send(
-        self, topic: str, value: bytes | None, *, key: bytes | None = None, **more: object
-    ) -> asyncio.Future[RecordMetadata]:
-        """Take a record; give what is done when it is acknowledged."""
+    @property
+    def send(self) -> Callable[..., Awaitable[asyncio.Future[Any]]]:
+        """Take a topic, a value, and by name a key and more; give what is done when the broker has it."""
 
 
 @dataclass(slots=True)

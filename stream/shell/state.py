@@ -198,7 +198,10 @@ class Writer:
             ("n", b"%d" % number),
             ("c", b"%d" % self.claim),
         ]
-        return await producer.send(self.topic, value, key=key, partition=self.partition, headers=headers)
+        sent: asyncio.Future[RecordMetadata] = await producer.send(
+            self.topic, value, key=key, partition=self.partition, headers=headers
+        )
+        return sent
 
 
 class StateStore:

@@ -330,8 +330,9 @@ class Transport(driver.Transport):
 
 def _readable_end(state: Any) -> int | None:  # noqa: ANN401 - aiokafka has no annotations
     """Give where a reader of what is committed comes to the end: before the first open transaction."""
-    is_known = state.lso is not None and state.lso >= 0
-    return state.lso if is_known else state.highwater
+    stable: int | None = state.lso
+    end: int | None = state.highwater
+    return end if stable is None or stable < 0 else stable
 
 
 def _message(tp: TP, run: Run) -> _Message:
