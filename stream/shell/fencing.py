@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,11 +25,14 @@ from aiokafka.errors import (
     InvalidProducerEpoch,
     InvalidTxnState,
     KafkaError,
+    MessageSizeTooLargeError,
+    OutOfOrderSequenceNumber,
     ProducerFenced,
+    RecordListTooLargeError,
     TransactionalIdAuthorizationFailed,
     UnknownError,
 )
-from aiokafka.structs import RecordMetadata
+from aiokafka.structs import RecordMetadata, TopicPartition
 
 from stream.shell.connection import Connection
 from stream.shell.topics import LARGE_RECORD_BYTES
@@ -51,6 +55,9 @@ WAITING_RECORDS: Final = 1_000
 
 _BATCH_BYTES: Final = 256 * 1024
 _NO_TRANSACTIONS: Final = (UnknownError, IncompatibleBrokerVersion)
+TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
+_LEFT_OUT: Final = (*TOO_LARGE, OutOfOrderSequenceNumber)
+"""What a batch is refused with that is too large, and those that follow it."""
 _REFUSED: Final = (ProducerFenced, InvalidProducerEpoch, InvalidTxnState)
 
 
@@ -156,7 +163,8 @@ class FencedProducer:
         """Send a record with the next transaction, which begins when the one before it has ended.
 
         The future is done when the record is committed. Raises FencedError, here or there, where the
-        partition is another worker's.
+        partition is another worker's. Where one record of a transaction is too large none of them counts, and
+        the futures of all say so: sent again one after the other, each is in a transaction of its own.
         """
         while len(self._waiting) >= WAITING_RECORDS:
             await asyncio.wait([self._waiting[0].done])
@@ -172,53 +180,71 @@ class FencedProducer:
         """Commit what is sent within the block, all of it or nothing.
 
         Raises FencedError where the partition is another worker's, TransactionError where the broker does not
-        answer; nothing more can be written after either.
+        answer, else what it answers; nothing more can be written after any of them. A record that is too
+        large is raised as what it is: none of the block counts, and others can be written.
         """
         async with self._one_at_a_time:
             self._check()
             together = Together(self._producer)
+            numbered = dict(self._producer._txn_manager._sequence_numbers)
             try:
                 async with asyncio.timeout(TRANSACTION_SECONDS):
                     await self._producer.begin_transaction()
-                    yield together
-                    await asyncio.gather(*together.sent)  # commit_transaction does not look at them
+                    try:
+                        yield together
+                        await asyncio.gather(*together.sent)  # commit_transaction does not look at them
+                    except TOO_LARGE:
+                        await self._take_back(together, numbered)
+                        raise
                     await self._producer.commit_transaction()
+            except TOO_LARGE:
+                raise
             except BaseException as error:
                 self._failure = failure = self._told(error)
                 self._hear_out(together)
-                if isinstance(error, Exception):
+                if isinstance(error, Exception) and failure is not error:
                     raise failure from error
                 raise
 
+    async def _take_back(self, together: Together, numbered: Mapping[TopicPartition, int]) -> None:
+        """Abort; the next batch of a partition is numbered as the broker, which left some out, expects it."""
+        sent = await asyncio.gather(*together.sent, return_exceptions=True)
+        for answer in sent:
+            if isinstance(answer, BaseException) and not isinstance(answer, _LEFT_OUT):
+                raise answer
+        await self._producer.abort_transaction()
+        numbers = self._producer._txn_manager._sequence_numbers
+        taken = Counter(answer.topic_partition for answer in sent if not isinstance(answer, BaseException))
+        numbers.update({partition: numbered.get(partition, 0) + taken[partition] for partition in numbers})
+
     async def _send_waiting(self) -> None:
-        taken: list[_Waiting] = []
-        try:
-            while self._waiting:
+        while self._waiting:
+            taken: list[_Waiting] = []
+            try:
                 async with self.transaction() as together:
                     taken, self._waiting = self._waiting, []
                     for one in taken:
                         await together.send(one.topic, one.value, key=one.key, **one.more)
+            except TOO_LARGE as error:
+                _refuse(taken, error)
+            except BaseException as error:
+                _refuse([*taken, *self._waiting], self._failure or self._told(error))
+                self._waiting = []
+                if not isinstance(error, Exception):
+                    raise
+            else:
                 for one, sent in zip(taken, together.sent, strict=True):
                     one.done.set_result(sent.result())
-        except BaseException as error:
-            failure = self._failure or self._told(error)
-            for one in [*taken, *self._waiting]:
-                if not one.done.done():
-                    one.done.set_exception(failure)
-                    one.done.exception()  # who waits for it hears of it; where nobody does, nobody need to
-            self._waiting = []
-            if not isinstance(error, Exception):
-                raise
 
     def _check(self) -> None:
         if self._failure is not None:
             raise self._failure
 
     def _told(self, error: BaseException) -> Exception:
-        if isinstance(error, FencedError | TransactionError):
-            return error
         if isinstance(error, _REFUSED):
             return FencedError(f"another worker writes as {self.transactional_id} now")
+        if isinstance(error, FencedError | TransactionError | KafkaError):
+            return error
         if isinstance(error, TimeoutError):
             return TransactionError(
                 f"a transaction of {self.transactional_id} has not ended within {TRANSACTION_SECONDS:g} s: "
@@ -236,6 +262,12 @@ class FencedProducer:
         for future in (*(one._drain_waiter for one in batches), *(one.future for one in batches), end):
             if future is not None:
                 future.add_done_callback(_heard)
+
+
+def _refuse(records: Iterable[_Waiting], error: Exception) -> None:
+    for one in records:
+        one.done.set_exception(error)
+        one.done.exception()  # who waits for it hears of it; where nobody does, nobody need to
 
 
 def _heard(future: asyncio.Future[Any]) -> None:

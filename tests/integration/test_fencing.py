@@ -12,7 +12,14 @@ import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 
 from stream.shell.connection import Connection
-from stream.shell.fencing import FencedError, FencedProducer, Producers, TransactionError, Transactions
+from stream.shell.fencing import (
+    TOO_LARGE,
+    FencedError,
+    FencedProducer,
+    Producers,
+    TransactionError,
+    Transactions,
+)
 from stream.shell.state import CLAIM, PROBE, Restored, StateStore
 from stream.shell.topics import ALERTS, STATE, Topics, create
 from tests.integration import logs, reading
@@ -136,6 +143,26 @@ async def test_an_output_that_was_on_its_way_when_the_partition_was_lost_is_refu
         await stale.send(prefix + ALERTS, b"later", key=b"m")
     found = await asyncio.to_thread(reading.records, kafka, prefix + ALERTS)
     assert [record.value for record in found] == [b"in time"]
+
+
+async def test_a_record_that_is_too_large_takes_its_transaction_along_and_nothing_more(
+    claim: Claim, kafka: Broker, prefix: str
+) -> None:
+    producer, alerts = (await claim("a", "on")).writer.producer, prefix + ALERTS
+    await (await producer.send(alerts, b"before", key=b"m", partition=0))
+    large = b"." * 2_000_000  # the topic takes a million
+    together = [
+        await producer.send(alerts, value, key=b"m", partition=0) for value in (b"one", large, b"two")
+    ]
+    said = await asyncio.gather(*together, return_exceptions=True)
+    alone: list[object] = []
+    for value in (b"one", large, b"two"):
+        sent = await producer.send(alerts, value, key=b"m", partition=0)
+        alone += await asyncio.gather(sent, return_exceptions=True)
+    assert [isinstance(answer, TOO_LARGE) for answer in said] == [True] * 3
+    assert [isinstance(answer, TOO_LARGE) for answer in alone] == [False, True, False]
+    found = await asyncio.to_thread(reading.records, kafka, alerts)
+    assert [record.value for record in found] == [b"before", b"one", b"two"]
 
 
 async def test_a_broker_without_transactions_is_told_from_one_that_has_them(broker: Broker) -> None:
