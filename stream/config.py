@@ -54,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_idle_seconds: Seconds = 1.0
     max_poll_records: Count = 5_000
     max_models: Count = 1_000
+    transactions: Literal["auto", "on", "off"] = "auto"
     session_timeout_seconds: Seconds = 10.0
     rebalance_timeout_seconds: Seconds = 10.0
     broker_binary: str = ""
@@ -92,6 +93,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "max_idle_seconds": "how long a topic waits for another one that has more in the log",
     "max_poll_records": "records that one poll takes at most",
     "max_models": "models that one partition watches at most; the one unseen for longest is evicted",
+    "transactions": "auto, on or off: auto writes in transactions where the broker has them",
     "session_timeout_seconds": "a worker that is not heard of for this long loses its partitions",
     "rebalance_timeout_seconds": "how long a rebalance waits for workers to come back",
     "broker_binary": "the embedded broker's program; none finds it in the installed package, then on PATH",

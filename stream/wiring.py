@@ -89,6 +89,7 @@ def build_worker(settings: Settings) -> tuple[Worker, WorkerStatus]:
         checkpoint_seconds=settings.checkpoint_seconds,
         max_idle_seconds=settings.max_idle_seconds,
         max_poll_records=settings.max_poll_records,
+        transactions=settings.transactions,
         session_timeout_seconds=settings.session_timeout_seconds,
         rebalance_timeout_seconds=settings.rebalance_timeout_seconds,
         stall_seconds=(

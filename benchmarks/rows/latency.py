@@ -73,7 +73,12 @@ async def _alerts(
     sent: dict[str, float] = {}
     got: list[tuple[str, float]] = []
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks=1, linger_ms=0)
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, fetch_max_wait_ms=10)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        fetch_max_wait_ms=10,
+    )
     await producer.start()
     await consumer.start()
     partition = TopicPartition(f"{prefix}alerts", 0)

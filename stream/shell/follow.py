@@ -7,12 +7,16 @@ from collections.abc import AsyncIterator
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream.shell.connection import Connection
+from stream.shell.fencing import READ_COMMITTED
 
 
 async def follow(connection: Connection, topic: str, partitions: int) -> AsyncIterator[bytes]:
-    """Give every value of *topic*, which has that many *partitions*; ends when it is closed."""
+    """Give every committed value of *topic*, which has that many *partitions*; ends when it is closed."""
     consumer = AIOKafkaConsumer(
-        **connection.for_aiokafka(), auto_offset_reset="earliest", fetch_max_wait_ms=100
+        **connection.for_aiokafka(),
+        auto_offset_reset="earliest",
+        isolation_level=READ_COMMITTED,
+        fetch_max_wait_ms=100,
     )
     await consumer.start()
     try:

@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from aiokafka import AIOKafkaProducer, ConsumerRecord
+from aiokafka import ConsumerRecord
 
 from schemas.codec import encode
 from stream.core.intake import FORWARDED_HEADER
@@ -17,6 +17,7 @@ from stream.core.nouns import Record, Result, Topic
 from stream.core.pipeline import Pipeline
 from stream.shell import clock
 from stream.shell.clock import Pauses
+from stream.shell.fencing import FencedError, Sends
 from stream.shell.metrics import Metrics
 from stream.shell.state import StateStore, Writer
 from stream.shell.topics import ALERTS, INCIDENTS, REJECTED, Topics
@@ -38,7 +39,7 @@ class Partition:
     merge: Merge
     store: StateStore
     writer: Writer
-    producer: AIOKafkaProducer
+    producer: Sends
     topics: Topics
     metrics: Metrics
     pauses: Pauses
@@ -69,27 +70,32 @@ class Partition:
 
     async def advance(self, empty_at: Mapping[Topic, float]) -> int:
         """Process the records whose turn it is and publish what follows; give how many there were."""
-        return await asyncio.shield(self._alone(self._advance(empty_at)))
+        return await asyncio.shield(self._alone(self._advance(empty_at), 0))
 
     async def checkpoint(self) -> Mapping[Topic, int]:
         """Make sure that all that was processed survives a crash; give the offsets up to which it does.
 
         What was published is acknowledged first, so that a committed checkpoint never lacks an output.
         """
-        return await asyncio.shield(self._alone(self._checkpoint()))
+        return await asyncio.shield(self._alone(self._checkpoint(), {}))
 
     async def give_up(self) -> Mapping[Topic, int]:
         """Write the last checkpoint; nothing is processed after it."""
-        return await asyncio.shield(self._alone(self._checkpoint(is_last=True)))
+        return await asyncio.shield(self._alone(self._checkpoint(is_last=True), {}))
 
-    async def _alone(self, work: Coroutine[None, None, T]) -> T:
+    async def _alone(self, work: Coroutine[None, None, T], nothing: T) -> T:
         """Do *work* when nothing else is done here; who waits for it may be cancelled, the work is not.
 
-        Work that fails half-way is the last: a checkpoint after it would lack what it did not do.
+        Work that fails half-way is the last: a checkpoint after it would lack what it did not do. Where the
+        broker refuses it, because the partition is another worker's, it comes to *nothing*.
         """
         async with self.lock:
             try:
                 return await work
+            except FencedError as error:
+                logger.warning("partition %d is lost, nothing more is written: %s", self.number, error)
+                self.is_lost = True
+                return nothing
             except BaseException:
                 self.is_lost = True
                 raise

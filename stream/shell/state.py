@@ -13,6 +13,9 @@ from before a reader who is on its way, and who then knows from the rows whose t
 are written over by the owner's next checkpoint, so that compaction never keeps a void row in place of a valid
 one: a new owner finds them when it reads the log, an owner knows from the offsets of its own records that
 somebody else has written between them.
+
+Where the broker has transactions a checkpoint is one, and so is a claim: a worker that lost the partition is
+refused what it writes, half a checkpoint is never read. The layout is the same, whoever reads it.
 """
 
 from __future__ import annotations
@@ -24,10 +27,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.structs import RecordMetadata
 
 from stream.shell.connection import Connection
+from stream.shell.fencing import READ_COMMITTED, FencedProducer, Producers, Sends
 from stream.shell.topics import LARGE_RECORD_BYTES
 
 CLAIM: Final = b"!claim"
@@ -134,11 +138,11 @@ class Restored:
 class Writer:
     """Writes the checkpoints of one partition that this worker has claimed.
 
-    *claim* is the offset of its claim and *last* that of its last record; *is_intruded* says that records of
-    others stand before that.
+    *claim* is the offset of its claim and *last* that of its last record, or of the transaction's marker
+    behind it; *is_intruded* says that records of others stand before that.
     """
 
-    producer: AIOKafkaProducer
+    producer: Sends
     topic: str
     partition: int
     name: str
@@ -154,31 +158,47 @@ class Writer:
         changed = {**self.void, **rows}
         size = 0
         sent = []
-        for key, row in changed.items():
-            value = None if row is None else _sealed(row)
-            size += len(key) + len(value or b"")
-            sent.append(await self._send(key, value, number))
-        await asyncio.gather(*sent)
-        committed = await (await self._send(COMMIT, b"", number))
+        async with self._together() as producer:
+            for key, row in changed.items():
+                value = None if row is None else _sealed(row)
+                size += len(key) + len(value or b"")
+                sent.append(await self._send(producer, key, value, number))
+            await asyncio.gather(*sent)
+            committed = await (await self._send(producer, COMMIT, b"", number))
         self.is_intruded = committed.offset - self.last != len(changed) + 1
-        self.last = committed.offset
+        self._ends_at(committed.offset)
         self.number = number
         self.void = {}
         return size
 
     async def note(self, key: bytes, number: int) -> int:
         """Write a claim or a probe; give its offset."""
-        metadata = await (await self._send(key, b"", number))
+        async with self._together() as producer:
+            metadata = await (await self._send(producer, key, b"", number))
+        self._ends_at(metadata.offset)
         return int(metadata.offset)
 
-    async def _send(self, key: bytes, value: bytes | None, number: int) -> asyncio.Future[RecordMetadata]:
+    def _ends_at(self, offset: int) -> None:
+        self.last = offset + isinstance(self.producer, FencedProducer)  # a marker ends a transaction
+
+    @asynccontextmanager
+    async def _together(self) -> AsyncIterator[Sends]:
+        if isinstance(self.producer, FencedProducer):
+            async with self.producer.transaction() as together:
+                yield together
+        else:
+            yield self.producer
+
+    async def _send(
+        self, producer: Sends, key: bytes, value: bytes | None, number: int
+    ) -> asyncio.Future[RecordMetadata]:
         headers = [
             ("f", b"%d" % FORMAT),
             ("w", self.name.encode()),
             ("n", b"%d" % number),
             ("c", b"%d" % self.claim),
         ]
-        sent: asyncio.Future[RecordMetadata] = await self.producer.send(
+        sent: asyncio.Future[RecordMetadata] = await producer.send(
             self.topic, value, key=key, partition=self.partition, headers=headers
         )
         return sent
@@ -187,39 +207,42 @@ class Writer:
 class StateStore:
     """Restores and claims partitions of the state topic."""
 
-    def __init__(self, connection: Connection, topic: str) -> None:
+    def __init__(self, connection: Connection, topic: str, producers: Producers | None = None) -> None:
+        """Write with *producers*; without any there are no transactions."""
         self._connection = connection
         self._topic = topic
-        self._producer = AIOKafkaProducer(
-            **connection.for_aiokafka(), acks="all", linger_ms=2, max_request_size=LARGE_RECORD_BYTES
-        )
+        self._producers = producers or Producers(connection)
 
     async def start(self) -> None:
-        """Connect."""
-        await self._producer.start()
+        """Connect. Raises TransactionError where the broker lacks transactions that are wanted."""
+        await self._producers.start()
 
     async def stop(self) -> None:
         """Send what is left and disconnect."""
-        await self._producer.stop()
+        await self._producers.stop()
 
     async def restore(self, partitions: Iterable[int], writer: str) -> dict[int, Restored]:
-        """Claim *partitions* for *writer* and give their state.
+        """Claim *partitions* for *writer* and give their state; writers given before write no more.
 
         Nothing that another writer puts behind the claim counts. Raises StateError where the state is of a
         newer format.
         """
         wanted = sorted(partitions)
+        producers = await self._producers.take(wanted)
         if not wanted:
             return {}
         async with self._reading(wanted) as consumer:
-            return await self._restore(consumer, wanted, writer)
+            return await self._restore(
+                consumer,
+                {number: Writer(producers[number], self._topic, number, writer) for number in wanted},
+            )
 
     async def mend(self, writer: Writer) -> bool:
         """Let the next checkpoint of *writer* write over what others wrote; False where it owns no more."""
         async with self._reading([writer.partition]) as consumer:
             fold = Fold()
-            writer.last = await writer.note(PROBE, writer.number)
-            await _read_to(consumer, {writer.partition: fold}, {writer.partition: writer.last})
+            end = await writer.note(PROBE, writer.number)
+            await _read_to(consumer, {writer.partition: fold}, {writer.partition: end})
         writer.void = fold.finish()
         return fold.owner == writer.name
 
@@ -229,6 +252,7 @@ class StateStore:
             **self._connection.for_aiokafka(),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            isolation_level=READ_COMMITTED,
             fetch_max_wait_ms=_FETCH_WAIT_MS,
             max_partition_fetch_bytes=LARGE_RECORD_BYTES,
         )
@@ -241,28 +265,34 @@ class StateStore:
             await consumer.stop()
 
     async def _restore(
-        self, consumer: AIOKafkaConsumer, partitions: list[int], writer: str
+        self, consumer: AIOKafkaConsumer, writers: Mapping[int, Writer]
     ) -> dict[int, Restored]:
-        folds = {partition: Fold() for partition in partitions}
-        writers = {
-            partition: Writer(self._producer, self._topic, partition, writer) for partition in partitions
-        }
-        ends = {p: await writers[p].note(PROBE, 0) for p in partitions}
-        await _read_to(consumer, folds, ends)
-        unclaimed = set(partitions)
+        folds = {partition: Fold() for partition in writers}
+        await _read_to(consumer, folds, await _note(writers, PROBE, dict.fromkeys(writers, 0)))
+        unclaimed = dict(writers)
         while unclaimed:
             bases = {p: folds[p].tip for p in unclaimed}
-            ends = {p: await writers[p].note(CLAIM, bases[p]) for p in unclaimed}
+            ends = await _note(unclaimed, CLAIM, bases)
             await _read_to(consumer, folds, ends)
             for partition, end in ends.items():
-                writers[partition].claim = writers[partition].last = end
-            unclaimed = {p for p in unclaimed if folds[p].tip != bases[p] or folds[p].owner != writer}
+                writers[partition].claim = end
+            unclaimed = {
+                p: writer
+                for p, writer in unclaimed.items()
+                if folds[p].tip != bases[p] or folds[p].owner != writer.name
+            }
         restored: dict[int, Restored] = {}
         for partition, fold in folds.items():
             writers[partition].void = fold.finish()
             writers[partition].number = fold.tip
             restored[partition] = Restored(fold.rows, fold.unreadable, writers[partition])
         return restored
+
+
+async def _note(writers: Mapping[int, Writer], key: bytes, numbers: Mapping[int, int]) -> dict[int, int]:
+    """Let every writer write a claim or a probe; give their offsets."""
+    offsets = await asyncio.gather(*(writer.note(key, numbers[p]) for p, writer in writers.items()))
+    return dict(zip(writers, offsets, strict=True))
 
 
 async def _read_to(consumer: AIOKafkaConsumer, folds: Mapping[int, Fold], ends: Mapping[int, int]) -> None:

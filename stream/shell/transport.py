@@ -16,18 +16,11 @@ import logging
 from asyncio import AbstractEventLoop
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
 import aiokafka
 from aiokafka import TopicPartition
-from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
-from aiokafka.errors import (
-    ConsumerStoppedError,
-    CorruptRecordException,
-    IllegalStateError,
-    KafkaError,
-)
+from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, AppT
@@ -35,13 +28,13 @@ from faust.types.transports import ConsumerCallback
 from yarl import URL
 
 from stream.core.merge import BEHIND
+from stream.shell.batches import RecordMap, drain
+from stream.shell.fencing import READ_COMMITTED
 
 logger = logging.getLogger(__name__)
 
 FETCH_WAIT_MS: Final = 100
 """How long the broker holds back the answer to a fetch that finds nothing."""
-
-RecordMap = dict[TP, list[Any]]
 
 
 class LogShrunkError(Exception):
@@ -214,7 +207,7 @@ class Consumer(driver.Consumer):
         if expected is None or state is None or not state.has_valid_position:
             return None
         # The consumer's thread writes the end first, then the time: read the other way round.
-        seen, position, end = state.timestamp, state.position, state.highwater
+        seen, position, end = state.timestamp, state.position, _readable_end(state)
         if end is None or seen is None:
             return None
         on_its_way = position != self._settled.get(tp)
@@ -261,7 +254,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # Faust has no setting for it
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # Faust has no setting for it, and for the next
+        consumer._isolation_level = READ_COMMITTED  # what a producer takes back is no event
         return consumer
 
     async def _fetch_records(
@@ -281,7 +275,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         if consumer._closed or fetcher._closed:
             raise ConsumerStoppedError
         with fetcher._subscriptions.fetch_context():
-            records = await _drain(fetcher, active_partitions, max_records)
+            records = await drain(fetcher, active_partitions, max_records)
             if records or not timeout:
                 return records
             waiter = fetcher._create_fetch_waiter()
@@ -290,7 +284,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                 waiter.cancel()
                 return {}
             waiter.result()  # raises where the broker refused
-            return await _drain(fetcher, active_partitions, max_records)
+            return await drain(fetcher, active_partitions, max_records)
 
     async def note(self, offsets: Mapping[TP, int]) -> bool:
         """Commit *offsets* to the group; what cannot be is no harm. Tell whether nothing is left."""
@@ -334,48 +328,11 @@ class Transport(driver.Transport):
         return consumer
 
 
-async def _drain(fetcher: Fetcher, partitions: set[TP], max_records: int | None) -> RecordMap:
-    for result in fetcher._records.values():
-        if isinstance(result, FetchResult):
-            result.getall = partial(_whole_batches, result, max_records)
-    drained: RecordMap = await fetcher.fetched_records(partitions, timeout=0, max_records=None)
-    return drained
-
-
-def _whole_batches(result: FetchResult, at_least: int | None, _max_records: int | None) -> list[Any]:
-    """Give the records of as many Kafka batches as make *at_least* records, as aiokafka parses them.
-
-    Does what aiokafka's ``getall`` does, which asks Python several questions about every single record.
-    """
-    unread = result._partition_records
-    if not result.check_assignment(result._topic_partition) or unread is None:
-        return []
-    records: list[Any] = []
-    while at_least is None or len(records) < at_least:
-        batch = _next_batch(unread)
-        if batch is None:
-            result._update_position()
-            result._partition_records = None
-            return records
-        taken = list(batch)
-        if taken and taken[0].offset < unread.next_fetch_offset:
-            taken = [record for record in taken if record.offset >= unread.next_fetch_offset]
-        records += taken
-        unread.next_fetch_offset = batch.next_offset
-    result._update_position()
-    return records
-
-
-def _next_batch(unread: PartitionRecords) -> Any | None:  # noqa: ANN401 - aiokafka has no annotations
-    """Give the next batch of records; None at the end. Raises CorruptRecordException where one is damaged."""
-    while unread._records.has_next():
-        batch = unread._records.next_batch()
-        if unread._check_crcs and not batch.validate_crc():
-            raise CorruptRecordException(f"Invalid CRC - {unread._tp}")
-        if not batch.is_control_batch:
-            return batch
-        unread.next_fetch_offset = batch.next_offset
-    return None
+def _readable_end(state: Any) -> int | None:  # noqa: ANN401 - aiokafka has no annotations
+    """Give where a reader of what is committed comes to the end: before the first open transaction."""
+    stable: int | None = state.lso
+    end: int | None = state.highwater
+    return end if stable is None or stable < 0 else stable
 
 
 def _message(tp: TP, run: Run) -> _Message:

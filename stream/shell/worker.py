@@ -12,7 +12,6 @@ from typing import Any
 from uuid import uuid4
 
 import faust
-from aiokafka import AIOKafkaProducer
 from faust.types import TP
 
 from stream.core.errors import NotContiguousError
@@ -21,6 +20,7 @@ from stream.core.nouns import Topic
 from stream.core.pipeline import Pipeline
 from stream.shell import clock
 from stream.shell.connection import Connection
+from stream.shell.fencing import Producers, Transactions
 from stream.shell.metrics import Metrics
 from stream.shell.partition import Partition
 from stream.shell.state import Restored, StateStore
@@ -59,6 +59,7 @@ class WorkerOptions:
     session_timeout_seconds: float
     rebalance_timeout_seconds: float
     stall_seconds: float
+    transactions: Transactions
 
 
 class Worker:
@@ -87,10 +88,8 @@ class Worker:
         self._is_restoring = self.is_ready = False
         self.last_tick = clock.steady()
         self._pauses = clock.Pauses(options.session_timeout_seconds / 2)
-        self._store = StateStore(connection, topics.full(STATE))
-        self._producer = AIOKafkaProducer(
-            **connection.for_aiokafka(), acks="all", linger_ms=5, max_request_size=LARGE_RECORD_BYTES
-        )
+        producers = Producers(connection, f"{options.group}-{topics.prefix}", options.transactions)
+        self._store = StateStore(connection, topics.full(STATE), producers)
         self.app = self._make_app()
 
     def _make_app(self) -> faust.App:
@@ -123,7 +122,6 @@ class Worker:
 
     async def run(self) -> None:
         """Take part in the group until cancelled. Raises what it cannot go on after."""
-        await self._producer.start()
         await self._store.start()
         parts = (self.app.start(), self._until_the_app_ends(), self._tick_for_ever(), self._watch())
         tasks = [asyncio.create_task(part) for part in parts]
@@ -147,7 +145,6 @@ class Worker:
         finally:
             self._partitions = {}
             await self.app.stop()
-            await self._producer.stop()
             await self._store.stop()
 
     async def positions(self, generation: int, assigned: Iterable[TP]) -> Mapping[TP, int]:
@@ -195,7 +192,7 @@ class Worker:
             Merge(pipeline.positions, self._options.max_idle_seconds),
             self._store,
             state.writer,
-            self._producer,
+            state.writer.producer,
             self._topics,
             self._metrics,
             self._pauses,
@@ -319,6 +316,8 @@ class Worker:
         elif not self.is_ready:
             signs["no partition has been assigned"] = self._revocations
         for number, partition in self._partitions.items():
+            if partition.is_lost:
+                signs[f"partition {number} is lost to another writer and was still assigned"] = True
             if len(partition.merge) or BEHIND in self._empty_at(partition).values():
                 positions = dict(partition.pipeline.positions)
                 signs[f"partition {number} has had records and processed none"] = positions

@@ -69,8 +69,12 @@ def check(broker: str, passed: Passed, folder: Path) -> Verdict:
         incidents += of_partition
         alerts += told
     published = standing.messages(standing.read(broker, PREFIX + "incidents", partitions))
+    is_unfenced = passed.environment.get("DRIFTLINE_TRANSACTIONS") == "off"
     taken_back = check_incidents(
-        verdict, by_id(incidents), published, late_writes=passed.faults[Kind.LATE_WRITE] > 0
+        verdict,
+        by_id(incidents),
+        published,
+        late_writes=is_unfenced and passed.faults[Kind.LATE_WRITE] > 0,
     )
     check_alerts(verdict, alerts, standing.messages(standing.read(broker, PREFIX + "alerts", partitions)))
     rejected = standing.messages(standing.read(broker, PREFIX + "rejected", partitions))
@@ -126,9 +130,10 @@ def check_incidents(
 ) -> set[str]:
     """Compare the last message of every incident with what the log implies.
 
-    Where there were *late_writes*, a message that was on its way when its writer lost the partition may
-    stand behind the one that says how the incident ends: that is known (docs/guarantees.md), counted, and no
-    problem as long as the right one stands before it. Gives the ids of such incidents.
+    Where there were *late_writes* without transactions, a message that was on its way when its writer lost
+    the partition may stand behind the one that says how the incident ends: that is known
+    (docs/guarantees.md), counted, and no problem as long as the right one stands before it. Gives the ids of
+    such incidents.
     """
     last = by_id(list(published))
     verdict.counts["incidents compared"] += len(expected)

@@ -17,7 +17,7 @@ from stream.detectors.registry import Registry
 from stream.wiring import build_policies
 from tests.chaos.oracle import Turn
 from tests.chaos.producing import partition_of
-from tests.chaos.standing import RowKey
+from tests.chaos.standing import RowKey, decoded
 from tests.integration.reading import Message
 
 BATCH: Final = 1_777
@@ -48,11 +48,7 @@ def led_past(pipeline: Pipeline, turns: Sequence[Turn]) -> tuple[dict[RowKey, An
         result = pipeline.step([_record(pipeline, turn) for turn in turns[start : start + BATCH]], NEVER)
         incidents.update((incident.id, incident) for incident in result.incidents)
         alerts += [alert.id for alert in result.alerts]
-    rows = {
-        tuple(msgspec.json.decode(key)): msgspec.msgpack.decode(row)
-        for key, row in pipeline.rows().items()
-        if row is not None
-    }
+    rows = decoded({key: row for key, row in pipeline.rows().items() if row is not None})
     return rows, [msgspec.json.decode(encode(incident)) for incident in incidents.values()], alerts
 
 

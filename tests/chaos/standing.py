@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import struct
 import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
@@ -12,6 +13,10 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 READ_S: Final = 120.0
+
+_TAKEN: Final = "/taken"
+_ENTRY: Final = struct.Struct("<ddqHB")
+_SCORED, _TEXT = 8, 6
 
 RowKey = tuple[str, ...]
 
@@ -33,7 +38,10 @@ def read(broker: str, topic: str, partitions: int) -> dict[int, list[Stood]]:
 
 async def _read(broker: str, topic: str, partitions: int) -> dict[int, list[Stood]]:
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=broker, auto_offset_reset="earliest", max_partition_fetch_bytes=8 * 1024 * 1024
+        bootstrap_servers=broker,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        max_partition_fetch_bytes=8 * 1024 * 1024,
     )
     await consumer.start()
     try:
@@ -91,13 +99,22 @@ def committed(records: Iterable[Stood]) -> dict[RowKey, Any]:
             staged = []
         else:
             staged.append((writer, number, stood))
-    return {tuple(json.loads(key)): _decoded(value) for key, value in rows.items() if value is not None}
+    return decoded({key: _unsealed(value) for key, value in rows.items() if value is not None})
 
 
-def _decoded(sealed: bytes) -> Any:  # noqa: ANN401 - whatever the row holds
+def decoded(rows: Mapping[bytes, bytes]) -> dict[RowKey, Any]:
+    """Decode rows and their keys; which predictions of a chunk were taken is a row of bits."""
+    keys = {tuple(json.loads(key)): row for key, row in rows.items()}
+    return {
+        key: row if key[-1].endswith(_TAKEN) and _is_chunk(key) else msgspec.msgpack.decode(row)
+        for key, row in keys.items()
+    }
+
+
+def _unsealed(sealed: bytes) -> bytes:
     if zlib.crc32(sealed[4:]).to_bytes(4) != sealed[:4]:
         raise ValueError(f"a committed row is damaged: {sealed[:40]!r}")
-    return msgspec.msgpack.decode(sealed[4:])
+    return sealed[4:]
 
 
 def joined(rows: Mapping[RowKey, Any]) -> dict[RowKey, Any]:
@@ -106,6 +123,10 @@ def joined(rows: Mapping[RowKey, Any]) -> dict[RowKey, Any]:
     for key in sorted(rows, key=_in_order):
         if not _is_chunk(key):
             whole[key] = rows[key]
+        elif key[0] == "pending":
+            if not key[-1].endswith(_TAKEN):
+                taken = rows.get((*key[:-1], key[-1] + _TAKEN), b"")
+                whole[key[:-1]] = whole.get(key[:-1], {}) | _waiting(rows[key], taken)
         elif isinstance(rows[key], dict):
             whole[key[:-1]] = whole.get(key[:-1], {}) | rows[key]
         else:
@@ -113,9 +134,24 @@ def joined(rows: Mapping[RowKey, Any]) -> dict[RowKey, Any]:
     return whole
 
 
+def _waiting(chunk: Any, taken: bytes) -> dict[str, list[Any]]:  # noqa: ANN401 - as it is decoded
+    """Give the predictions of a chunk that wait: by id the time, version, score, and kind of output and it.
+
+    A chunk is its ids, its entries, and the versions and texts that these count; kind 0 is one that is gone.
+    """
+    ids, entries, versions, texts = chunk
+    waiting: dict[str, list[Any]] = {}
+    for place, (time, score, value, version, kind) in enumerate(_ENTRY.iter_unpack(entries)):
+        is_taken = bool(taken) and taken[place // 8] >> (7 - place % 8) & 1
+        if kind and not is_taken:
+            said = texts[value] if kind % _SCORED == _TEXT else value
+            waiting[ids[place]] = [time, versions[version], score, kind, said]
+    return waiting
+
+
 def _is_chunk(key: RowKey) -> bool:
     return key[0] in {"seen", "pending", "orphans"}
 
 
 def _in_order(key: RowKey) -> tuple[RowKey, int]:
-    return (key[:-1], int(key[-1])) if _is_chunk(key) else (key, 0)
+    return (key[:-1], int(key[-1].removesuffix(_TAKEN))) if _is_chunk(key) else (key, 0)

@@ -29,7 +29,10 @@ def records(broker: Broker, topic: str) -> list[ConsumerRecord[bytes, bytes]]:
 
 async def _records(broker: Broker, topic: str) -> list[ConsumerRecord[bytes, bytes]]:
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=broker.bootstrap, auto_offset_reset="earliest", fetch_max_wait_ms=50
+        bootstrap_servers=broker.bootstrap,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        fetch_max_wait_ms=50,
     )
     found: dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]] = {}
     await consumer.start()

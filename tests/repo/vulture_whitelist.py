@@ -18,7 +18,9 @@ _.protocol  # Faust, of credentials
 _.serialized_key_size  # Faust, of a record; so is the next
 _.serialized_value_size
 _._new_consumer_thread  # Faust, when it makes a consumer
-_._fetch_max_wait_ms  # aiokafka's consumer
+_._fetch_max_wait_ms  # aiokafka's consumer; so is the next
+_._isolation_level
+_.disabled  # logging, of a logger
 _._fetch_records  # Faust, in the consumer's thread
 _.getall  # aiokafka's fetcher
 _.create_consumer  # Faust, of a transport

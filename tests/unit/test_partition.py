@@ -15,6 +15,7 @@ from stream.core.merge import Merge
 from stream.core.nouns import Topic
 from stream.shell import clock
 from stream.shell.clock import Pauses
+from stream.shell.fencing import FencedError
 from stream.shell.metrics import Metrics
 from stream.shell.partition import Partition
 from stream.shell.state import Writer
@@ -40,8 +41,11 @@ class Producer:
     """Keeps what is sent; every record is acknowledged at once."""
 
     sent: list[str] = field(default_factory=list)
+    is_fenced: bool = False
 
     async def send(self, topic: str, _value: bytes | None, **_more: object) -> asyncio.Future[Any]:
+        if self.is_fenced:
+            raise FencedError("another worker writes as group-0 now")
         self.sent.append(topic)
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         done.set_result(SimpleNamespace(offset=len(self.sent)))
@@ -121,3 +125,23 @@ async def test_after_a_pause_a_partition_that_was_taken_publishes_and_writes_not
     place.take(1)
     assert await place.advance() == 0
     assert (place.store.asked, place.producer.sent) == (1, [])
+
+
+async def test_a_partition_that_the_broker_refuses_is_lost_and_says_so(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    place.producer.is_fenced = True
+    assert await place.advance() == 0
+    assert place.partition.is_lost
+    assert caplog.messages == [
+        "partition 0 is lost, nothing more is written: another worker writes as group-0 now"
+    ]
+
+
+async def test_a_partition_whose_checkpoint_is_refused_is_lost(place: Place) -> None:
+    assert await place.advance() == 1
+    place.producer.is_fenced = True
+    assert await place.partition.checkpoint() == {}
+    place.take(1)
+    assert await place.advance() == 0
+    assert place.partition.is_lost

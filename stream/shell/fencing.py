@@ -1,0 +1,340 @@
+"""A transactional producer for each partition: who takes a partition over shuts out who had it before.
+
+The producers of a partition share a transactional id, whichever worker they belong to. When one of them
+starts, the broker ends what the one before it has left open, and refuses everything that still comes from it:
+rows, commits, alerts and incidents that were on their way. Nobody who reads what is committed sees them.
+
+Where the broker has no transactions all partitions share one plain producer, and the claims in the state
+topic alone say whose a partition is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any, Final, Literal, Protocol
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    IncompatibleBrokerVersion,
+    InvalidProducerEpoch,
+    InvalidTxnState,
+    KafkaError,
+    MessageSizeTooLargeError,
+    OutOfOrderSequenceNumber,
+    ProducerFenced,
+    RecordListTooLargeError,
+    TransactionalIdAuthorizationFailed,
+    UnknownError,
+)
+from aiokafka.structs import RecordMetadata, TopicPartition
+
+from stream.shell.connection import Connection
+from stream.shell.topics import LARGE_RECORD_BYTES
+
+logger = logging.getLogger(__name__)
+
+Transactions = Literal["auto", "on", "off"]
+
+READ_COMMITTED: Final = "read_committed"
+
+START_SECONDS: Final = 60.0
+"""How long the broker may take to give a producer its transactional id."""
+
+TRANSACTION_SECONDS: Final = 40.0
+"""How long a transaction may take: as long as any request."""
+
+STOP_SECONDS: Final = 5.0
+WAITING_RECORDS: Final = 1_000
+"""Records that may wait for the next transaction; who has more waits too."""
+
+_BATCH_BYTES: Final = 256 * 1024
+_NO_TRANSACTIONS: Final = (UnknownError, IncompatibleBrokerVersion)
+TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
+_LEFT_OUT: Final = (*TOO_LARGE, OutOfOrderSequenceNumber)
+"""What a batch is refused with that is too large, and those that follow it."""
+_REFUSED: Final = (ProducerFenced, InvalidProducerEpoch, InvalidTxnState)
+
+
+class FencedError(Exception):
+    """Somebody else has taken the partition over: the broker takes nothing more from this producer."""
+
+
+class TransactionError(Exception):
+    """The broker cannot be written to in transactions: the text says why and what to do."""
+
+
+class Sends(Protocol):
+    """What records are sent with: an aiokafka producer, or what stands for one."""
+
+    @property
+    def send(self) -> Callable[..., Awaitable[asyncio.Future[Any]]]:
+        """Take a topic, a value, and by name a key and more; give what is done when the broker has it."""
+
+
+@dataclass(slots=True)
+class Together:
+    """Sends the records of one transaction, and knows them all."""
+
+    producer: AIOKafkaProducer
+    sent: list[asyncio.Future[RecordMetadata]] = field(default_factory=list)
+
+    async def send(
+        self, topic: str, value: bytes | None, *, key: bytes | None = None, **more: object
+    ) -> asyncio.Future[RecordMetadata]:
+        """Send a record; the future is done when the broker has it, which is before it counts."""
+        sent: asyncio.Future[RecordMetadata] = await self.producer.send(topic, value, key=key, **more)
+        self.sent.append(sent)
+        return sent
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A record that waits for the next transaction."""
+
+    topic: str
+    value: bytes | None
+    key: bytes | None
+    more: Mapping[str, object]
+    done: asyncio.Future[RecordMetadata]
+
+
+class FencedProducer:
+    """Writes for one partition under its transactional id, one transaction after the other."""
+
+    def __init__(self, connection: Connection, transactional_id: str) -> None:
+        self.transactional_id = transactional_id
+        self._producer = AIOKafkaProducer(
+            **connection.for_aiokafka(),
+            transactional_id=transactional_id,
+            acks="all",
+            max_batch_size=_BATCH_BYTES,
+            max_request_size=LARGE_RECORD_BYTES,
+        )
+        self._one_at_a_time = asyncio.Lock()
+        self._waiting: list[_Waiting] = []
+        self._sending: asyncio.Task[None] | None = None
+        self._failure: Exception | None = None
+
+    async def start(self) -> None:
+        """Shut out who wrote under this id before.
+
+        Raises TransactionError where the broker gives the id to nobody, or not to this user.
+        """
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self._producer.start()
+        except BaseException as error:
+            await self.stop()
+            if isinstance(error, TransactionalIdAuthorizationFailed):
+                raise TransactionError(
+                    f"the broker refuses the transactional id {self.transactional_id} to this user: allow "
+                    "Write and Describe for it, or set DRIFTLINE_TRANSACTIONS=off"
+                ) from error
+            if isinstance(error, TimeoutError):
+                raise TransactionError(
+                    f"the broker has given the transactional id {self.transactional_id} to nobody within "
+                    f"{START_SECONDS:g} s: a cluster of fewer than three brokers needs "
+                    "transaction.state.log.replication.factor and .min.isr set; DRIFTLINE_TRANSACTIONS=off "
+                    "does without"
+                ) from error
+            raise
+
+    async def stop(self) -> None:
+        """Disconnect; a transaction that is open is ended by whoever takes the id next."""
+        if self._sending is not None:
+            self._sending.cancel()
+            await asyncio.gather(self._sending, return_exceptions=True)
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._producer.stop()
+        except (TimeoutError, KafkaError) as error:
+            logger.info("%s was cut off: %r", self.transactional_id, error)
+            await self._producer.client.close()
+
+    async def send(
+        self, topic: str, value: bytes | None, *, key: bytes | None = None, **more: object
+    ) -> asyncio.Future[RecordMetadata]:
+        """Send a record with the next transaction, which begins when the one before it has ended.
+
+        The future is done when the record is committed. Raises FencedError, here or there, where the
+        partition is another worker's. Where one record of a transaction is too large none of them counts, and
+        the futures of all say so: sent again one after the other, each is in a transaction of its own.
+        """
+        while len(self._waiting) >= WAITING_RECORDS:
+            await asyncio.wait([self._waiting[0].done])
+        self._check()
+        record = _Waiting(topic, value, key, more, asyncio.get_running_loop().create_future())
+        self._waiting.append(record)
+        if self._sending is None or self._sending.done():
+            self._sending = asyncio.create_task(self._send_waiting())
+        return record.done
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Together]:
+        """Commit what is sent within the block, all of it or nothing.
+
+        Raises FencedError where the partition is another worker's, TransactionError where the broker does not
+        answer, else what it answers; nothing more can be written after any of them. A record that is too
+        large is raised as what it is: none of the block counts, and others can be written.
+        """
+        async with self._one_at_a_time:
+            self._check()
+            together = Together(self._producer)
+            numbered = dict(self._producer._txn_manager._sequence_numbers)
+            try:
+                async with asyncio.timeout(TRANSACTION_SECONDS):
+                    await self._producer.begin_transaction()
+                    try:
+                        yield together
+                        await asyncio.gather(*together.sent)  # commit_transaction does not look at them
+                    except TOO_LARGE:
+                        await self._take_back(together, numbered)
+                        raise
+                    await self._producer.commit_transaction()
+            except TOO_LARGE:
+                raise
+            except BaseException as error:
+                self._failure = failure = self._told(error)
+                self._hear_out(together)
+                if isinstance(error, Exception) and failure is not error:
+                    raise failure from error
+                raise
+
+    async def _take_back(self, together: Together, numbered: Mapping[TopicPartition, int]) -> None:
+        """Abort; the next batch of a partition is numbered as the broker, which left some out, expects it."""
+        sent = await asyncio.gather(*together.sent, return_exceptions=True)
+        for answer in sent:
+            if isinstance(answer, BaseException) and not isinstance(answer, _LEFT_OUT):
+                raise answer
+        await self._producer.abort_transaction()
+        numbers = self._producer._txn_manager._sequence_numbers
+        taken = Counter(answer.topic_partition for answer in sent if not isinstance(answer, BaseException))
+        numbers.update({partition: numbered.get(partition, 0) + taken[partition] for partition in numbers})
+
+    async def _send_waiting(self) -> None:
+        while self._waiting:
+            taken: list[_Waiting] = []
+            try:
+                async with self.transaction() as together:
+                    taken, self._waiting = self._waiting, []
+                    for one in taken:
+                        await together.send(one.topic, one.value, key=one.key, **one.more)
+            except TOO_LARGE as error:
+                _refuse(taken, error)
+            except BaseException as error:
+                _refuse([*taken, *self._waiting], self._failure or self._told(error))
+                self._waiting = []
+                if not isinstance(error, Exception):
+                    raise
+            else:
+                for one, sent in zip(taken, together.sent, strict=True):
+                    one.done.set_result(sent.result())
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _told(self, error: BaseException) -> Exception:
+        if isinstance(error, _REFUSED):
+            return FencedError(f"another worker writes as {self.transactional_id} now")
+        if isinstance(error, FencedError | TransactionError | KafkaError):
+            return error
+        if isinstance(error, TimeoutError):
+            return TransactionError(
+                f"a transaction of {self.transactional_id} has not ended within {TRANSACTION_SECONDS:g} s: "
+                "is the broker there?"
+            )
+        return TransactionError(f"a transaction of {self.transactional_id} failed: {error!r}")
+
+    def _hear_out(self, together: Together) -> None:
+        """Take note of every error that nobody else will ask for."""
+        for sent in together.sent:
+            sent.add_done_callback(_heard)
+        queued = self._producer._message_accumulator
+        batches = [*chain(*queued._batches.values()), *queued._pending_batches]
+        end = self._producer._txn_manager.wait_for_transaction_end()
+        for future in (*(one._drain_waiter for one in batches), *(one.future for one in batches), end):
+            if future is not None:
+                future.add_done_callback(_heard)
+
+
+def _refuse(records: Iterable[_Waiting], error: Exception) -> None:
+    for one in records:
+        one.done.set_exception(error)
+        one.done.exception()  # who waits for it hears of it; where nobody does, nobody need to
+
+
+def _heard(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled():
+        future.exception()
+
+
+class Producers:
+    """Gives every partition what it writes with."""
+
+    def __init__(self, connection: Connection, name: str = "", transactions: Transactions = "off") -> None:
+        """Let transactional ids begin with *name*, which is that of the group and its topics."""
+        self._connection = connection
+        self._name = name
+        self._transactions = transactions
+        self._fenced: list[FencedProducer] = []
+        self._is_fencing = False
+        self._plain = AIOKafkaProducer(
+            **connection.for_aiokafka(), acks="all", linger_ms=2, max_request_size=LARGE_RECORD_BYTES
+        )
+
+    async def start(self) -> None:
+        """Connect, and see what the broker can. Raises TransactionError where it cannot what is wanted."""
+        await self._plain.start()
+        if self._transactions != "off":
+            self._is_fencing = await has_transactions(self._connection, f"{self._name}-probe")
+        if self._transactions == "on" and not self._is_fencing:
+            raise TransactionError(
+                "the broker has no transactions and DRIFTLINE_TRANSACTIONS is on: auto or off does without"
+            )
+        if not self._is_fencing:
+            why = "are switched off" if self._transactions == "off" else "are not what this broker has"
+            logger.info("transactions %s: claims in the state topic say whose a partition is", why)
+
+    async def stop(self) -> None:
+        """Send what is left and disconnect."""
+        await self._let_go()
+        await self._plain.stop()
+
+    async def take(self, partitions: Iterable[int]) -> dict[int, AIOKafkaProducer | FencedProducer]:
+        """Give the producers of *partitions*; those given before are no more.
+
+        What another worker, or an earlier producer of this one, has not committed by then never will be.
+        """
+        await self._let_go()
+        if not self._is_fencing:
+            return dict.fromkeys(partitions, self._plain)
+        taken = {number: FencedProducer(self._connection, f"{self._name}-{number}") for number in partitions}
+        self._fenced = list(taken.values())
+        await asyncio.gather(*(producer.start() for producer in self._fenced))
+        return dict(taken)
+
+    async def _let_go(self) -> None:
+        leaving, self._fenced = self._fenced, []
+        await asyncio.gather(*(producer.stop() for producer in leaving))
+
+
+async def has_transactions(connection: Connection, transactional_id: str) -> bool:
+    """Tell whether the broker gives out transactional ids; raises TransactionError where not to this user."""
+    producer = FencedProducer(connection, transactional_id)
+    said_by_aiokafka = logging.getLogger("aiokafka.producer.sender")
+    said_by_aiokafka.disabled = True  # that a broker has none is no error
+    try:
+        with suppress(*_NO_TRANSACTIONS):
+            await producer.start()
+            await producer.stop()
+            return True
+    finally:
+        said_by_aiokafka.disabled = False
+    return False
