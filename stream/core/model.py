@@ -16,12 +16,12 @@ from stream.core.admission import Admission
 from stream.core.alert import decide
 from stream.core.columns import Arrivals, Outcomes
 from stream.core.detect import Banks, Watch
-from stream.core.errors import UnreadableRowError
 from stream.core.incident import Incidents
 from stream.core.join import Join, Orphans
 from stream.core.nouns import UNVERSIONED, Change, Column, SeriesKey, Tally, Topic
 from stream.core.observe import Observer, Shape
 from stream.core.pending import Pending, Waiting
+from stream.core.rows import UNREADABLE, Moment, Number
 from stream.core.seen import SeenIds
 
 RowKey = tuple[str, ...]
@@ -31,12 +31,12 @@ RowKey = tuple[str, ...]
 class Summary(msgspec.Struct, array_like=True):
     """The small state of a model: its clocks, its counts, and when each version was last seen."""
 
-    newest: dict[str, float]
-    clock: float
-    labelled: int
-    unlabelled: int
-    versions: dict[str, int]
-    last_seq: int
+    newest: dict[str, Moment]
+    clock: Moment
+    labelled: Number
+    unlabelled: Number
+    versions: dict[str, Number]
+    last_seq: Number
 
 
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
@@ -184,7 +184,7 @@ class Model:
                         self.incidents.restore(SeriesKey(model, version, segment, signal), rows[key])
                     case _:
                         unreadable.append(key)
-            except (UnreadableRowError, msgspec.DecodeError):
+            except UNREADABLE:
                 unreadable.append(key)
         stores = self._stores()
         for key, of_store in chunks.items():

@@ -25,13 +25,14 @@ from stream.core.intake import Intake, PartitionOf, topics_of
 from stream.core.model import Model, RowKey
 from stream.core.nouns import TOPIC_OF, TYPE_NAMES, UNVERSIONED, Change, Record, Result, Tally, Topic
 from stream.core.ports import DetectorFactory, Policies
+from stream.core.rows import UNREADABLE, Number
 
 
 class Position(msgspec.Struct, array_like=True):
     """How far a pipeline has come: events taken, and the next offset of each input topic."""
 
-    seq: int
-    offsets: dict[str, int]
+    seq: Number
+    offsets: dict[str, Number]
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -78,6 +79,7 @@ class Pipeline:
         self._touched: set[str] = set()
         self._row_keys: dict[str, set[RowKey]] = {}
         self._deleted: set[RowKey] = set()
+        self._foreign: list[bytes] = []
 
     def models(self) -> list[str]:
         """Give the names of the models that are watched."""
@@ -115,7 +117,9 @@ class Pipeline:
 
     def rows(self) -> dict[bytes, bytes | None]:
         """Give the rows that changed since the last call, the position among them; None deletes a row."""
-        changed: dict[bytes, bytes | None] = {_encode_key(key): None for key in sorted(self._deleted)}
+        changed: dict[bytes, bytes | None] = dict.fromkeys(self._foreign)
+        changed |= {_encode_key(key): None for key in sorted(self._deleted)}
+        self._foreign.clear()
         self._deleted.clear()
         for name in sorted(self._touched):
             model = self._models.get(name)
@@ -148,16 +152,21 @@ class Pipeline:
                 if key == _PIPELINE:
                     self._restore_position(_decode_position(row))
                     is_placed = True
+                elif _encode_key(key) != raw_key:
+                    raise ValueError("no key is written so")
                 else:
                     by_model.setdefault(key[1], {})[key] = row
-            except (msgspec.DecodeError, IndexError):
+            except (*UNREADABLE, IndexError):
                 unreadable.append(repr(raw_key))
+                self._foreign.append(raw_key)
         for name, of_model in sorted(by_model.items()):
             lost = list(of_model)
             if is_placed:
-                model = self._models[name] = self._new_model(name)
+                model = self._new_model(name)
                 lost = model.restore(of_model)
-                self._row_keys[name] = set(of_model)
+                if len(lost) < len(of_model):
+                    self._models[name] = model
+                    self._row_keys[name] = set(of_model)
             self._deleted.update(lost)
             unreadable += [str(key) for key in lost]
         return unreadable
