@@ -98,6 +98,10 @@ class Incidents:
                 closed.append(_close(held, Cause.UNWATCHED, held.clock))
         return closed
 
+    def is_open(self, key: SeriesKey) -> bool:
+        """Tell whether an incident of that series is open."""
+        return key in self._open
+
     def open_incidents(self) -> list[Incident]:
         """Give the incidents that are open now."""
         return [held.incident for held in self._open.values()]

@@ -18,21 +18,25 @@ from numpy.typing import NDArray
 
 from schemas.alerts import AlertReason, Rejected
 from schemas.events import Prediction
+from stream.core.alert import decide
+from stream.core.bounds import bound_key, watch_bound
 from stream.core.columns import Arrivals, Batch
 from stream.core.detect import Banks
 from stream.core.hashed import Places, hashes_of
+from stream.core.incident import Incidents
 from stream.core.intake import Intake, PartitionOf, topics_of
 from stream.core.model import Model, RowKey
 from stream.core.nouns import TOPIC_OF, TYPE_NAMES, UNVERSIONED, Change, Record, Result, Tally, Topic
 from stream.core.ports import DetectorFactory, Policies
-from stream.core.rows import UNREADABLE, Number
+from stream.core.rows import UNREADABLE, Moment, Number
 
 
 class Position(msgspec.Struct, array_like=True):
-    """How far a pipeline has come: events taken, and the next offset of each input topic."""
+    """How far a pipeline has come: events taken, the next offset of each input topic, the newest time."""
 
     seq: Number
     offsets: dict[str, Number]
+    clock: Moment = 0.0
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -76,6 +80,11 @@ class Pipeline:
         self._intake = Intake(partition, prefix, partition_of)
         self._models: dict[str, Model] = {}
         self._seq = 0
+        self._clock = 0.0
+        self._bound_key = bound_key("models", segment=f"partition:{partition}")
+        self._policy = policies.of("")
+        self._incidents = Incidents(self._policy, decide)
+        self._making_room: set[int] = set()
         self._touched: set[str] = set()
         self._row_keys: dict[str, set[RowKey]] = {}
         self._deleted: set[RowKey] = set()
@@ -133,8 +142,10 @@ class Pipeline:
                 else:
                     known.add(key)
         self._touched.clear()
+        for series, row in self._incidents.rows().items():
+            changed[_encode_key(("incident", *series))] = row
         offsets = {topic.suffix: offset for topic, offset in self.positions.items()}
-        changed[_encode_key(_PIPELINE)] = _encode(Position(self._seq, offsets))
+        changed[_encode_key(_PIPELINE)] = _encode(Position(self._seq, offsets, self._clock))
         return changed
 
     def restore(self, rows: dict[bytes, bytes]) -> list[str]:
@@ -161,7 +172,9 @@ class Pipeline:
                 self._foreign.append(raw_key)
         for name, of_model in sorted(by_model.items()):
             lost = list(of_model)
-            if is_placed:
+            if is_placed and not name:
+                lost = self._restore_own(of_model)
+            elif is_placed:
                 model = self._new_model(name)
                 lost = model.restore(of_model)
                 if len(lost) < len(of_model):
@@ -171,8 +184,17 @@ class Pipeline:
             unreadable += [str(key) for key in lost]
         return unreadable
 
+    def _restore_own(self, rows: dict[RowKey, bytes]) -> list[RowKey]:
+        """Take the partition's own incident, which is of no model; give the keys of what is something else."""
+        own: RowKey = ("incident", *self._bound_key)
+        try:
+            self._incidents.restore(self._bound_key, rows[own])
+        except (*UNREADABLE, KeyError):
+            return list(rows)
+        return [key for key in rows if key != own]
+
     def _restore_position(self, position: Position) -> None:
-        self._seq = position.seq
+        self._seq, self._clock = position.seq, position.clock
         for topic in Topic:
             self.positions[topic] = position.offsets.get(topic.suffix, 0)
 
@@ -195,6 +217,7 @@ class Pipeline:
                 topic, time = Topic(step.batch.topics[place]), float(step.batch.times[place])
                 if model.admission.refuse(topic, time, step.now) is None:
                     self._make_room(step.result)
+                    self._making_room.add(place)
                     self._models[name] = model
         if start < len(names):
             yield start, len(names)
@@ -218,8 +241,23 @@ class Pipeline:
             taken = Arrivals(batch, places[step.is_taken[places]])
             if len(taken):
                 changes += self._lead(self._models[name], taken, step.result)
+        changes += self._watch_bound(step, part)
         changes.sort(key=lambda change: change.seq)
         _publish(changes, step.result)
+
+    def _watch_bound(self, step: _Step, part: range) -> list[Change]:
+        """Follow whether models had to go so that others could come."""
+        making_room, self._making_room = self._making_room, set()
+        taken = Arrivals(step.batch, part.start + np.flatnonzero(step.is_taken[part.start : part.stop]))
+        if not len(taken):
+            return []
+        clock, self._clock = self._clock, max(self._clock, float(taken.times().max()))
+        if not self._policy.signals.bounds or not (making_room or self._incidents.is_open(self._bound_key)):
+            return []
+        dropping = step.batch.seqs[sorted(making_room)].tolist()
+        tally = step.result.tally
+        watched = watch_bound(self._bound_key, self._max_models, taken, dropping, clock, tally)
+        return self._incidents.follow([watched], self._prefix)
 
     def _admit(self, step: _Step, model: Model, arrivals: Arrivals, topic: Topic) -> None:
         """Mark which of *arrivals*, events of one model and topic, are taken; say why the others are not."""
@@ -278,8 +316,10 @@ class Pipeline:
         while len(self._models) >= self._max_models:
             oldest = min(self._models.values(), key=lambda known: known.last_seq)
             del self._models[oldest.name]
+            self._touched.discard(oldest.name)
             self._deleted |= self._row_keys.pop(oldest.name, set())
             result.tally.count("evicted_total", "models")
+            result.evicted.append(oldest.name)
             _publish(oldest.close(self._seq), result)
 
     def _new_model(self, name: str) -> Model:

@@ -199,6 +199,7 @@ ONLY_ERRORS: Final = Policy(
         new_category=False,
         usage=False,
         feedback=False,
+        bounds=False,
     ),
     alerting=Alerting(repeat_seconds=HOUR, recover_seconds=3 * HOUR),
 )
