@@ -8,6 +8,7 @@ records alone, never on how they were cut into batches.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import NamedTuple, cast
@@ -85,6 +86,7 @@ class Pipeline:
         self._policy = policies.of("")
         self._incidents = Incidents(self._policy, decide)
         self._making_room: set[int] = set()
+        self._by_age: deque[tuple[int, str]] = deque()
         self._touched: set[str] = set()
         self._row_keys: dict[str, set[RowKey]] = {}
         self._deleted: set[RowKey] = set()
@@ -314,13 +316,23 @@ class Pipeline:
     def _make_room(self, result: Result) -> None:
         """Evict models until one more may be watched, first those that were unseen for longest."""
         while len(self._models) >= self._max_models:
-            oldest = min(self._models.values(), key=lambda known: known.last_seq)
+            oldest = self._oldest()
             del self._models[oldest.name]
             self._touched.discard(oldest.name)
             self._deleted |= self._row_keys.pop(oldest.name, set())
             result.tally.count("evicted_total", "models")
             result.evicted.append(oldest.name)
             _publish(oldest.close(self._seq), result)
+
+    def _oldest(self) -> Model:
+        """Give the model that was unseen for longest: the first of those listed that was not seen since."""
+        while self._by_age:
+            seq, name = self._by_age.popleft()
+            if (model := self._models.get(name)) is not None and model.last_seq == seq:
+                return model
+        listed = sorted(self._models.values(), key=lambda known: known.last_seq)
+        self._by_age.extend((model.last_seq, model.name) for model in listed[1:])
+        return listed[0]
 
     def _new_model(self, name: str) -> Model:
         return Model(name, self._policies.of(name), self._banks, self._prefix)
