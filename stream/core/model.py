@@ -106,7 +106,7 @@ class Model:
         return self.incidents.follow(watched, self._prefix)
 
     def _watch_bounds(self, events: Arrivals, clock: float, tally: Tally) -> Iterator[Watched]:
-        """Give what the stores dropped that hold what producers name, where they did or an incident says so."""
+        """Give what the stores of names dropped, where they did or an incident of theirs is open."""
         bounds = self._policy.bounds
         stores = {"versions": (self._dropping, bounds.versions)}
         features: list[int] = []

@@ -187,7 +187,7 @@ class Pipeline:
         return unreadable
 
     def _restore_own(self, rows: dict[RowKey, bytes]) -> list[RowKey]:
-        """Take the partition's own incident, which is of no model; give the keys of what is something else."""
+        """Take the partition's own incident, which is of no model; give the keys of all else."""
         own: RowKey = ("incident", *self._bound_key)
         try:
             self._incidents.restore(self._bound_key, rows[own])

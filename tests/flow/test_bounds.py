@@ -24,11 +24,9 @@ def names(t: Timeline) -> list[tuple[str, str, str, str, IncidentState]]:
 
 def naming(store: str, name: str) -> dict[str, Any]:
     """Give the field by which an event names an entry of *store*."""
-    return {
-        "models": {"model": name},
-        "versions": {"version": name},
-        "features": {"features": {name: 0.0}},
-    }[store]
+    if store == "features":
+        return {"features": {name: 0.0}}
+    return {"model" if store == "models" else "version": name}
 
 
 def flood(store: str, t: Timeline, start: float, number: int, every: float = 10) -> None:

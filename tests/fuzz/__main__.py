@@ -10,7 +10,7 @@ import argparse
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -73,7 +73,7 @@ def _fuzz(minutes: float, first_seed: int) -> int:
     return 1 if tried.crashes else 0
 
 
-def _logs_of(tried: Tried) -> object:
+def _logs_of(tried: Tried) -> Callable[[], None]:
     @_long(EXAMPLES)
     @given(records=logs, cut=sizes)
     def trial(records: list[Record], cut: list[int]) -> None:
@@ -84,7 +84,7 @@ def _logs_of(tried: Tried) -> object:
     return trial
 
 
-def _states_of(tried: Tried) -> object:
+def _states_of(tried: Tried) -> Callable[[], None]:
     @_long(EXAMPLES)
     @given(damages=row_damages, which=st.integers(0, 3))
     def trial(damages: list[tuple[int, int]], which: int) -> None:

@@ -19,7 +19,7 @@ from tests.properties.logs import NOW, POLICY, Making, a_log, kept
 Rows = dict[bytes, bytes]
 
 PIPELINE: Final = msgspec.json.encode(("pipeline",))
-VALUES: Final = (
+VALUES: Final[tuple[object, ...]] = (
     *(0, -1, 1, 2**31, 2**63 - 1, -(2**63), 2**64 - 1, 0.0, -1.0, 1e308, float("nan"), float("inf")),
     *(float("-inf"), None, True, "", "x", b"", b"x", [], {}, [None], {"a": 1}, -1e300, 1e18),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Final
 
 from hypothesis import strategies as st
@@ -60,7 +61,7 @@ def _written(value: object) -> bytes:
 messages = (events | st.lists(events | values, max_size=6) | values).map(_written) | st.binary(max_size=64)
 
 
-def _in_a_log(parts: list[tuple[Topic, bytes | None, Headers]]) -> list[Record]:
+def _in_a_log(parts: Sequence[tuple[Topic, bytes | None, Headers]]) -> list[Record]:
     offsets = dict.fromkeys(Topic, 0)
     records: list[Record] = []
     for place, (topic, value, with_headers) in enumerate(parts):

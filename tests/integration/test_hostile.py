@@ -1,4 +1,4 @@
-"""A worker among ten thousand messages that nobody should send: it stays up, and every one is accounted for."""
+"""A worker among ten thousand bad messages: it stays up, and every one is accounted for."""
 
 from __future__ import annotations
 
