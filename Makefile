@@ -7,16 +7,18 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 CODE := schemas stream tests $(wildcard benchmarks)
 PYTEST_ARGS ?=
 CHAOS_ARGS ?=
+FUZZ_MINUTES ?= 10
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-kafka chaos lint format bench clean
+.PHONY: help demo test test-kafka chaos fuzz lint format bench clean
 
 help:
 	@echo 'make demo        real flights, a broker, a worker: incidents in about a minute'
 	@echo 'make test        every test, on the embedded broker'
 	@echo 'make test-kafka  the integration tests and a short storm, on Apache Kafka (needs Java 17 or newer, and Maven)'
 	@echo 'make chaos       a storm of kills, stops and outages over Apache Kafka (half an hour; CHAOS_ARGS=--help)'
+	@echo 'make fuzz        mutated messages and damaged state until FUZZ_MINUTES=10 have passed'
 	@echo 'make lint        style, types, imports, dependencies, dead code'
 	@echo 'make format      lay out the code and mend what can be mended'
 	@echo 'make bench       how fast it is'
@@ -35,6 +37,9 @@ test-kafka: $(VENV)/.dev
 
 chaos: $(VENV)/.dev
 	$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
+
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz --minutes $(FUZZ_MINUTES)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check

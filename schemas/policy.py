@@ -56,7 +56,7 @@ class Detectors(_Table, frozen=True, kw_only=True):
 
 
 class Signals(_Table, frozen=True, kw_only=True):
-    """Which families of signals are read off a model's outcomes and predictions."""
+    """Which families of signals are read off a model's outcomes and predictions, and off its bounds."""
 
     error: bool = True
     score: bool = True
@@ -66,6 +66,7 @@ class Signals(_Table, frozen=True, kw_only=True):
     new_category: bool = True
     usage: bool = True
     feedback: bool = True
+    bounds: bool = True
 
 
 class Horizons(_Table, frozen=True, kw_only=True):

@@ -6,12 +6,12 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.core.hashed import FEW, Places
 from stream.core.kept import CHUNK_PLACES, Chunk
+from stream.core.rows import UNREADABLE, chunk_number
 
 CLOSED_FROM: Final = 256
 """Predictions with which a chunk is closed when it is written; with fewer it is written again as it grows."""
@@ -134,12 +134,10 @@ class Chunks:
         unreadable: list[str] = []
         for key, row in rows.items():
             name = key.removesuffix(_TAKEN)
-            if not name.isdecimal() or str(int(name)) != name:
+            try:
+                (held if key == name else taken)[chunk_number(name)] = row
+            except ValueError:
                 unreadable.append(key)
-            elif key == name:
-                held[int(name)] = row
-            else:
-                taken[int(name)] = row
         unreadable += [f"{number}{_TAKEN}" for number in taken if number not in held]
         self._next = max(held, default=-1) + 1
         chunks: list[Chunk] = []
@@ -147,7 +145,7 @@ class Chunks:
             chunk = Chunk(number, -1)
             try:
                 chunk.restore(held[number], taken.get(number))
-            except (msgspec.DecodeError, ValueError):
+            except UNREADABLE:
                 unreadable.append(str(number))
                 unreadable += [f"{number}{_TAKEN}"] if number in taken else []
                 continue

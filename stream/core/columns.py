@@ -73,6 +73,10 @@ class Arrivals(Sequence[Admitted]):
         time, seq = float(batch.times[place]), int(batch.seqs[place])
         return Admitted(seq, time, batch.events[place], batch.records[place])
 
+    def seq(self, index: int) -> int:
+        """Give the number of one event in the pipeline's order."""
+        return int(self.batch.seqs[self.places[index]])
+
     def only(self, which: NDArray[np.intp] | NDArray[np.bool_]) -> Arrivals:
         """Give the part at the places *which* of these, or where a mask holds."""
         return Arrivals(self.batch, self.places[which])

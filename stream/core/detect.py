@@ -13,13 +13,14 @@ from schemas.policy import Detectors, Policy
 from stream.core.errors import UnreadableRowError
 from stream.core.nouns import Column, Finding, Readings, SeriesKey, SeriesSpec, Tally, Watched
 from stream.core.ports import Bank, DetectorFactory
+from stream.core.rows import UNREADABLE, Moment
 
 
 class SeriesRow(msgspec.Struct, array_like=True):
     """The state of one series as it is kept: its direction, its newest time, its detectors' snapshot."""
 
     only_rise: bool
-    clock: float
+    clock: Moment
     snapshot: bytes
 
 
@@ -119,7 +120,7 @@ class Watch:
         """Take the state of one series; raises UnreadableRowError where it cannot be read."""
         try:
             kept = _decode(row)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise UnreadableRowError(str(error)) from error
         slot = self._bank.restore(kept.snapshot, only_rise=kept.only_rise)
         self._series[key] = Series(slot, kept.only_rise, kept.clock)

@@ -14,6 +14,7 @@ from schemas.policy import Policy
 from stream.core.errors import UnreadableRowError
 from stream.core.identity import digest, fingerprint
 from stream.core.nouns import Change, Finding, Readings, SeriesKey, SeriesSpec, Suppressed, Watched, utc
+from stream.core.rows import UNREADABLE, Moment
 
 SYSTEM = "system"
 
@@ -53,9 +54,9 @@ class Open(msgspec.Struct, kw_only=True):
     """An open incident with the times of its last finding and last alert, in seconds since the epoch."""
 
     incident: Incident
-    last_finding: float
-    last_alert: float
-    clock: float
+    last_finding: Moment
+    last_alert: Moment
+    clock: Moment
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -97,6 +98,10 @@ class Incidents:
                 closed.append(_close(held, Cause.UNWATCHED, held.clock))
         return closed
 
+    def is_open(self, key: SeriesKey) -> bool:
+        """Tell whether an incident of that series is open."""
+        return key in self._open
+
     def open_incidents(self) -> list[Incident]:
         """Give the incidents that are open now."""
         return [held.incident for held in self._open.values()]
@@ -107,11 +112,16 @@ class Incidents:
         return {key: _encode(held) if (held := self._open.get(key)) else None for key in sorted(changed)}
 
     def restore(self, key: SeriesKey, row: bytes) -> None:
-        """Take an open incident; raises UnreadableRowError where it cannot be read."""
+        """Take an open incident; raises UnreadableRowError where it cannot be read, or is another series'."""
         try:
-            self._open[key] = _decode(row)
-        except msgspec.DecodeError as error:
+            held = _decode(row)
+        except UNREADABLE as error:
             raise UnreadableRowError(str(error)) from error
+        one = held.incident
+        named = SeriesKey(one.model, one.version, one.segment, one.signal)
+        if named != key or one.state is not IncidentState.DETECTED:
+            raise UnreadableRowError(f"the incident {one.id} does not stand here")
+        self._open[key] = held
 
     def _follow_series(self, part: Watched, prefix: str) -> Iterator[Change]:
         key, readings = part.spec.key, part.readings

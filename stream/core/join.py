@@ -31,6 +31,7 @@ from stream.core.nouns import (
     says_what_was_true,
 )
 from stream.core.pending import Pending, Waiting
+from stream.core.rows import Moment
 
 ORPHAN_FEEDBACK_MAX = 100
 """Feedback on one prediction that waits for it; what comes beyond that makes the oldest go."""
@@ -43,7 +44,7 @@ _KIND, _LABEL = attrgetter("kind"), attrgetter("label")
 class Orphans(NamedTuple):
     """Feedback on one prediction that has not come; *time* is the model's clock when the first arrived."""
 
-    time: float
+    time: Moment
     feedback: list[Feedback]
 
 

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.codec import TIMES
 from stream.core.hashed import Hashes
 from stream.core.nouns import PredictionKept
 
@@ -291,6 +292,8 @@ class Chunk:
             raise ValueError("more predictions than a chunk holds")
         try:
             for event_id, kept in former.items():
+                if not 0.0 <= kept.time <= TIMES[1]:
+                    raise ValueError(f"no event has the time {kept.time}")
                 self.append(event_id, hash(event_id), kept)
         except struct.error as error:
             raise ValueError(f"a number of a waiting prediction does not fit: {error}") from error
@@ -307,7 +310,7 @@ class Chunk:
             and not np.any(entries["kind"] == SCORED)
             and int(entries["version"].max()) < len(self.versions)
             and not np.any((codes < 0) | (codes >= len(self.texts)))
-            and not np.any(np.isnan(entries["time"]))
+            and bool(np.all((entries["time"] >= 0.0) & (entries["time"] <= TIMES[1])))
         ):
             raise ValueError("the columns of waiting predictions do not go together")
 

@@ -14,14 +14,15 @@ from schemas.events import Prediction
 from schemas.policy import Policy
 from stream.core.admission import Admission
 from stream.core.alert import decide
+from stream.core.bounds import bound_key, watch_bound
 from stream.core.columns import Arrivals, Outcomes
 from stream.core.detect import Banks, Watch
-from stream.core.errors import UnreadableRowError
 from stream.core.incident import Incidents
 from stream.core.join import Join, Orphans
-from stream.core.nouns import UNVERSIONED, Change, Column, SeriesKey, Tally, Topic
+from stream.core.nouns import UNVERSIONED, Change, Column, SeriesKey, Tally, Topic, Watched
 from stream.core.observe import Observer, Shape
 from stream.core.pending import Pending, Waiting
+from stream.core.rows import UNREADABLE, Moment, Number
 from stream.core.seen import SeenIds
 
 RowKey = tuple[str, ...]
@@ -31,12 +32,12 @@ RowKey = tuple[str, ...]
 class Summary(msgspec.Struct, array_like=True):
     """The small state of a model: its clocks, its counts, and when each version was last seen."""
 
-    newest: dict[str, float]
-    clock: float
-    labelled: int
-    unlabelled: int
-    versions: dict[str, int]
-    last_seq: int
+    newest: dict[str, Moment]
+    clock: Moment
+    labelled: Number
+    unlabelled: Number
+    versions: dict[str, Number]
+    last_seq: Number
 
 
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
@@ -58,6 +59,7 @@ class Model:
         self._join = Join(name, policy)
         self._watch = Watch(policy, banks)
         self.incidents = Incidents(policy, decide)
+        self._dropping: list[int] = []
 
     def saw(self, versions: Sequence[str], seqs: NDArray[np.int64]) -> bool:
         """Take note of predictions of *versions* by the events numbered *seqs*; False where one is new."""
@@ -83,6 +85,7 @@ class Model:
     def evict_version(self, seq: int) -> tuple[list[RowKey], list[Change]]:
         """Forget the version that was seen least lately; give its rows and its incidents, now closed."""
         version = min(self._version_seq, key=self._version_seq.__getitem__)
+        self._dropping.append(seq)
         del self._version_seq[version], self._versions[version]
         gone = self._watch.forget(version)
         closed = [Change(seq, None, incident) for incident in self.incidents.close_unwatched(version)]
@@ -96,9 +99,29 @@ class Model:
 
     def step(self, events: Arrivals, tally: Tally) -> list[Change]:
         """Lead *events* through the stages; give what became of the model's incidents, in order."""
+        clock = self._join.clock
         outcomes = self._join.match(events, tally)
         watched = self._watch.watch(self._columns(events, outcomes, tally), tally)
+        watched += self._watch_bounds(events, clock, tally)
         return self.incidents.follow(watched, self._prefix)
+
+    def _watch_bounds(self, events: Arrivals, clock: float, tally: Tally) -> Iterator[Watched]:
+        """Give what the stores of names dropped, where they did or an incident of theirs is open."""
+        bounds = self._policy.bounds
+        stores = {"versions": (self._dropping, bounds.versions)}
+        features: list[int] = []
+        for observer in self._versions.values():
+            if observer.dropping:
+                features += observer.dropping
+                observer.dropping = []
+        stores["features"] = features, bounds.features
+        self._dropping = []
+        if not self._policy.signals.bounds:
+            return
+        for store, (dropping, bound) in stores.items():
+            key = bound_key(store, self.name)
+            if dropping or self.incidents.is_open(key):
+                yield watch_bound(key, bound, events, dropping, clock, tally)
 
     def _columns(self, events: Arrivals, outcomes: Sequence[Outcomes], tally: Tally) -> Iterator[Column]:
         predictions = events.of(Topic.PREDICTIONS)
@@ -180,11 +203,12 @@ class Model:
                         self._observer(version)
                         self._watch.restore(SeriesKey(model, version, segment, signal), rows[key])
                     case ("incident", model, version, segment, signal):
-                        self._observer(version)
+                        if version:  # a bound's incident is of none
+                            self._observer(version)
                         self.incidents.restore(SeriesKey(model, version, segment, signal), rows[key])
                     case _:
                         unreadable.append(key)
-            except (UnreadableRowError, msgspec.DecodeError):
+            except UNREADABLE:
                 unreadable.append(key)
         stores = self._stores()
         for key, of_store in chunks.items():

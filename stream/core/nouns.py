@@ -217,12 +217,13 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a step has to say to the outside, in the log's order."""
+    """What a step has to say to the outside, in the log's order; *evicted* names models that had to go."""
 
     alerts: list[Alert] = field(default_factory=list)
     incidents: list[Incident] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     forwards: list[Forward] = field(default_factory=list)
+    evicted: list[str] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
 
 

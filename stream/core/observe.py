@@ -92,6 +92,8 @@ class Observer:
         self._specs: dict[str, SeriesSpec] = {}
         self.shape = Shape()
         self.changed = False
+        self.dropping: list[int] = []
+        """The numbers of events that named features for which there is no room; whoever asks empties it."""
 
     def read_predictions(self, predictions: Arrivals, tally: Tally) -> Iterator[Column]:
         """Give score, output, usage and features of *predictions*, which are of this version, in order."""
@@ -217,7 +219,7 @@ class Observer:
             yield from self._numbers("output:other", Kind.DRIFT, stand.since(start), rest)
 
     def _features(self, stand: Stand, described: Sequence[Features], tally: Tally) -> Iterator[Column]:
-        starts = self._meet(described, tally)
+        starts = self._meet(stand, described, tally)
         for name, feature in self.shape.features.items():
             start = starts.get(name, 0)
             own, given = stand.since(start), described[start:] if start else described
@@ -242,7 +244,7 @@ class Observer:
             if not feature.numeric and self._signals.new_category:
                 yield from self._categories(name, feature, fits, column)
 
-    def _meet(self, described: Sequence[Features], tally: Tally) -> dict[str, int]:
+    def _meet(self, stand: Stand, described: Sequence[Features], tally: Tally) -> dict[str, int]:
         """Get to know new features; give the place in *described* from which on each of them is watched."""
         known = self.shape.features
         starts: dict[str, int] = {}
@@ -256,6 +258,7 @@ class Observer:
                     continue
                 if len(known) >= self._bounds.features:
                     tally.count("evicted_total", "features")
+                    self.dropping.append(stand.at.seq(place))
                     continue
                 known[name] = Feature(numeric=not isinstance(value, str))
                 starts[name] = place

@@ -13,6 +13,7 @@ from stream.core.chunks import OFFSET, SHIFT, Chunks
 from stream.core.hashed import FEW, Hashes, HashIndex, Places
 from stream.core.kept import CHUNK_PLACES, Chunk, Output
 from stream.core.nouns import PredictionKept
+from stream.core.rows import UNREADABLE, chunk_number
 
 CHUNK_ENTRIES = 256
 """Entries that one row of state holds."""
@@ -41,7 +42,6 @@ class Waiting(Generic[T]):
         self._bound = bound
         self._chunk_of: dict[str, int] = {}
         self._chunks: dict[int, dict[str, T]] = {}
-        self._first = 0
         self._next = 0
         self._room = 0
         self._changed: set[int] = set()
@@ -114,23 +114,23 @@ class Waiting(Generic[T]):
         unreadable: list[str] = []
         for number, row in rows.items():
             try:
-                chunks[int(number)] = self._decode(row)
-            except (msgspec.DecodeError, ValueError):
+                chunks[chunk_number(number)] = self._decode(row)
+            except UNREADABLE:
                 unreadable.append(number)
-        self._chunks = {place: chunks[place] for place in sorted(chunks)}
-        self._chunk_of = {key: place for place, chunk in self._chunks.items() for key in chunk}
-        self._first = min(chunks, default=0)
+        self._chunk_of = {key: place for place in sorted(chunks) for key in chunks[place]}
+        self._chunks = {
+            place: {key: entry for key, entry in chunks[place].items() if self._chunk_of[key] == place}
+            for place in sorted(chunks)
+        }
+        self._chunks = {place: chunk for place, chunk in self._chunks.items() if chunk}
         self._next = max(chunks, default=-1) + 1
         self._room = 0
         return unreadable
 
     def _oldest(self) -> tuple[str, T] | None:
-        while self._first < self._next:
-            for oldest in self._chunks.get(self._first, {}).items():
+        for chunk in self._chunks.values():  # none but the last is empty
+            for oldest in chunk.items():
                 return oldest
-            if self._first == self._next - 1:
-                break
-            self._first += 1
         return None
 
 

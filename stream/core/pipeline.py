@@ -8,6 +8,7 @@ records alone, never on how they were cut into batches.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import NamedTuple, cast
@@ -18,20 +19,25 @@ from numpy.typing import NDArray
 
 from schemas.alerts import AlertReason, Rejected
 from schemas.events import Event, Prediction
+from stream.core.alert import decide
+from stream.core.bounds import bound_key, watch_bound
 from stream.core.columns import Arrivals, Batch
 from stream.core.detect import Banks
 from stream.core.hashed import Places, hashes_of
+from stream.core.incident import Incidents
 from stream.core.intake import Intake, PartitionOf, topics_of
 from stream.core.model import Model, RowKey
 from stream.core.nouns import TOPIC_OF, TYPE_NAMES, UNVERSIONED, Change, Record, Result, Tally, Topic
 from stream.core.ports import DetectorFactory, Policies
+from stream.core.rows import UNREADABLE, Moment, Number
 
 
 class Position(msgspec.Struct, array_like=True):
-    """How far a pipeline has come: events taken, and the next offset of each input topic."""
+    """How far a pipeline has come: events taken, the next offset of each input topic, the newest time."""
 
-    seq: int
-    offsets: dict[str, int]
+    seq: Number
+    offsets: dict[str, Number]
+    clock: Moment = 0.0
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -75,9 +81,16 @@ class Pipeline:
         self._intake = Intake(partition, prefix, partition_of)
         self._models: dict[str, Model] = {}
         self._seq = 0
+        self._clock = 0.0
+        self._bound_key = bound_key("models", segment=f"partition:{partition}")
+        self._policy = policies.of("")
+        self._incidents = Incidents(self._policy, decide)
+        self._making_room: set[int] = set()
+        self._by_age: deque[tuple[int, str]] = deque()
         self._touched: set[str] = set()
         self._row_keys: dict[str, set[RowKey]] = {}
         self._deleted: set[RowKey] = set()
+        self._foreign: list[bytes] = []
 
     def models(self) -> list[str]:
         """Give the names of the models that are watched."""
@@ -116,7 +129,9 @@ class Pipeline:
 
     def rows(self) -> dict[bytes, bytes | None]:
         """Give the rows that changed since the last call, the position among them; None deletes a row."""
-        changed: dict[bytes, bytes | None] = {_encode_key(key): None for key in sorted(self._deleted)}
+        changed: dict[bytes, bytes | None] = dict.fromkeys(self._foreign)
+        changed |= {_encode_key(key): None for key in sorted(self._deleted)}
+        self._foreign.clear()
         self._deleted.clear()
         for name in sorted(self._touched):
             model = self._models.get(name)
@@ -130,8 +145,10 @@ class Pipeline:
                 else:
                     known.add(key)
         self._touched.clear()
+        for series, row in self._incidents.rows().items():
+            changed[_encode_key(("incident", *series))] = row
         offsets = {topic.suffix: offset for topic, offset in self.positions.items()}
-        changed[_encode_key(_PIPELINE)] = _encode(Position(self._seq, offsets))
+        changed[_encode_key(_PIPELINE)] = _encode(Position(self._seq, offsets, self._clock))
         return changed
 
     def restore(self, rows: dict[bytes, bytes]) -> list[str]:
@@ -149,22 +166,38 @@ class Pipeline:
                 if key == _PIPELINE:
                     self._restore_position(_decode_position(row))
                     is_placed = True
+                elif _encode_key(key) != raw_key:
+                    raise ValueError("no key is written so")
                 else:
                     by_model.setdefault(key[1], {})[key] = row
-            except (msgspec.DecodeError, IndexError):
+            except (*UNREADABLE, IndexError):
                 unreadable.append(repr(raw_key))
+                self._foreign.append(raw_key)
         for name, of_model in sorted(by_model.items()):
             lost = list(of_model)
-            if is_placed:
-                model = self._models[name] = self._new_model(name)
+            if is_placed and not name:
+                lost = self._restore_own(of_model)
+            elif is_placed:
+                model = self._new_model(name)
                 lost = model.restore(of_model)
-                self._row_keys[name] = set(of_model)
+                if len(lost) < len(of_model):
+                    self._models[name] = model
+                    self._row_keys[name] = set(of_model)
             self._deleted.update(lost)
             unreadable += [str(key) for key in lost]
         return unreadable
 
+    def _restore_own(self, rows: dict[RowKey, bytes]) -> list[RowKey]:
+        """Take the partition's own incident, which is of no model; give the keys of all else."""
+        own: RowKey = ("incident", *self._bound_key)
+        try:
+            self._incidents.restore(self._bound_key, rows[own])
+        except (*UNREADABLE, KeyError):
+            return list(rows)
+        return [key for key in rows if key != own]
+
     def _restore_position(self, position: Position) -> None:
-        self._seq = position.seq
+        self._seq, self._clock = position.seq, position.clock
         for topic in Topic:
             self.positions[topic] = position.offsets.get(topic.suffix, 0)
 
@@ -187,6 +220,7 @@ class Pipeline:
                 topic, time = Topic(step.batch.topics[place]), float(step.batch.times[place])
                 if model.admission.refuse(topic, time, step.now) is None:
                     self._make_room(step.result)
+                    self._making_room.add(place)
                     self._models[name] = model
         if start < len(names):
             yield start, len(names)
@@ -210,8 +244,23 @@ class Pipeline:
             taken = arrivals if is_taken.all() else arrivals.only(is_taken)
             if len(taken):
                 changes += self._lead(self._models[name], taken, step.result)
+        changes += self._watch_bound(step, part)
         changes.sort(key=lambda change: change.seq)
         _publish(changes, step.result)
+
+    def _watch_bound(self, step: _Step, part: range) -> list[Change]:
+        """Follow whether models had to go so that others could come."""
+        making_room, self._making_room = self._making_room, set()
+        taken = Arrivals(step.batch, part.start + np.flatnonzero(step.is_taken[part.start : part.stop]))
+        if not len(taken):
+            return []
+        clock, self._clock = self._clock, max(self._clock, float(taken.times().max()))
+        if not self._policy.signals.bounds or not (making_room or self._incidents.is_open(self._bound_key)):
+            return []
+        dropping = step.batch.seqs[sorted(making_room)].tolist()
+        tally = step.result.tally
+        watched = watch_bound(self._bound_key, self._max_models, taken, dropping, clock, tally)
+        return self._incidents.follow([watched], self._prefix)
 
     def _admit(self, step: _Step, model: Model, arrivals: Arrivals, topic: Topic) -> None:
         """Mark which of *arrivals*, events of one model and topic, are taken; say why the others are not."""
@@ -266,11 +315,23 @@ class Pipeline:
     def _make_room(self, result: Result) -> None:
         """Evict models until one more may be watched, first those that were unseen for longest."""
         while len(self._models) >= self._max_models:
-            oldest = min(self._models.values(), key=lambda known: known.last_seq)
+            oldest = self._oldest()
             del self._models[oldest.name]
+            self._touched.discard(oldest.name)
             self._deleted |= self._row_keys.pop(oldest.name, set())
             result.tally.count("evicted_total", "models")
+            result.evicted.append(oldest.name)
             _publish(oldest.close(self._seq), result)
+
+    def _oldest(self) -> Model:
+        """Give the model that was unseen for longest: the first of those listed that was not seen since."""
+        while self._by_age:
+            seq, name = self._by_age.popleft()
+            if (model := self._models.get(name)) is not None and model.last_seq == seq:
+                return model
+        listed = sorted(self._models.values(), key=lambda known: known.last_seq)
+        self._by_age.extend((model.last_seq, model.name) for model in listed[1:])
+        return listed[0]
 
     def _new_model(self, name: str) -> Model:
         return Model(name, self._policies.of(name), self._banks, self._prefix)

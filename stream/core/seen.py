@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from stream.core.hashed import FEW, Hashes, HashIndex, hashes_of
+from stream.core.rows import UNREADABLE, chunk_number
 
 CHUNK_IDS = 2_048
 """Ids that one row of state holds."""
@@ -85,8 +86,8 @@ class SeenIds:
         unreadable: list[str] = []
         for number, row in rows.items():
             try:
-                chunks[int(number)] = _decode(row)
-            except (msgspec.DecodeError, ValueError):
+                chunks[chunk_number(number)] = _decode(row)
+            except UNREADABLE:
                 unreadable.append(number)
         self._number = max(chunks, default=0)
         self._open = chunks.pop(self._number, [])

@@ -139,7 +139,7 @@ class Standardised:
             raise UnreadableRowError("the checksum is wrong")
         try:
             state = _decode(body)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, ValueError) as error:
             raise UnreadableRowError(str(error)) from error
         if state.settings != self._settings:
             raise UnreadableRowError(f"made with {state.settings}, now {self._settings}")

@@ -241,8 +241,8 @@ class Metrics(Collector):
         with self._lock:
             self._observe(name, labels, (value,))
 
-    def forget(self, **labels: str) -> None:
-        """Drop every gauge that carries all these labels: of a model or partition that moved away.
+    def forget(self, **labels: str | frozenset[str]) -> None:
+        """Drop every gauge that carries all these labels, or one of several: what moved or went away.
 
         Without it the gauge stays at its last value beside the one of the new owner.
         """
@@ -252,11 +252,14 @@ class Metrics(Collector):
             for store in self._gauges.values():
                 names = store.metric.labels
                 if labels.keys() <= set(names):
-                    wanted = {names.index(name): value for name, value in labels.items()}
+                    wanted = {
+                        names.index(name): value if isinstance(value, frozenset) else {value}
+                        for name, value in labels.items()
+                    }
                     gone = [
                         key
                         for key in store.series
-                        if all(key[place] == value for place, value in wanted.items())
+                        if all(key[place] in values for place, values in wanted.items())
                     ]
                     for key in gone:
                         del store.series[key]

@@ -17,6 +17,7 @@ from stream.core.nouns import Record, Result, Topic
 from stream.core.pipeline import Pipeline
 from stream.shell import clock
 from stream.shell.clock import Pauses
+from stream.shell.evicted import forget_evicted
 from stream.shell.fencing import FencedError, Sends
 from stream.shell.metrics import Metrics
 from stream.shell.state import StateStore, Writer
@@ -110,6 +111,7 @@ class Partition:
         result = self.pipeline.step(records, clock.wall())
         self.metrics.observe("processing_seconds", value=clock.steady() - began)
         self.metrics.add(result.tally)
+        forget_evicted(self.metrics, result)
         self.is_changed = True
         if self.pauses.look() != self._pauses_known and not await self._is_still_ours():
             return 0

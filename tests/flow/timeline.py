@@ -147,7 +147,7 @@ class AlarmBank:
 
     def restore(self, snapshot: bytes, *, only_rise: bool) -> int:
         name, _, taken = snapshot.partition(b" ")
-        if name != b"alarm":
+        if name != b"alarm" or not taken.isdigit():
             raise UnreadableRowError("no alarm")
         slot = self.add(only_rise=only_rise)
         self.taken[slot] = int(taken)
@@ -199,6 +199,7 @@ ONLY_ERRORS: Final = Policy(
         new_category=False,
         usage=False,
         feedback=False,
+        bounds=False,
     ),
     alerting=Alerting(repeat_seconds=HOUR, recover_seconds=3 * HOUR),
 )
