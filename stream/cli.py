@@ -25,8 +25,10 @@ from stream.demo.run import DemoError, demo
 from stream.replay import Outputs, lines, replay
 from stream.serve import supervise, work, work_under_supervision
 from stream.shell import clock
+from stream.shell.access import admit, of_publisher
 from stream.shell.broker import BrokerError
 from stream.shell.connection import ConnectionSettingsError
+from stream.shell.doors import RefusedError
 from stream.shell.http import EndpointError
 from stream.shell.publish import publish
 from stream.shell.topics import TopicsError, check, create
@@ -35,7 +37,8 @@ from stream.wiring import build_connection, build_replay_pipeline, build_topics
 GC_THRESHOLD = (100_000, 50, 100)
 """Python's own (700, 10, 10) looks through the events of a batch again and again: a quarter of the time."""
 
-_ERRORS = (BrokerError, ConnectionSettingsError, DemoError, EndpointError, TopicsError)
+_MISUSE = (ConfigError, ConnectionSettingsError)
+_ERRORS = (BrokerError, DemoError, EndpointError, RefusedError, TopicsError)
 """Errors for people: their text says what is wrong, where, and what to do."""
 
 
@@ -55,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings(os.environ, options.config)
         status: int = options.run(settings, options)
-    except ConfigError as error:
+    except _MISUSE as error:
         sys.stderr.write(f"driftline: {_mark(options)}{error}\n")
         return 2
     except _ERRORS as error:
@@ -172,7 +175,8 @@ def _replay(settings: Settings, options: argparse.Namespace) -> int:
 def _publish(settings: Settings, options: argparse.Namespace) -> int:
     async def run() -> int:
         connection, topics = build_connection(settings), build_topics(settings)
-        if settings.create_topics:
+        are_known = await admit(connection, of_publisher(topics))
+        if settings.create_topics and not are_known:
             await create(connection, topics)
         events = _warning_of_retention(lines(options.files), settings)
         with _progress("published") as report:

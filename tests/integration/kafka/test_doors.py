@@ -1,0 +1,224 @@
+"""Who may come in does, with the least rights; who may not is told why in one line, and no secret is told."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from stream.shell.access import Grant, Operation, of_creator, of_publisher, of_worker
+from stream.shell.topics import Topics
+from tests.integration import logs, reading
+from tests.integration.kafka.guarded import MECHANISMS, PASSWORDS, Guarded
+from tests.integration.running import RunningWorker, driftline, publish, settings
+
+WRONG = "wRoNg-hunter4"
+SECRETS = (*PASSWORDS.values(), WRONG)
+
+
+def topics_of(prefix: str) -> Topics:
+    return Topics(prefix=prefix, partitions=1)
+
+
+def environment_of(guarded: Guarded, prefix: str, **more: str) -> dict[str, str]:
+    return settings(guarded.kafka, prefix, **guarded.door(**more))
+
+
+def make_topics(guarded: Guarded, prefix: str) -> None:
+    """Make them as the administrator would."""
+    made = driftline("topics", "create", environment=settings(guarded.kafka, prefix))
+    assert made.returncode == 0, made.stderr
+
+
+def no_secret_in(*texts: str) -> None:
+    for text in texts:
+        assert not [secret for secret in SECRETS if secret in text], text
+
+
+def refusal(done: subprocess.CompletedProcess[str], status: int = 1) -> str:
+    """Give the one line with which a command ended."""
+    assert done.returncode == status, done.stderr
+    no_secret_in(done.stdout, done.stderr)
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+# Who may come in
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_the_least_rights_are_enough(guarded: Guarded, prefix: str, tmp_path: Path, mechanism: str) -> None:
+    topics = topics_of(prefix)
+    guarded.grant("worker", of_worker(topics, prefix + "workers"))
+    guarded.grant("publisher", of_publisher(topics))
+    if mechanism == "PLAIN":
+        guarded.grant("worker", of_creator(topics))
+    else:
+        make_topics(guarded, prefix)
+    worked = environment_of(guarded, prefix, mechanism=mechanism)
+    sent = environment_of(guarded, prefix, user="publisher", mechanism=mechanism)
+    file = logs.write(tmp_path / "events.jsonl", logs.shifted(["credit"], 3_000))
+    with RunningWorker(worked, tmp_path / "log").ready() as worker:
+        publish(file, sent)
+        reading.wait_until_committed(guarded.kafka, worked, file)
+        assert worker.terminate() == 0
+        assert " ERROR " not in worker.log
+        no_secret_in(worker.log)
+    assert reading.incidents(guarded.kafka, prefix)
+    with RunningWorker(worked, tmp_path / "again").ready() as worker:  # which reads the state
+        assert worker.terminate() == 0
+
+
+def test_a_certificate_is_a_name_too(guarded: Guarded, prefix: str) -> None:
+    guarded.grant("CN=worker-by-certificate", of_creator(topics_of(prefix)))
+    certificate, key = guarded.client
+    environment = environment_of(
+        guarded,
+        prefix,
+        brokers=guarded.kafka.address("MUTUAL"),
+        security_protocol="SSL",
+        tls_cert_file=str(certificate),
+        tls_key_file=str(key),
+    )
+    made = driftline("topics", "create", environment=environment)
+    assert made.returncode == 0, made.stderr
+    assert f"created {prefix}state" in made.stdout
+
+
+# Who may not: the connection
+
+
+def wrong_password(_guarded: Guarded) -> dict[str, str]:
+    return {"sasl_password": WRONG}
+
+
+def wrong_password_by_scram(_guarded: Guarded) -> dict[str, str]:
+    return {"sasl_password": WRONG, "mechanism": "SCRAM-SHA-512"}
+
+
+def expired(guarded: Guarded) -> dict[str, str]:
+    return {"brokers": guarded.kafka.address("EXPIRED"), "security_protocol": "SSL"}
+
+
+def other_host(guarded: Guarded) -> dict[str, str]:
+    return {"brokers": guarded.kafka.address("ELSEWHERE"), "security_protocol": "SSL"}
+
+
+def unknown_authority(guarded: Guarded) -> dict[str, str]:
+    return {"tls_ca_file": str(guarded.stranger.certificate)}
+
+
+def no_certificate(guarded: Guarded) -> dict[str, str]:
+    return {"brokers": guarded.kafka.address("MUTUAL"), "security_protocol": "SSL"}
+
+
+def no_tls(_guarded: Guarded) -> dict[str, str]:
+    return {"security_protocol": "SASL_PLAINTEXT"}
+
+
+def tls_where_there_is_none(guarded: Guarded) -> dict[str, str]:
+    return {"brokers": guarded.kafka.bootstrap}
+
+
+REFUSED = {
+    wrong_password: "refuses user worker by PLAIN: the user name or the password is wrong; check DRIFTLINE_SASL_",
+    wrong_password_by_scram: "refuses user worker by SCRAM-SHA-512: the user name or the password is wrong",
+    expired: "has expired: renew it there",
+    other_host: "is for another host name: connect by a name that is in it",
+    unknown_authority: "is signed by an authority that is not trusted here",
+    no_certificate: "asks for a client certificate that it trusts",
+    no_tls: "closed the connection at once: does its listener speak SASL_PLAINTEXT?",
+    tls_where_there_is_none: "speaks no TLS: DRIFTLINE_SECURITY_PROTOCOL is SASL_SSL",
+}
+
+
+@pytest.mark.parametrize("how", REFUSED, ids=lambda how: how.__name__)
+def test_a_connection_that_is_refused_is_explained(
+    guarded: Guarded, prefix: str, how: Callable[[Guarded], dict[str, str]]
+) -> None:
+    environment = environment_of(guarded, prefix, **how(guarded))
+    line = refusal(driftline("worker", environment=environment))
+    assert line.startswith("driftline: ")
+    assert environment["DRIFTLINE_BROKERS"] in line
+    assert REFUSED[how] in line
+
+
+@pytest.mark.parametrize("command", [("publish", "-"), ("topics", "check"), ("worker", "--processes", "2")])
+def test_every_command_explains_it_alike(guarded: Guarded, prefix: str, command: tuple[str, ...]) -> None:
+    environment = environment_of(guarded, prefix, **wrong_password(guarded))
+    assert REFUSED[wrong_password] in refusal(driftline(*command, environment=environment))
+
+
+# Who may not: the rights
+
+
+def without(grants: list[Grant], name: str, operation: Operation) -> list[Grant]:
+    """Leave one operation on one resource out."""
+    return [
+        replace(grant, operations=tuple(one for one in grant.operations if one is not operation))
+        if grant.name == name
+        else grant
+        for grant in grants
+    ]
+
+
+@pytest.mark.parametrize(
+    ("operation", "kind", "name"),
+    [
+        (Operation.READ, "topic", "predictions"),
+        (Operation.WRITE, "topic", "feedback"),
+        (Operation.WRITE, "topic", "alerts"),
+        (Operation.WRITE, "topic", "incidents"),
+        (Operation.WRITE, "topic", "rejected"),
+        (Operation.READ, "topic", "state"),
+        (Operation.WRITE, "topic", "state"),
+        (Operation.READ, "group", "workers"),
+    ],
+)
+def test_a_right_that_is_missing_is_named(  # noqa: PLR0917 - the parts of a case
+    guarded: Guarded, prefix: str, operation: Operation, kind: str, name: str
+) -> None:
+    make_topics(guarded, prefix)
+    grants = of_worker(topics_of(prefix), prefix + "workers")
+    guarded.grant("worker", without(grants, prefix + name, operation))
+    line = refusal(driftline("worker", environment=environment_of(guarded, prefix)))
+    assert line == (
+        f"driftline: user worker may not {operation.name.lower()} {kind} {prefix}{name}: grant it; "
+        "docs/security.md lists the ACLs that are needed"
+    )
+
+
+def test_who_may_not_create_topics_is_told_so(guarded: Guarded, prefix: str) -> None:
+    guarded.grant("worker", of_worker(topics_of(prefix), prefix + "workers"))
+    line = refusal(driftline("worker", environment=environment_of(guarded, prefix)))
+    assert line.startswith(
+        f"driftline: topic {prefix}lifecycle does not exist, and user worker may not create it: run "
+        "`driftline topics create` as a user who may"
+    )
+
+
+def test_who_may_not_send_is_told_so(guarded: Guarded, prefix: str) -> None:
+    make_topics(guarded, prefix)
+    grants = of_publisher(topics_of(prefix))
+    guarded.grant("publisher", without(grants, prefix + "feedback", Operation.WRITE))
+    line = refusal(driftline("publish", "-", environment=environment_of(guarded, prefix, user="publisher")))
+    assert f"user publisher may not write topic {prefix}feedback: grant it" in line
+
+
+def test_a_right_that_is_taken_away_ends_the_worker_with_a_line_that_says_so(
+    guarded: Guarded, prefix: str, tmp_path: Path
+) -> None:
+    make_topics(guarded, prefix)
+    grants = of_worker(topics_of(prefix), prefix + "workers")
+    guarded.grant("worker", grants)
+    environment = environment_of(guarded, prefix)
+    with RunningWorker(environment, tmp_path / "log").ready() as worker:
+        guarded.revoke("worker", next(grant for grant in grants if grant.name == prefix + "predictions"))
+        assert worker.ended() == 1
+        no_secret_in(worker.log)
+        last = worker.log.splitlines()[-1]
+    assert "stopped by an error: user worker may not do that" in last
+    assert prefix + "predictions" in last
