@@ -30,6 +30,7 @@ from stream.shell.broker import BrokerError
 from stream.shell.connection import ConnectionSettingsError
 from stream.shell.doors import RefusedError
 from stream.shell.http import EndpointError
+from stream.shell.masking import Masking
 from stream.shell.publish import publish
 from stream.shell.topics import TopicsError, check, create
 from stream.wiring import build_connection, build_replay_pipeline, build_topics
@@ -138,12 +139,11 @@ def _demo(settings: Settings, options: argparse.Namespace) -> int:
 def _worker(settings: Settings, options: argparse.Namespace) -> int:
     if options.processes is not None:
         settings = msgspec.structs.replace(settings, processes=options.processes)
-    logging.basicConfig(
-        level=settings.log_level,
-        format=f"%(asctime)s %(levelname)s {_mark(options)}%(name)s: %(message)s",
-        stream=sys.stderr,
-    )
-    for noisy in ("faust", "mode", "aiokafka"):
+    handler = logging.StreamHandler(sys.stderr)
+    layout = f"%(asctime)s %(levelname)s {_mark(options)}%(name)s: %(message)s"
+    handler.setFormatter(Masking(layout, settings.secrets()))
+    logging.basicConfig(level=settings.log_level, handlers=[handler])
+    for noisy in ("faust", "mode", "aiokafka", "asyncio"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))
     if options.child:
         return asyncio.run(work_under_supervision(settings, options.child[1]))

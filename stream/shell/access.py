@@ -7,7 +7,6 @@ does not exist, which a broker refuses to those who may not read the group befor
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -21,7 +20,7 @@ from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
 
 from stream.core.nouns import Topic
 from stream.shell.connection import Connection
-from stream.shell.doors import RefusedError, explained, forbidden, knock
+from stream.shell.doors import RefusedError, close, explained, forbidden, knock
 from stream.shell.topics import ALERTS, INCIDENTS, POLICIES, REJECTED, STATE, Topics
 
 _UNKNOWN: Final = -(2**31)
@@ -99,8 +98,7 @@ async def admit(connection: Connection, needed: Sequence[Grant] = ()) -> bool:
     except (KafkaError, OSError, TimeoutError) as error:
         raise RefusedError(explained(error, connection, connection.bootstrap)) from error
     finally:
-        opened.close()
-        await asyncio.sleep(0)  # the socket is closed by the loop
+        await close(opened)
     if lacking:
         raise RefusedError(forbidden(connection, ", ".join(lacking)))
     return is_known

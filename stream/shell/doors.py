@@ -6,10 +6,11 @@ broker could be reached. Here the first connection is ours, so that its error is
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 from aiokafka.conn import AIOKafkaConnection, collect_hosts
 from aiokafka.errors import (
@@ -29,6 +30,8 @@ from stream.shell.connection import Connection
 
 KNOCK_SECONDS: Final = 10.0
 """How long a broker may take to let us in."""
+
+CLOSE_SECONDS: Final = 1.0
 
 SEE: Final = "docs/security.md"
 
@@ -66,22 +69,28 @@ async def knock(connection: Connection) -> AIOKafkaConnection:
         try:
             await _try_all(connection, f"{host}:{port}", brokers - {(host, port)}, (host, port) in brokers)
         except BaseException:
-            opened.close()
+            await close(opened)
             raise
         return opened
     raise RefusedError("; ".join(dict.fromkeys(errors)))
+
+
+async def close(opened: AIOKafkaConnection) -> None:
+    """Close a connection and wait until it is closed."""
+    if (closed := opened.close()) is not None:
+        await asyncio.wait({closed}, timeout=CLOSE_SECONDS)
 
 
 async def _open(connection: Connection, host: str, port: int) -> tuple[AIOKafkaConnection, set[tuple[str, int]]]:
     arguments = connection.for_aiokafka()
     del arguments["bootstrap_servers"]
     opened = AIOKafkaConnection(host, port, request_timeout_ms=int(KNOCK_SECONDS * 1000), **arguments)
-    await opened.connect()
     try:
+        await opened.connect()
         # A broker with SASL lets those without it in, and closes the door on their first request.
         answer = await opened.send(MetadataRequest([]))
-    except BaseException:
-        opened.close()
+    except KafkaError:  # of a connection that was there
+        await close(opened)
         raise
     return opened, {(str(name), int(number)) for _, name, number, *_ in answer.brokers}
 
@@ -100,7 +109,7 @@ async def _try_all(
                 raise RefusedError(why) from error
             unreached.append(unanswered(error, where))
         else:
-            opened.close()
+            await close(opened)
             is_one_reached = True
     if unreached and not is_one_reached:
         raise RefusedError(f"{unreached[0]}: set the brokers' advertised.listeners to what is reached from here")
