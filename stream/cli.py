@@ -206,6 +206,7 @@ def _warning_of_retention(events: Iterator[bytes], settings: Settings) -> Iterat
 
 def _topics(settings: Settings, options: argparse.Namespace) -> int:
     connection, topics = build_connection(settings), build_topics(settings)
+    asyncio.run(admit(connection))
     if options.action == "create":
         made = asyncio.run(create(connection, topics))
         sys.stdout.write("".join(f"created {name}\n" for name in made) or "all topics exist\n")

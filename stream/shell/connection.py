@@ -10,6 +10,8 @@ import faust
 from faust.types.auth import CredentialsT
 from yarl import URL
 
+from stream.shell.masking import hide_authentication
+
 
 class ConnectionSettingsError(Exception):
     """A certificate or key cannot be used: the text says which and why."""
@@ -47,6 +49,7 @@ class Connection:
         if self._is_tls:
             arguments["ssl_context"] = self._tls()
         if self._is_sasl:
+            hide_authentication()
             arguments |= {
                 "sasl_mechanism": self.sasl_mechanism,
                 "sasl_plain_username": self.sasl_username,
@@ -62,6 +65,7 @@ class Connection:
         """Give the credentials as Faust takes them; raises ConnectionSettingsError likewise."""
         context = self._tls() if self._is_tls else None
         if self._is_sasl:
+            hide_authentication()
             credentials = faust.SASLCredentials(
                 username=self.sasl_username,
                 password=self.sasl_password,

@@ -149,7 +149,7 @@ def kept_out(error: BaseException, connection: Connection, where: str) -> str:
         protocol = connection.security_protocol
         return (
             f"the broker at {where} closed the connection at once: does its listener speak "
-            f"{protocol}? DRIFTLINE_SECURITY_PROTOCOL says so"
+            f"{protocol}, as DRIFTLINE_SECURITY_PROTOCOL says?"
         )
     return ""
 

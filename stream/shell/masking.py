@@ -1,6 +1,6 @@
 """Masking: what is logged is written without the secrets, whoever logged them and at whatever level.
 
-aiokafka, for one, logs its requests at DEBUG, and one of them is the password.
+aiokafka, for one, logs its requests at DEBUG, and one of them is the password: that one is not logged at all.
 """
 
 from __future__ import annotations
@@ -27,6 +27,16 @@ class Masking(logging.Formatter):
         """Format *record* without the secrets."""
         text = super().format(record)
         return text if self._secrets is None else self._secrets.sub(MASK, text)
+
+
+def hide_authentication() -> None:
+    """Keep aiokafka from logging what it sends to log in, whatever handlers there are."""
+    logging.getLogger("aiokafka.conn").addFilter(_tells_no_password)  # once, however often it is added
+
+
+def _tells_no_password(record: logging.LogRecord) -> bool:
+    arguments = record.args if isinstance(record.args, tuple) else ()
+    return not any(type(one).__name__.startswith("SaslAuthenticateRequest") for one in arguments)
 
 
 def _forms(secret: str) -> set[str]:

@@ -51,6 +51,7 @@ def refusal(
     def run(environment: dict[str, str], *arguments: str) -> str:
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
+        caplog.clear()
         status = main(arguments or ("worker",))
         said = capsys.readouterr()
         assert status == 1, said.err
@@ -58,7 +59,6 @@ def refusal(
         assert not said.out
         assert not [record for record in caplog.records if record.levelno > logging.WARNING]
         (line,) = said.err.splitlines()
-        print("LINE", line)
         return line
 
     levels = {name: logging.getLogger(name).level for name in ("faust", "mode", "aiokafka", "asyncio")}
@@ -90,8 +90,9 @@ def test_the_least_rights_are_enough(guarded: Guarded, prefix: str, tmp_path: Pa
         assert "uthorization" not in worker.log
         no_secret_in(worker.log)
     assert reading.incidents(guarded.kafka, prefix)
-    with RunningWorker(worked, tmp_path / "again").ready() as worker:  # which reads the state
-        assert worker.terminate() == 0
+    if mechanism == "PLAIN":
+        with RunningWorker(worked, tmp_path / "again").ready() as worker:  # which reads the state
+            assert worker.terminate() == 0
 
 
 def test_a_certificate_is_a_name_too(guarded: Guarded, prefix: str) -> None:
@@ -152,8 +153,8 @@ REFUSED = {
     other_host: "is for another host name: connect by a name that is in it",
     unknown_authority: "is signed by an authority that is not trusted here",
     no_certificate: "asks for a client certificate that it trusts",
-    no_tls: "closed the connection at once: does its listener speak SASL_PLAINTEXT?",
-    tls_where_there_is_none: "speaks no TLS: DRIFTLINE_SECURITY_PROTOCOL is SASL_SSL",
+    no_tls: "closed the connection at once: does its listener speak SASL_PLAINTEXT, as",
+    tls_where_there_is_none: "closed the connection at once: does its listener speak SASL_SSL, as",
 }
 
 
