@@ -18,7 +18,6 @@ from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.group import HeartbeatRequest
 from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
 
-from stream.core.nouns import Topic
 from stream.shell.connection import Connection
 from stream.shell.doors import RefusedError, close, explained, forbidden, knock
 from stream.shell.topics import ALERTS, INCIDENTS, POLICIES, REJECTED, STATE, Topics
@@ -52,12 +51,19 @@ def of_worker(topics: Topics, group: str) -> list[Grant]:
     both = (Operation.READ, Operation.WRITE)
     return [
         *(
-            Grant(kind="topic", name=name, operations=both, why="reads events; forwards those on a wrong partition")
+            Grant(
+                kind="topic",
+                name=name,
+                operations=both,
+                why="reads events; forwards those on a wrong partition",
+            )
             for name in topics.inputs()
         ),
         Grant(kind="topic", name=topics.full(STATE), operations=both, why="its state"),
         *(
-            Grant(kind="topic", name=topics.full(name), operations=(Operation.WRITE,), why="what it publishes")
+            Grant(
+                kind="topic", name=topics.full(name), operations=(Operation.WRITE,), why="what it publishes"
+            )
             for name in (ALERTS, INCIDENTS, REJECTED)
         ),
         Grant(
@@ -89,7 +95,8 @@ def of_creator(topics: Topics) -> list[Grant]:
 async def admit(connection: Connection, needed: Sequence[Grant] = ()) -> bool:
     """Connect once and see whether the broker allows what is *needed*; leave no trace.
 
-    Tells whether all of it was known: a topic that does not exist cannot be asked about. Raises RefusedError, one line for people.
+    Tells whether all of it was known: a topic that does not exist cannot be asked about.
+    Raises RefusedError, one line for people.
     """
     opened = await knock(connection)
     try:
@@ -105,7 +112,9 @@ async def admit(connection: Connection, needed: Sequence[Grant] = ()) -> bool:
 
 
 async def _topics_lacking(opened: AIOKafkaConnection, needed: Iterable[Grant]) -> tuple[list[str], bool]:
-    wanted = {grant.name: grant.operations for grant in needed if grant.kind == "topic" and not grant.is_prefix}
+    wanted = {
+        grant.name: grant.operations for grant in needed if grant.kind == "topic" and not grant.is_prefix
+    }
     if not wanted:
         return [], True
     if not _speaks(opened, _MetadataRequest):
@@ -150,7 +159,7 @@ def _speaks(opened: AIOKafkaConnection, request: type[RequestStruct]) -> bool:
     return bool(lowest <= request.API_VERSION <= highest)
 
 
-class _MetadataResponse(Response):  # type: ignore[misc] - aiokafka has no annotations
+class _MetadataResponse(Response):  # type: ignore[misc]  # aiokafka has no annotations
     API_KEY = 3
     API_VERSION = 8
     SCHEMA = Schema(
@@ -183,7 +192,7 @@ class _MetadataResponse(Response):  # type: ignore[misc] - aiokafka has no annot
     )
 
 
-class _MetadataRequest(RequestStruct):  # type: ignore[misc] - aiokafka has no annotations
+class _MetadataRequest(RequestStruct):  # type: ignore[misc]  # aiokafka has no annotations
     API_KEY = 3
     API_VERSION = 8
     RESPONSE_TYPE = _MetadataResponse
@@ -195,7 +204,7 @@ class _MetadataRequest(RequestStruct):  # type: ignore[misc] - aiokafka has no a
     )
 
 
-class _Ask(Request[_MetadataRequest]):  # type: ignore[misc] - aiokafka has no annotations
+class _Ask(Request[_MetadataRequest]):  # type: ignore[misc]  # aiokafka has no annotations
     """Asks what is allowed on topics; makes none."""
 
     API_KEY = 3

@@ -40,7 +40,9 @@ _MISMATCHES: Final = frozenset({62, 64})
 _UNKNOWN_ISSUER: Final = frozenset({18, 19, 20, 21})
 """Codes of X.509 verification, as OpenSSL's x509_vfy.h numbers them."""
 
-_NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNEXPECTED_MESSAGE"})
+_NO_TLS: Final = frozenset(
+    {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNEXPECTED_MESSAGE"}
+)
 _FORBIDDEN: Final = (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
@@ -81,7 +83,9 @@ async def close(opened: AIOKafkaConnection) -> None:
         await asyncio.wait({closed}, timeout=CLOSE_SECONDS)
 
 
-async def _open(connection: Connection, host: str, port: int) -> tuple[AIOKafkaConnection, set[tuple[str, int]]]:
+async def _open(
+    connection: Connection, host: str, port: int
+) -> tuple[AIOKafkaConnection, set[tuple[str, int]]]:
     arguments = connection.for_aiokafka()
     del arguments["bootstrap_servers"]
     opened = AIOKafkaConnection(host, port, request_timeout_ms=int(KNOCK_SECONDS * 1000), **arguments)
@@ -96,7 +100,10 @@ async def _open(connection: Connection, host: str, port: int) -> tuple[AIOKafkaC
 
 
 async def _try_all(
-    connection: Connection, known_by: str, brokers: Iterable[tuple[str, int]], is_one_reached: bool  # noqa: FBT001 - of the module's own
+    connection: Connection,
+    known_by: str,
+    brokers: Iterable[tuple[str, int]],
+    is_one_reached: bool,  # noqa: FBT001 - of the module's own
 ) -> None:
     """Connect to every one of *brokers*; one that is down is no error unless all are."""
     unreached: list[str] = []
@@ -112,7 +119,9 @@ async def _try_all(
             await close(opened)
             is_one_reached = True
     if unreached and not is_one_reached:
-        raise RefusedError(f"{unreached[0]}: set the brokers' advertised.listeners to what is reached from here")
+        raise RefusedError(
+            f"{unreached[0]}: set the brokers' advertised.listeners to what is reached from here"
+        )
 
 
 @contextmanager
@@ -145,7 +154,7 @@ def kept_out(error: BaseException, connection: Connection, where: str) -> str:
             return said
         if isinstance(one, _FORBIDDEN):
             return forbidden(connection, f"do that ({' '.join(str(one).split())})")
-    if isinstance(error, KafkaConnectionError) or (isinstance(error, ConnectionResetError)):
+    if isinstance(error, (KafkaConnectionError, ConnectionResetError)):
         protocol = connection.security_protocol
         return (
             f"the broker at {where} closed the connection at once: does its listener speak "
@@ -170,14 +179,14 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _of_tls(error: ssl.SSLError, connection: Connection, where: str) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return _of_certificate(error, connection, where)
-    reason = error.reason or ""
+    reason, protocol = error.reason or "", connection.security_protocol
     if reason in _NO_TLS:
-        return f"the broker at {where} speaks no TLS: DRIFTLINE_SECURITY_PROTOCOL is {connection.security_protocol}"
+        return f"the broker at {where} speaks no TLS, and DRIFTLINE_SECURITY_PROTOCOL is {protocol}"
     if "ALERT" in reason or "HANDSHAKE" in reason:
         own = f"the client certificate {connection.tls_cert_file}" if connection.tls_cert_file else "none"
         return (
-            f"the broker at {where} asks for a client certificate that it trusts ({reason}), and was given {own}: "
-            "set DRIFTLINE_TLS_CERT_FILE and DRIFTLINE_TLS_KEY_FILE"
+            f"the broker at {where} asks for a client certificate that it trusts ({reason}), "
+            f"and was given {own}: set DRIFTLINE_TLS_CERT_FILE and DRIFTLINE_TLS_KEY_FILE"
         )
     return f"TLS with the broker at {where} fails: {reason or error}"
 
@@ -190,14 +199,14 @@ def _of_certificate(error: ssl.SSLCertVerificationError, connection: Connection,
         return f"{of} is not valid yet: this machine's clock is wrong, or the broker's was"
     if error.verify_code in _MISMATCHES:
         return (
-            f"{of} is for another host name: connect by a name that is in it (DRIFTLINE_BROKERS, the brokers' "
-            "advertised.listeners), or have it made for this one"
+            f"{of} is for another host name: connect by a name that is in it (DRIFTLINE_BROKERS, the "
+            "brokers' advertised.listeners), or have it made for this one"
         )
     if error.verify_code in _UNKNOWN_ISSUER:
         trusted = connection.tls_ca_file or "the system's authorities"
         return (
-            f"{of} is signed by an authority that is not trusted here (trusted: {trusted}): set "
-            "DRIFTLINE_TLS_CA_FILE to the PEM file with the brokers' authority"
+            f"{of} is signed by an authority that is not trusted here (trusted: {trusted}): "
+            "set DRIFTLINE_TLS_CA_FILE to the PEM file with the brokers' authority"
         )
     return f"{of} is not accepted: {error.verify_message}"
 
@@ -205,19 +214,19 @@ def _of_certificate(error: ssl.SSLCertVerificationError, connection: Connection,
 def _of_sasl(error: BaseException, connection: Connection, where: str) -> str:
     if isinstance(error, SaslAuthenticationFailed):
         return (
-            f"the broker at {where} refuses {connection.user} by {connection.sasl_mechanism}: the user name or "
-            "the password is wrong; check DRIFTLINE_SASL_USERNAME, DRIFTLINE_SASL_PASSWORD_FILE (or "
+            f"the broker at {where} refuses {connection.user} by {connection.sasl_mechanism}: the user name "
+            "or the password is wrong; check DRIFTLINE_SASL_USERNAME, DRIFTLINE_SASL_PASSWORD_FILE (or "
             "DRIFTLINE_SASL_PASSWORD) and DRIFTLINE_SASL_MECHANISM"
         )
     if isinstance(error, UnsupportedSaslMechanismError):
         return (
-            f"the broker at {where} does not offer {connection.sasl_mechanism}: set DRIFTLINE_SASL_MECHANISM to "
-            "one that its listener has"
+            f"the broker at {where} does not offer {connection.sasl_mechanism}: set "
+            "DRIFTLINE_SASL_MECHANISM to one that its listener has"
         )
     if isinstance(error, IllegalSaslStateError):
-        protocol = connection.security_protocol.replace("SASL_PLAINTEXT", "PLAINTEXT").replace("SASL_SSL", "SSL")
         return (
-            f"the broker at {where} asks for no user and password: set DRIFTLINE_SECURITY_PROTOCOL to {protocol}"
+            f"the broker at {where} asks for no user and password: DRIFTLINE_SECURITY_PROTOCOL is "
+            f"{connection.security_protocol}, and its listener has no SASL"
         )
     return ""
 
@@ -228,5 +237,3 @@ def reason_of(error: BaseException, connection: Connection) -> str:
         return f"{type(error).__name__}: {error}"
     said = kept_out(error, connection, connection.bootstrap)
     return said or f"{type(error).__name__}: {error}"
-
-

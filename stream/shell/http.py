@@ -16,7 +16,6 @@ from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-
 logger = logging.getLogger(__name__)
 
 
@@ -69,7 +68,8 @@ class Endpoints:
             ) from error
         if not self.token and not _is_loopback(self.host):
             logger.warning(
-                "whoever reaches %s reads the metrics: set DRIFTLINE_HTTP_TOKEN_FILE to ask for a token", self.host
+                "whoever reaches %s reads the metrics: set DRIFTLINE_HTTP_TOKEN_FILE to ask for a token",
+                self.host,
             )
         port = runner.addresses[0][1]
         return f"http://{self.host}:{port}"
@@ -88,7 +88,7 @@ class Endpoints:
         return web.Response(body=encode(collected), headers={"Content-Type": content_type})
 
     def _is_known(self, authorization: str) -> bool:
-        """Tell whether the header has the token; a wrong one takes as long whatever it has of the right one."""
+        """Tell whether the header has the token; a wrong one takes as long, however much of it is right."""
         scheme, _, given = authorization.partition(" ")
         is_right = hmac.compare_digest(given.encode(errors="surrogateescape"), self.token.encode())
         return not self.token or (scheme.lower() == "bearer" and is_right)

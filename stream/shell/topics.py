@@ -104,9 +104,9 @@ async def create(connection: Connection, topics: Topics) -> list[str]:
                 error = for_code(code)
                 if error in _FORBIDDEN:
                     raise TopicsError(
-                        f"topic {name} does not exist, and {connection.user} may not create it: run `driftline "
-                        "topics create` as a user who may, or grant Create on the topics; docs/security.md "
-                        "lists the ACLs that are needed"
+                        f"topic {name} does not exist, and {connection.user} may not create it: run "
+                        "'driftline topics create' as a user who may, or grant Create on the topics; "
+                        "docs/security.md lists the ACLs that are needed"
                     )
                 if code and error is not TopicAlreadyExistsError:
                     detail = rest[0] if rest and rest[0] else error.description

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from aiokafka import AIOKafkaClient
 from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
@@ -69,7 +69,7 @@ class Guarded:
             },
         }
 
-    def door(self, user: str = "worker", mechanism: str = "PLAIN", **more: str) -> dict[str, str]:
+    def door(self, user: str = "worker", mechanism: str = "PLAIN", **more: str) -> dict[str, Any]:
         """Give the settings with which *user* comes in; *more* goes before them."""
         return {
             "brokers": self.kafka.address("SASL"),
@@ -85,7 +85,10 @@ class Guarded:
     def grant(self, user: str, grants: Iterable[Grant]) -> None:
         """Allow *user* these and return when the broker knows of them."""
         sentinel = Grant(
-            kind="group", name=f"sentinel-{next(self._numbers)}", operations=(Operation.READ,), why="comes last"
+            kind="group",
+            name=f"sentinel-{next(self._numbers)}",
+            operations=(Operation.READ,),
+            why="comes last",
         )
         asyncio.run(self._grant(user, grants, sentinel))
 

@@ -17,10 +17,11 @@ from stream.shell.connection import Connection
 from stream.shell.topics import Topics, create
 from tests.integration import logs, reading
 from tests.integration.kafka.guarded import MECHANISMS, PASSWORDS, Guarded
-from tests.integration.running import RunningWorker, driftline, publish, settings
+from tests.integration.running import ROOT, RunningWorker, driftline, publish, settings
 
 WRONG = "wRoNg-hunter4"
 Refusal: TypeAlias = Callable[..., str]
+PAGE = (ROOT / "docs" / "security.md").read_text()
 SECRETS = (*PASSWORDS.values(), WRONG)
 
 
@@ -29,7 +30,7 @@ def topics_of(prefix: str) -> Topics:
 
 
 def environment_of(guarded: Guarded, prefix: str, **more: str) -> dict[str, str]:
-    return settings(guarded.kafka, prefix, **guarded.door(**more))
+    return settings(guarded.kafka, prefix, partitions=1, **guarded.door(**more))
 
 
 def make_topics(guarded: Guarded, prefix: str) -> None:
@@ -40,6 +41,13 @@ def make_topics(guarded: Guarded, prefix: str) -> None:
 def no_secret_in(*texts: str) -> None:
     for text in texts:
         assert not [secret for secret in SECRETS if secret in text], text
+
+
+def on_the_page(said: str, environment: dict[str, str]) -> str:
+    """Put what the page has in place of addresses and names that are of the test."""
+    said = said.strip().removeprefix("driftline: ").replace(environment["DRIFTLINE_BROKERS"], "HOST:PORT")
+    said = said.replace(environment["DRIFTLINE_TLS_CA_FILE"], "CA.pem")
+    return f"`{said.replace(environment['DRIFTLINE_PREFIX'], 'driftline.')}`"
 
 
 @pytest.fixture
@@ -57,6 +65,7 @@ def refusal(
         assert status == 1, said.err
         no_secret_in(said.out, said.err, caplog.text)
         assert not said.out
+        assert on_the_page(said.err, environment) in PAGE
         assert not [record for record in caplog.records if record.levelno > logging.WARNING]
         (line,) = said.err.splitlines()
         return line
@@ -147,7 +156,7 @@ def tls_where_there_is_none(guarded: Guarded) -> dict[str, str]:
 
 
 REFUSED = {
-    wrong_password: "refuses user worker by PLAIN: the user name or the password is wrong; check DRIFTLINE_SASL_",
+    wrong_password: "refuses user worker by PLAIN: the user name or the password is wrong; check",
     wrong_password_by_scram: "refuses user worker by SCRAM-SHA-512: the user name or the password is wrong",
     expired: "has expired: renew it there",
     other_host: "is for another host name: connect by a name that is in it",
@@ -211,7 +220,7 @@ def without(grants: list[Grant], name: str, operation: Operation) -> list[Grant]
         (Operation.READ, "group", "workers"),
     ],
 )
-def test_a_right_that_is_missing_is_named(  # noqa: PLR0917 - the parts of a case
+def test_a_right_that_is_missing_is_named(
     guarded: Guarded, prefix: str, refusal: Refusal, operation: Operation, kind: str, name: str
 ) -> None:
     make_topics(guarded, prefix)
@@ -229,7 +238,7 @@ def test_who_may_not_create_topics_is_told_so(guarded: Guarded, prefix: str, ref
     line = refusal(environment_of(guarded, prefix))
     assert line.startswith(
         f"driftline: topic {prefix}lifecycle does not exist, and user worker may not create it: run "
-        "`driftline topics create` as a user who may"
+        "'driftline topics create' as a user who may"
     )
 
 
