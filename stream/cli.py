@@ -28,7 +28,7 @@ from stream.shell import clock
 from stream.shell.access import admit, of_publisher
 from stream.shell.broker import BrokerError
 from stream.shell.connection import ConnectionSettingsError
-from stream.shell.doors import RefusedError
+from stream.shell.doors import RefusedError, explaining
 from stream.shell.http import EndpointError
 from stream.shell.masking import Masking
 from stream.shell.publish import publish
@@ -179,7 +179,7 @@ def _publish(settings: Settings, options: argparse.Namespace) -> int:
         if settings.create_topics and not are_known:
             await create(connection, topics)
         events = _warning_of_retention(lines(options.files), settings)
-        with _progress("published") as report:
+        with _progress("published") as report, explaining(connection):
             return await publish(events, connection, topics, rate=options.rate, progress=report)
 
     try:

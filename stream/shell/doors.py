@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -69,7 +69,7 @@ async def knock(connection: Connection) -> AIOKafkaConnection:
             errors.append(explained(error, connection, f"{host}:{port}"))
             continue
         try:
-            await _try_all(connection, f"{host}:{port}", brokers - {(host, port)}, (host, port) in brokers)
+            await _try_all(connection, f"{host}:{port}", brokers, (host, port))
         except BaseException:
             await close(opened)
             raise
@@ -100,28 +100,34 @@ async def _open(
 
 
 async def _try_all(
-    connection: Connection,
-    known_by: str,
-    brokers: Iterable[tuple[str, int]],
-    is_one_reached: bool,  # noqa: FBT001 - of the module's own
+    connection: Connection, known_by: str, brokers: set[tuple[str, int]], entry: tuple[str, int]
 ) -> None:
-    """Connect to every one of *brokers*; one that is down is no error unless all are."""
-    unreached: list[str] = []
-    for host, port in sorted(brokers):
-        where = f"{host}:{port}, which the broker at {known_by} names as its address"
-        try:
-            opened, _ = await _open(connection, host, port)
-        except (KafkaError, OSError, TimeoutError) as error:
-            if why := kept_out(error, connection, where):
-                raise RefusedError(why) from error
-            unreached.append(unanswered(error, where))
-        else:
-            await close(opened)
-            is_one_reached = True
-    if unreached and not is_one_reached:
+    """Connect to all of *brokers* but *entry*, which let us in; it is no error that some are down."""
+    where = {
+        (host, port): f"{host}:{port}, which the broker at {known_by} names as its address"
+        for host, port in sorted(brokers - {entry})
+    }
+    tried = await asyncio.gather(*(_try(connection, *address) for address in where))
+    unreached = [
+        (error, said) for error, said in zip(tried, where.values(), strict=True) if error is not None
+    ]
+    for error, said in unreached:
+        if why := kept_out(error, connection, said):
+            raise RefusedError(why) from error
+    if unreached and len(unreached) == len(brokers):
+        error, said = unreached[0]
         raise RefusedError(
-            f"{unreached[0]}: set the brokers' advertised.listeners to what is reached from here"
+            f"{unanswered(error, said)}: set the brokers' advertised.listeners to what is reached from here"
         )
+
+
+async def _try(connection: Connection, host: str, port: int) -> Exception | None:
+    try:
+        opened, _ = await _open(connection, host, port)
+    except (KafkaError, OSError, TimeoutError) as error:
+        return error
+    await close(opened)
+    return None
 
 
 @contextmanager
@@ -130,12 +136,20 @@ def explaining(connection: Connection) -> Iterator[None]:
     try:
         yield
     except KafkaError as error:
-        raise RefusedError(explained(error, connection, connection.bootstrap)) from error
+        raise RefusedError(reason_of(error, connection)) from error
 
 
 def explained(error: BaseException, connection: Connection, where: str) -> str:
-    """Say in one line what *error* means at *where*, an address, and what to do."""
-    return kept_out(error, connection, where) or unanswered(error, where)
+    """Say in one line what *error* of a first connection means at *where*, an address, and what to do."""
+    if said := kept_out(error, connection, where):
+        return said
+    if isinstance(error, (KafkaConnectionError, ConnectionResetError)):
+        protocol = connection.security_protocol
+        return (
+            f"the broker at {where} closed the connection at once: does its listener speak "
+            f"{protocol}, as DRIFTLINE_SECURITY_PROTOCOL says?"
+        )
+    return unanswered(error, where)
 
 
 def unanswered(error: BaseException, where: str) -> str:
@@ -154,12 +168,6 @@ def kept_out(error: BaseException, connection: Connection, where: str) -> str:
             return said
         if isinstance(one, _FORBIDDEN):
             return forbidden(connection, f"do that ({' '.join(str(one).split())})")
-    if isinstance(error, (KafkaConnectionError, ConnectionResetError)):
-        protocol = connection.security_protocol
-        return (
-            f"the broker at {where} closed the connection at once: does its listener speak "
-            f"{protocol}, as DRIFTLINE_SECURITY_PROTOCOL says?"
-        )
     return ""
 
 

@@ -16,7 +16,7 @@ from aiokafka.errors import (
 from stream.shell.access import Operation, _lacking, admit
 from stream.shell.broker import free_port
 from stream.shell.connection import Connection
-from stream.shell.doors import RefusedError, explained, reason_of
+from stream.shell.doors import RefusedError, explained, explaining, reason_of
 
 TLS = Connection(bootstrap="b:1", security_protocol="SSL", tls_ca_file="ca.pem")
 SASL = Connection(
@@ -96,6 +96,14 @@ def test_what_is_lacking_is_what_the_broker_says_it_does_not_allow(
     answers: dict[str, tuple[int, int]], lacking: list[str], *, is_known: bool
 ) -> None:
     assert _lacking({"t": (Operation.READ, Operation.WRITE)}, answers) == (lacking, is_known)
+
+
+@pytest.mark.parametrize("error", [KafkaConnectionError("gone"), SaslAuthenticationFailed("no")])
+def test_what_kafka_raises_while_a_command_works_is_for_people(error: Exception) -> None:
+    with pytest.raises(RefusedError) as said, explaining(SASL):
+        raise error
+    assert "at once" not in str(said.value)
+    assert str(said.value) == reason_of(error, SASL)
 
 
 async def test_servers_that_are_not_there_are_all_named() -> None:
