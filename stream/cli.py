@@ -28,7 +28,7 @@ from stream.shell import clock
 from stream.shell.access import admit, of_publisher
 from stream.shell.broker import BrokerError
 from stream.shell.connection import ConnectionSettingsError
-from stream.shell.doors import RefusedError, explaining
+from stream.shell.doors import RefusedError, explaining, is_news
 from stream.shell.http import EndpointError
 from stream.shell.masking import Masking
 from stream.shell.publish import publish
@@ -142,6 +142,7 @@ def _worker(settings: Settings, options: argparse.Namespace) -> int:
     handler = logging.StreamHandler(sys.stderr)
     layout = f"%(asctime)s %(levelname)s {_mark(options)}%(name)s: %(message)s"
     handler.setFormatter(Masking(layout, settings.secrets()))
+    handler.addFilter(is_news)
     logging.basicConfig(level=settings.log_level, handlers=[handler])
     for noisy in ("faust", "mode", "aiokafka", "asyncio"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))

@@ -7,6 +7,7 @@ broker could be reached. Here the first connection is ours, so that its error is
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -169,6 +170,15 @@ def kept_out(error: BaseException, connection: Connection, where: str) -> str:
         if isinstance(one, _FORBIDDEN):
             return forbidden(connection, f"do that ({' '.join(str(one).split())})")
     return ""
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Tell whether a log record says more than the last line of a worker whose rights were taken away.
+
+    A handler's filter: Faust logs the error that ends it several times, with a traceback each time.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    return not (record.name.startswith(("faust", "mode")) and isinstance(error, _FORBIDDEN))
 
 
 def forbidden(connection: Connection, what: str) -> str:

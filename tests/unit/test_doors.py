@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 
 import pytest
@@ -13,10 +14,11 @@ from aiokafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
+from stream.cli import main
 from stream.shell.access import Operation, _lacking, admit
 from stream.shell.broker import free_port
 from stream.shell.connection import Connection
-from stream.shell.doors import RefusedError, explained, explaining, reason_of
+from stream.shell.doors import RefusedError, explained, explaining, is_news, reason_of
 
 TLS = Connection(bootstrap="b:1", security_protocol="SSL", tls_ca_file="ca.pem")
 SASL = Connection(
@@ -82,6 +84,22 @@ def test_a_worker_that_ends_says_what_kept_it_out_else_the_error() -> None:
 
 
 @pytest.mark.parametrize(
+    ("logger", "error", "is_shown"),
+    [
+        ("faust.consumer", TopicAuthorizationFailedError("t"), False),
+        ("faust.consumer", ValueError("odd"), True),
+        ("faust.consumer", None, True),
+        ("driftline", TopicAuthorizationFailedError("t"), True),
+    ],
+)
+def test_what_the_last_line_explains_is_not_told_by_faust_as_well(
+    logger: str, error: Exception | None, *, is_shown: bool
+) -> None:
+    exception = None if error is None else (type(error), error, None)
+    assert is_news(logging.LogRecord(logger, logging.ERROR, "", 1, "x", (), exception)) is is_shown
+
+
+@pytest.mark.parametrize(
     ("answers", "lacking", "is_known"),
     [
         ({"t": (0, 1 << 3 | 1 << 4)}, [], True),
@@ -112,3 +130,23 @@ async def test_servers_that_are_not_there_are_all_named() -> None:
         await admit(Connection(bootstrap=",".join(f"127.0.0.1:{port}" for port in ports)))
     for port in ports:
         assert f"no broker answers at 127.0.0.1:{port}" in str(error.value)
+
+
+def test_a_file_that_is_no_certificate_is_wrong_usage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DRIFTLINE_SECURITY_PROTOCOL", "SSL")
+    monkeypatch.setenv("DRIFTLINE_TLS_CA_FILE", "nowhere.pem")
+    assert main(["topics", "check"]) == 2
+    assert capsys.readouterr().err.startswith("driftline: tls_ca_file nowhere.pem: ")
+
+
+def test_config_show_shows_no_secret(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("SASL_PASSWORD", "HTTP_TOKEN"):
+        monkeypatch.setenv(f"DRIFTLINE_{name}", "hunter2")
+    assert main(["config", "show"]) == 0
+    said = capsys.readouterr().out
+    assert "hunter2" not in said
+    assert said.count('"***"') == 2

@@ -20,6 +20,8 @@ from tests.integration.certificates import Authority
 PASSWORDS: Final = {"worker": "wOrKeR-hunter2-%s", "publisher": "pUbLiSh-hunter3-%s"}
 """The users with their passwords; one with a percent sign, which a log's format may stumble over."""
 
+TOKEN: Final = "tOkEn-hunter5"
+
 LISTENERS: Final = {"SASL": "SASL_SSL", "MUTUAL": "SSL", "EXPIRED": "SSL", "ELSEWHERE": "SSL"}
 MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
@@ -78,6 +80,7 @@ class Guarded:
             "sasl_username": user,
             "sasl_password": PASSWORDS[user],
             "tls_ca_file": str(self.authority.certificate),
+            "http_token": TOKEN,
             "log_level": "DEBUG",
             **more,
         }

@@ -16,13 +16,13 @@ from stream.shell.access import Grant, Operation, of_creator, of_publisher, of_w
 from stream.shell.connection import Connection
 from stream.shell.topics import Topics, create
 from tests.integration import logs, reading
-from tests.integration.kafka.guarded import MECHANISMS, PASSWORDS, Guarded
+from tests.integration.kafka.guarded import MECHANISMS, PASSWORDS, TOKEN, Guarded
 from tests.integration.running import ROOT, RunningWorker, driftline, publish, settings
 
 WRONG = "wRoNg-hunter4"
 Refusal: TypeAlias = Callable[..., str]
 PAGE = (ROOT / "docs" / "security.md").read_text()
-SECRETS = (*PASSWORDS.values(), WRONG)
+SECRETS = (*PASSWORDS.values(), TOKEN, WRONG)
 
 
 def topics_of(prefix: str) -> Topics:
@@ -95,6 +95,9 @@ def test_the_least_rights_are_enough(guarded: Guarded, prefix: str, tmp_path: Pa
     with RunningWorker(worked, tmp_path / "log").ready() as worker:
         publish(file, sent)
         reading.wait_until_committed(guarded.kafka, worked, file)
+        status, text = worker.answer("/metrics")
+        assert (status, worker.answer("/healthz")[0]) == (401, 200)
+        no_secret_in(text)
         assert worker.terminate() == 0
         assert "uthorization" not in worker.log
         no_secret_in(worker.log)
@@ -261,6 +264,7 @@ def test_a_right_that_is_taken_away_ends_the_worker_with_a_line_that_says_so(
         guarded.revoke("worker", next(grant for grant in grants if grant.name == prefix + "predictions"))
         assert worker.ended() == 1
         no_secret_in(worker.log)
+        assert "Traceback" not in worker.log
         last = worker.log.splitlines()[-1]
     assert "stopped by an error: user worker may not do that" in last
     assert prefix + "predictions" in last
