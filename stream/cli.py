@@ -25,9 +25,12 @@ from stream.demo.run import DemoError, demo
 from stream.replay import Outputs, lines, replay
 from stream.serve import supervise, work, work_under_supervision
 from stream.shell import clock
+from stream.shell.access import admit, of_publisher
 from stream.shell.broker import BrokerError
 from stream.shell.connection import ConnectionSettingsError
+from stream.shell.doors import RefusedError, explaining, is_news
 from stream.shell.http import EndpointError
+from stream.shell.masking import Masking
 from stream.shell.publish import publish
 from stream.shell.topics import TopicsError, check, create
 from stream.wiring import build_connection, build_replay_pipeline, build_topics
@@ -35,7 +38,8 @@ from stream.wiring import build_connection, build_replay_pipeline, build_topics
 GC_THRESHOLD = (100_000, 50, 100)
 """Python's own (700, 10, 10) looks through the events of a batch again and again: a quarter of the time."""
 
-_ERRORS = (BrokerError, ConnectionSettingsError, DemoError, EndpointError, TopicsError)
+_MISUSE = (ConfigError, ConnectionSettingsError)
+_ERRORS = (BrokerError, DemoError, EndpointError, RefusedError, TopicsError)
 """Errors for people: their text says what is wrong, where, and what to do."""
 
 
@@ -55,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings(os.environ, options.config)
         status: int = options.run(settings, options)
-    except ConfigError as error:
+    except _MISUSE as error:
         sys.stderr.write(f"driftline: {_mark(options)}{error}\n")
         return 2
     except _ERRORS as error:
@@ -135,12 +139,12 @@ def _demo(settings: Settings, options: argparse.Namespace) -> int:
 def _worker(settings: Settings, options: argparse.Namespace) -> int:
     if options.processes is not None:
         settings = msgspec.structs.replace(settings, processes=options.processes)
-    logging.basicConfig(
-        level=settings.log_level,
-        format=f"%(asctime)s %(levelname)s {_mark(options)}%(name)s: %(message)s",
-        stream=sys.stderr,
-    )
-    for noisy in ("faust", "mode", "aiokafka"):
+    handler = logging.StreamHandler(sys.stderr)
+    layout = f"%(asctime)s %(levelname)s {_mark(options)}%(name)s: %(message)s"
+    handler.setFormatter(Masking(layout, settings.secrets()))
+    handler.addFilter(is_news)
+    logging.basicConfig(level=settings.log_level, handlers=[handler])
+    for noisy in ("faust", "mode", "aiokafka", "asyncio"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))
     if options.child:
         return asyncio.run(work_under_supervision(settings, options.child[1]))
@@ -172,10 +176,11 @@ def _replay(settings: Settings, options: argparse.Namespace) -> int:
 def _publish(settings: Settings, options: argparse.Namespace) -> int:
     async def run() -> int:
         connection, topics = build_connection(settings), build_topics(settings)
-        if settings.create_topics:
+        are_known = await admit(connection, of_publisher(topics))
+        if settings.create_topics and not are_known:
             await create(connection, topics)
         events = _warning_of_retention(lines(options.files), settings)
-        with _progress("published") as report:
+        with _progress("published") as report, explaining(connection):
             return await publish(events, connection, topics, rate=options.rate, progress=report)
 
     try:
@@ -202,6 +207,7 @@ def _warning_of_retention(events: Iterator[bytes], settings: Settings) -> Iterat
 
 def _topics(settings: Settings, options: argparse.Namespace) -> int:
     connection, topics = build_connection(settings), build_topics(settings)
+    asyncio.run(admit(connection))
     if options.action == "create":
         made = asyncio.run(create(connection, topics))
         sys.stdout.write("".join(f"created {name}\n" for name in made) or "all topics exist\n")

@@ -15,7 +15,7 @@ import msgspec
 from schemas.policy import DEFAULT_POLICY, Policy
 
 FILE = Path("driftline.toml")
-_SECRETS = frozenset({"sasl_password"})
+_SECRETS = frozenset({"sasl_password", "http_token"})
 MAX_PROCESSES = 256
 
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
@@ -49,6 +49,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     processes: Annotated[int, msgspec.Meta(ge=1, le=MAX_PROCESSES)] = 1
     http_host: str = "127.0.0.1"
     http_port: Port = 6066
+    http_token: str = ""
+    http_token_file: str = ""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     checkpoint_seconds: Seconds = 5.0
     max_idle_seconds: Seconds = 1.0
@@ -66,6 +68,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Give the settings by name, with every secret masked."""
         values = msgspec.structs.asdict(self)
         return {name: "***" if name in _SECRETS and value else value for name, value in values.items()}
+
+    def secrets(self) -> list[str]:
+        """Give the values that are told to nobody."""
+        return [value for name in sorted(_SECRETS) if (value := getattr(self, name))]
 
 
 DESCRIPTIONS: Mapping[str, str] = {
@@ -88,6 +94,8 @@ DESCRIPTIONS: Mapping[str, str] = {
     "processes": "worker processes under one supervisor; 1 is a worker without a supervisor",
     "http_host": "address on which /metrics, /healthz and /readyz answer",
     "http_port": "their port; 0 picks a free one",
+    "http_token": "bearer token that /metrics asks for; the environment or a file is the better place for it",
+    "http_token_file": "file whose first line is that token",
     "log_level": "DEBUG, INFO, WARNING or ERROR",
     "checkpoint_seconds": "at most this long passes between two checkpoints of a partition with news",
     "max_idle_seconds": "how long a topic waits for another one that has more in the log",
@@ -121,11 +129,18 @@ def load_settings(environment: Mapping[str, str], file: Path | None = None) -> S
         _convert({name: text}, variable, strict=False)
         values[name] = text
     settings = _convert(values, "settings", strict=False)
-    if settings.sasl_password_file and not settings.sasl_password:
-        password = _read_secret(Path(settings.sasl_password_file))
-        settings = msgspec.structs.replace(settings, sasl_password=password)
-    if settings.security_protocol.startswith("SASL") and not settings.sasl_username:
-        raise ConfigError(f"security_protocol {settings.security_protocol} needs sasl_username")
+    for secret in sorted(_SECRETS):
+        file_of = f"{secret}_file"
+        if (given := getattr(settings, file_of)) and not getattr(settings, secret):
+            settings = msgspec.structs.replace(settings, **{secret: _read_secret(file_of, Path(given))})
+    if settings.security_protocol.startswith("SASL"):
+        if not settings.sasl_username:
+            raise ConfigError(f"security_protocol {settings.security_protocol} needs sasl_username")
+        if not settings.sasl_password:
+            raise ConfigError(
+                f"security_protocol {settings.security_protocol} needs a password: set "
+                "DRIFTLINE_SASL_PASSWORD_FILE or DRIFTLINE_SASL_PASSWORD"
+            )
     return settings
 
 
@@ -197,8 +212,11 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def _read_secret(path: Path) -> str:
+def _read_secret(name: str, path: Path) -> str:
     try:
-        return path.read_text().splitlines()[0]
+        secret = path.read_text().splitlines()[0]
     except (OSError, IndexError, UnicodeDecodeError) as error:
-        raise ConfigError(f"sasl_password_file {path} cannot be read: {type(error).__name__}") from None
+        raise ConfigError(f"{name} {path} cannot be read: {type(error).__name__}") from None
+    if not secret:
+        raise ConfigError(f"{name} {path} has nothing in its first line")
+    return secret

@@ -15,6 +15,9 @@ from pathlib import Path
 
 import stream
 from stream.config import Settings
+from stream.shell.access import admit, of_worker
+from stream.shell.connection import Connection
+from stream.shell.doors import reason_of
 from stream.shell.http import Endpoints, Served
 from stream.shell.line import Answering
 from stream.shell.topics import TopicsError, check, create
@@ -43,7 +46,7 @@ async def work(settings: Settings) -> int:
     worker, status = build_worker(settings)
     await _prepare(settings)
     endpoints = await _serve(settings, status)
-    failed = await _run(worker, _asked_to_stop())
+    failed = await _run(worker, _asked_to_stop(), build_connection(settings))
     await endpoints.stop()
     return _ended(failed)
 
@@ -53,6 +56,7 @@ async def work_under_supervision(settings: Settings, line: int) -> int:
 
     It makes no topics and serves no endpoints, and it stops when the supervisor is gone.
     """
+    await admit(build_connection(settings))
     worker, status = build_worker(settings)
     stop, loop = _asked_to_stop(), asyncio.get_running_loop()
 
@@ -62,7 +66,7 @@ async def work_under_supervision(settings: Settings, line: int) -> int:
         os.kill(os.getpid(), signal.SIGTERM)
 
     Answering(socket.socket(fileno=line), status, loop, orphaned).start()
-    return _ended(await _run(worker, stop))
+    return _ended(await _run(worker, stop, build_connection(settings)))
 
 
 async def supervise(settings: Settings, config: Path | None) -> int:
@@ -96,11 +100,17 @@ def _command(config: Path | None, number: int, line: int) -> list[str]:
 
 
 async def _prepare(settings: Settings) -> None:
-    """Make the topics that are missing, if that is wanted; raises TopicsError where they are not right."""
+    """See that the brokers let us in and make the topics that are missing, if that is wanted.
+
+    Raises RefusedError where they don't, TopicsError where the topics are not right.
+    """
     connection, topics = build_connection(settings), build_topics(settings)
-    if settings.create_topics:
-        for name in await create(connection, topics):
+    needed = of_worker(topics, settings.group)
+    await admit(connection, needed)
+    if settings.create_topics and (created := await create(connection, topics)):
+        for name in created:
             logger.info("created topic %s", name)
+        await admit(connection, needed)  # what had not existed could not be asked about
     if wrong := await check(connection, topics):
         raise TopicsError("; ".join(wrong))
 
@@ -119,10 +129,10 @@ def _asked_to_stop() -> asyncio.Event:
     return stop
 
 
-async def _run(worker: Worker, stop: asyncio.Event) -> BaseException | None:
+async def _run(worker: Worker, stop: asyncio.Event, connection: Connection) -> BaseException | None:
     def end(reason: BaseException | None) -> None:
         if reason is not None:
-            logger.error("stopped by an error: %s: %s", type(reason).__name__, reason)
+            logger.error("stopped by an error: %s", reason_of(reason, connection))
         _exit_within(STOP_SECONDS if reason is None else CRASH_SECONDS)
 
     return await run_until(worker, stop, end)

@@ -111,7 +111,7 @@ def build_supervisor(
 
 def build_endpoints(settings: Settings, served: Served) -> Endpoints:
     """Make the endpoints of a worker or a supervisor, not started."""
-    return Endpoints(served, settings.http_host, settings.http_port)
+    return Endpoints(served, settings.http_host, settings.http_port, settings.http_token)
 
 
 def _check_detectors(policy: Policy, where: str) -> None:

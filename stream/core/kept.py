@@ -373,7 +373,7 @@ class Chunk:
         if needed <= places:
             return
         while places < needed:
-            places = max(_LEAST_PLACES, 2 * places) if places < 512 else CHUNK_PLACES
+            places = max(_LEAST_PLACES, 2 * places)
         hashes, entries = np.empty(places, dtype=np.int64), np.zeros(places, dtype=ENTRY)
         hashes[: self.size], entries[: self.size] = self.hashes[: self.size], self.entries[: self.size]
         self._hold(hashes, entries)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import faust
 from faust.types.auth import CredentialsT
 from yarl import URL
+
+from stream.shell.masking import hide_authentication
 
 
 class ConnectionSettingsError(Exception):
@@ -28,6 +30,13 @@ class Connection:
     tls_cert_file: str = ""
     tls_key_file: str = ""
 
+    @property
+    def user(self) -> str:
+        """Who we are to the brokers, for people."""
+        if self._is_sasl:
+            return f"user {self.sasl_username}"
+        return f"the client of {self.tls_cert_file}" if self.tls_cert_file else "a client without a name"
+
     def for_aiokafka(self) -> dict[str, Any]:
         """Give the keyword arguments of an aiokafka client.
 
@@ -40,6 +49,7 @@ class Connection:
         if self._is_tls:
             arguments["ssl_context"] = self._tls()
         if self._is_sasl:
+            hide_authentication()
             arguments |= {
                 "sasl_mechanism": self.sasl_mechanism,
                 "sasl_plain_username": self.sasl_username,
@@ -55,6 +65,7 @@ class Connection:
         """Give the credentials as Faust takes them; raises ConnectionSettingsError likewise."""
         context = self._tls() if self._is_tls else None
         if self._is_sasl:
+            hide_authentication()
             credentials = faust.SASLCredentials(
                 username=self.sasl_username,
                 password=self.sasl_password,
@@ -80,8 +91,13 @@ class Connection:
             raise ConnectionSettingsError(f"tls_ca_file {self.tls_ca_file}: {error}") from error
         if self.tls_cert_file:
             try:
-                context.load_cert_chain(self.tls_cert_file, self.tls_key_file or None)
+                context.load_cert_chain(self.tls_cert_file, self.tls_key_file or None, _no_password)
             except (OSError, ssl.SSLError) as error:
                 files = f"tls_cert_file {self.tls_cert_file}, tls_key_file {self.tls_key_file}"
                 raise ConnectionSettingsError(f"{files}: {error}") from error
         return context
+
+
+def _no_password() -> NoReturn:
+    """Refuse a key that asks for a password: OpenSSL would ask the terminal for it."""
+    raise ssl.SSLError("the key is encrypted; a key without a password, readable by us alone, is needed")

@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    for_code,
+)
 from aiokafka.partitioner import murmur2
 
 from stream.core.nouns import Topic
@@ -26,6 +31,7 @@ LARGE_RECORD_BYTES: Final = 8 * 1024 * 1024
 COMPACTION_LAG_MS: Final = 86_400_000
 """How long the state keeps every version of a row, in milliseconds: longer than any checkpoint is open."""
 
+_FORBIDDEN: Final = (ClusterAuthorizationFailedError, TopicAuthorizationFailedError)
 _TRIES: Final = 50
 _PAUSE_SECONDS: Final = 0.1
 
@@ -96,6 +102,12 @@ async def create(connection: Connection, topics: Topics) -> list[str]:
             answer = await admin.create_topics([wanted])
             for _, code, *rest in answer.topic_errors:
                 error = for_code(code)
+                if error in _FORBIDDEN:
+                    raise TopicsError(
+                        f"topic {name} does not exist, and {connection.user} may not create it: run "
+                        "'driftline topics create' as a user who may, or grant Create on the topics; "
+                        "docs/security.md lists the ACLs that are needed"
+                    )
                 if code and error is not TopicAlreadyExistsError:
                     detail = rest[0] if rest and rest[0] else error.description
                     raise TopicsError(f"topic {name} could not be created: {detail}")

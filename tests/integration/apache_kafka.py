@@ -44,19 +44,22 @@ class ApacheKafka:
         properties: Mapping[str, str] | None = None,
         listeners: Mapping[str, str] | None = None,
         advertised: Mapping[str, str] | None = None,
+        scram: Mapping[str, str] | None = None,
     ) -> None:
         """Keep data in *directory* and the resolved class path in *cache*.
 
         *properties* go into server.properties after ours and win. *listeners* are further ones for
         clients, by name, with their security protocol (`{"SECURE": "SASL_SSL"}`); `address(name)`
         says where they are. The plain listener stays beside them. *advertised* names, by listener, what
-        clients are told to connect to instead (`host:port`): a proxy before the broker.
+        clients are told to connect to instead (`host:port`): a proxy before the broker. *scram* gives
+        users who log in by SCRAM, with their passwords.
         """
         self._directory = directory
         self._cache = cache
         self._properties = dict(properties or {})
         self._protocols = {"PLAINTEXT": "PLAINTEXT", **(listeners or {})}
         self._advertised = dict(advertised or {})
+        self._scram = dict(scram or {})
         self._ports = {name: free_port() for name in (*self._protocols, "CONTROLLER")}
         # The first byte keeps a "-" from the front, where the command line would take it for an option.
         self._cluster_id = base64.urlsafe_b64encode(b"d" + os.urandom(15)).decode().rstrip("=")
@@ -123,6 +126,9 @@ class ApacheKafka:
         draft = settings.with_suffix(".draft")
         draft.write_text("".join(f"{name}={value}\n" for name, value in self._server_properties().items()))
         tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={self._cluster_id}", f"--config={draft}"]
+        for user, password in self._scram.items():
+            for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
+                tool += ["--add-scram", f"{mechanism}=[name={user},password={password}]"]
         formatting = Child([*self._jvm(java, class_path), *tool])
         ended = formatting.ends_within(FORMAT_TIMEOUT_S)
         formatting.kill()

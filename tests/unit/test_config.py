@@ -141,11 +141,43 @@ def test_a_password_that_is_set_wins_over_its_file() -> None:
     assert load_settings(environment).sasl_password == "given"  # noqa: S105 - made up
 
 
-@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe"])
+@pytest.mark.parametrize("secret", ["sasl_password", "http_token"])
+def test_every_secret_comes_from_a_file_as_well_and_is_masked(secret: str) -> None:
+    write("secret", "hunter2\n")
+    settings = load_settings({f"DRIFTLINE_{secret.upper()}_FILE": "secret"})
+    assert getattr(settings, secret) == "hunter2"
+    assert settings.secrets() == ["hunter2"]
+    assert settings.shown()[secret] == "***"
+    assert "hunter2" not in repr(settings)
+
+
+def test_every_setting_with_a_file_of_its_own_is_a_secret() -> None:
+    names = Settings.__struct_fields__
+    with_files = {name for name in names if f"{name}_file" in names}
+    given = {f"DRIFTLINE_{name.upper()}": f"hunter-{name}" for name in with_files}
+    assert with_files
+    assert set(load_settings(given).secrets()) == set(given.values())
+
+
+def test_sasl_without_a_password_says_where_to_put_it() -> None:
+    environment = {"DRIFTLINE_SECURITY_PROTOCOL": "SASL_SSL", "DRIFTLINE_SASL_USERNAME": "user"}
+    with pytest.raises(ConfigError, match="needs a password: set DRIFTLINE_SASL_PASSWORD_FILE"):
+        load_settings(environment)
+
+
+@pytest.mark.parametrize("text", ["hunter2 hunter2", '"hunter2', "hunter2\n"])
+def test_a_password_that_breaks_the_file_is_not_told(text: str) -> None:
+    write("driftline.toml", f"sasl_password = {text}")
+    with pytest.raises(ConfigError) as error:
+        load_settings({})
+    assert "hunter2" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\n", b"\xff\xfe"])
 def test_a_password_file_that_cannot_be_read_is_named(content: bytes | None) -> None:
     if content is not None:
         Path("secret").write_bytes(content)
-    with pytest.raises(ConfigError, match=r"^sasl_password_file secret cannot be read"):
+    with pytest.raises(ConfigError, match=r"^sasl_password_file secret (cannot be read|has nothing)"):
         load_settings({"DRIFTLINE_SASL_PASSWORD_FILE": "secret"})
 
 
