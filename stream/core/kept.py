@@ -292,7 +292,7 @@ class Chunk:
             raise ValueError("more predictions than a chunk holds")
         try:
             for event_id, kept in former.items():
-                if not 0.0 <= kept.time <= TIMES[1]:
+                if not abs(kept.time) <= TIMES[1]:
                     raise ValueError(f"no event has the time {kept.time}")
                 self.append(event_id, hash(event_id), kept)
         except struct.error as error:
@@ -310,7 +310,7 @@ class Chunk:
             and not np.any(entries["kind"] == SCORED)
             and int(entries["version"].max()) < len(self.versions)
             and not np.any((codes < 0) | (codes >= len(self.texts)))
-            and bool(np.all((entries["time"] >= 0.0) & (entries["time"] <= TIMES[1])))
+            and bool(np.all(np.abs(entries["time"]) <= TIMES[1]))
         ):
             raise ValueError("the columns of waiting predictions do not go together")
 
