@@ -39,7 +39,7 @@ class Operation(IntEnum):
 class Grant:
     """Operations on one resource; *is_prefix* stands for all names that begin with *name*."""
 
-    kind: Literal["topic", "group"]
+    kind: Literal["topic", "group", "transactional id"]
     name: str
     operations: tuple[Operation, ...]
     is_prefix: bool = False
@@ -73,6 +73,13 @@ def of_worker(topics: Topics, group: str) -> list[Grant]:
             why="checks that it exists",
         ),
         Grant(kind="group", name=group, operations=(Operation.READ,), why="shares the partitions"),
+        Grant(
+            kind="transactional id",
+            name=f"{group}-{topics.prefix}",
+            operations=(Operation.WRITE, Operation.DESCRIBE),
+            is_prefix=True,
+            why="keeps a worker that lost a partition from writing; not with DRIFTLINE_TRANSACTIONS=off",
+        ),
     ]
 
 

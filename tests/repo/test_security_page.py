@@ -28,7 +28,7 @@ def row(who: str, grant: Grant) -> str:
 
 
 def test_the_acls_on_the_page_are_those_that_are_needed() -> None:
-    rows = re.findall(r"^\| .* \| (?:topic|group) \| .*$", PAGE, re.MULTILINE)
+    rows = re.findall(r"^\| .* \| (?:topic|group|transactional id) \| .*$", PAGE, re.MULTILINE)
     assert rows == [row(who, grant) for who, grants in NEEDED.items() for grant in grants]
 
 

@@ -25,7 +25,7 @@ TOKEN: Final = "tOkEn-hunter5"
 LISTENERS: Final = {"SASL": "SASL_SSL", "MUTUAL": "SSL", "EXPIRED": "SSL", "ELSEWHERE": "SSL"}
 MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
-_KINDS: Final = {"topic": 2, "group": 3}
+_KINDS: Final = {"topic": 2, "group": 3, "transactional id": 5}
 _LITERAL, _PREFIXED, _ALLOW, _ANY = 3, 4, 3, 1
 _TRIES, _PAUSE_S = 100, 0.05
 
