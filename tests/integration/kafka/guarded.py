@@ -20,7 +20,7 @@ from tests.integration.certificates import Authority
 PASSWORDS: Final = {"worker": "wOrKeR-hunter2-%s", "publisher": "pUbLiSh-hunter3-%s"}
 """The users with their passwords; one with a percent sign, which a log's format may stumble over."""
 
-TOKEN: Final = "tOkEn-hunter5"
+TOKEN: Final = "tOkEn-hunter5"  # noqa: S105 - made up
 
 LISTENERS: Final = {"SASL": "SASL_SSL", "MUTUAL": "SSL", "EXPIRED": "SSL", "ELSEWHERE": "SSL"}
 MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
