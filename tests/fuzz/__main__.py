@@ -1,7 +1,6 @@
 """Fuzz for minutes: ``python -m tests.fuzz --minutes 10``; prints minutes, inputs and crashes.
 
-The engine ``hypothesis`` draws logs and makes what fails small; ``atheris`` (``pip install '.[fuzz]'``) turns
-bytes into logs, guided by what of the code they reach.
+Hypothesis draws logs and damages, and makes what fails small; tests/fuzz/guided.py is guided by coverage.
 """
 
 from __future__ import annotations
@@ -42,13 +41,8 @@ class Tried:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--engine", choices=("hypothesis", "atheris"), default="hypothesis")
     parser.add_argument("--seed", type=int, default=None, help="begin here; the clock decides if not given")
     given_ = parser.parse_args(arguments)
-    if given_.engine == "atheris":
-        from tests.fuzz import guided  # noqa: PLC0415 - needs the extra `fuzz`
-
-        return guided.fuzz(given_.minutes)
     return _fuzz(given_.minutes, time.time_ns() if given_.seed is None else given_.seed)
 
 
