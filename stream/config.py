@@ -56,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_models: Count = 1_000
     session_timeout_seconds: Seconds = 10.0
     rebalance_timeout_seconds: Seconds = 10.0
+    publish_timeout_seconds: Seconds = 40.0
     broker_binary: str = ""
 
     def __repr__(self) -> str:
@@ -94,6 +95,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "max_models": "models that one partition watches at most; the one unseen for longest is evicted",
     "session_timeout_seconds": "a worker that is not heard of for this long loses its partitions",
     "rebalance_timeout_seconds": "how long a rebalance waits for workers to come back",
+    "publish_timeout_seconds": "how long a broker that takes no messages is asked again before a worker ends",
     "broker_binary": "the embedded broker's program; none finds it in the installed package, then on PATH",
 }
 

@@ -28,6 +28,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka.structs import RecordMetadata
 
 from stream.shell.connection import Connection
+from stream.shell.outputs import refusals_of
 from stream.shell.topics import LARGE_RECORD_BYTES
 
 CLAIM: Final = b"!claim"
@@ -35,6 +36,8 @@ COMMIT: Final = b"!commit"
 PROBE: Final = b"!probe"
 FORMAT: Final = 1
 """The version of this layout; a newer one in the topic is refused."""
+
+STATE_IS_LEFT: Final = "; the last checkpoint stands, a restarted worker goes on from it"
 
 _FETCH_WAIT_MS: Final = 50
 _READ_SECONDS: Final = 60.0
@@ -149,7 +152,14 @@ class Writer:
     is_intruded: bool = False
 
     async def write(self, rows: Mapping[bytes, bytes | None]) -> int:
-        """Write a checkpoint; give its size in bytes. When this returns it will survive a crash."""
+        """Write a checkpoint; give its size in bytes. When this returns it will survive a crash.
+
+        Raises PublishError where the broker does not take it.
+        """
+        with refusals_of(self.topic, STATE_IS_LEFT):
+            return await self._write(rows)
+
+    async def _write(self, rows: Mapping[bytes, bytes | None]) -> int:
         number = self.number + 1
         changed = {**self.void, **rows}
         size = 0
@@ -167,8 +177,9 @@ class Writer:
         return size
 
     async def note(self, key: bytes, number: int) -> int:
-        """Write a claim or a probe; give its offset."""
-        metadata = await (await self._send(key, b"", number))
+        """Write a claim or a probe; give its offset. Raises PublishError likewise."""
+        with refusals_of(self.topic, STATE_IS_LEFT):
+            metadata = await (await self._send(key, b"", number))
         return int(metadata.offset)
 
     async def _send(self, key: bytes, value: bytes | None, number: int) -> asyncio.Future[RecordMetadata]:
@@ -187,11 +198,15 @@ class Writer:
 class StateStore:
     """Restores and claims partitions of the state topic."""
 
-    def __init__(self, connection: Connection, topic: str) -> None:
+    def __init__(self, connection: Connection, topic: str, publish_timeout_seconds: float = 40.0) -> None:
         self._connection = connection
         self._topic = topic
         self._producer = AIOKafkaProducer(
-            **connection.for_aiokafka(), acks="all", linger_ms=2, max_request_size=LARGE_RECORD_BYTES
+            **connection.for_aiokafka(),
+            acks="all",
+            linger_ms=2,
+            max_request_size=LARGE_RECORD_BYTES,
+            request_timeout_ms=int(publish_timeout_seconds * 1000),
         )
 
     async def start(self) -> None:

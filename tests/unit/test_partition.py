@@ -16,6 +16,7 @@ from stream.core.nouns import Topic
 from stream.shell import clock
 from stream.shell.clock import Pauses
 from stream.shell.metrics import Metrics
+from stream.shell.outputs import Outputs
 from stream.shell.partition import Partition
 from stream.shell.state import Writer
 from stream.shell.status import new_registry
@@ -84,14 +85,16 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Place:
     time, store, producer = Clock(), Store(), Producer()
     monkeypatch.setattr(clock, "steady", time.steady)
     pipeline = build_replay_pipeline(Settings())
+    topics = Topics(prefix="driftline.", partitions=1)
+    metrics = Metrics(new_registry(), version="0")
     partition = Partition(
         pipeline,
         Merge(pipeline.positions, 1.0),
         store,  # type: ignore[arg-type]  # only what a pause makes it do
         Writer(producer, "state", 0, "w"),
-        producer,
-        Topics(prefix="driftline.", partitions=1),
-        Metrics(new_registry(), version="0"),
+        Outputs(producer, topics, metrics),
+        topics,
+        metrics,
         Pauses(LIMIT_S),
     )
     place = Place(partition, time, store, producer)
