@@ -172,6 +172,7 @@ def _replay(settings: Settings, options: argparse.Namespace) -> int:
 
 def _publish(settings: Settings, options: argparse.Namespace) -> int:
     async def run() -> int:
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what ends it is said once, in our words
         connection, topics = build_connection(settings), build_topics(settings)
         if settings.create_topics:
             await create(connection, topics)

@@ -30,7 +30,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from schemas.alerts import Rejected
 from schemas.codec import encode
 from stream.shell.metrics import Metrics
-from stream.shell.topics import REJECTED, Topics
+from stream.shell.topics import INCIDENTS, REJECTED, Topics
 
 logger = logging.getLogger(__name__)
 
@@ -107,20 +107,24 @@ class Outputs:
     async def acknowledged(self) -> None:
         """Wait until the broker has taken all that was sent. Raises PublishError where it does not.
 
-        A batch that is too large is refused whole; its messages may be small. What was sent to the topic is
-        then sent again in the same order, each on its own: an older message never stands behind a newer one.
+        A batch that is too large is refused whole; its messages may be small: each is sent again on its own.
+        Of incidents, of which the last message counts, all are, those too that were taken: an older one never
+        stands behind a newer one.
         """
         sent, self._sent, self._bytes = self._sent, [], 0
         answers = await asyncio.gather(*(future for _, future in sent), return_exceptions=True)
-        too_large: set[str] = set()
+        refused: list[bool] = []
         for (message, _), answer in zip(sent, answers, strict=True):
-            if isinstance(answer, TOO_LARGE):
-                too_large.add(message.topic)
-            elif isinstance(answer, BaseException):
+            refused.append(isinstance(answer, TOO_LARGE))
+            if isinstance(answer, BaseException) and not refused[-1]:
                 with refusals_of(message.topic):
                     raise answer
-        for message, _ in sent:
-            if message.topic in too_large:
+        if not any(refused):
+            return
+        in_order = {self._topics.full(INCIDENTS)}
+        in_order &= {message.topic for (message, _), was in zip(sent, refused, strict=True) if was}
+        for (message, _), was in zip(sent, refused, strict=True):
+            if was or message.topic in in_order:
                 await self._send_alone(message)
 
     async def _send(self, message: _Message) -> None:

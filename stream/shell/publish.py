@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from stream.core.lines import Part, parts
 from stream.core.nouns import Topic
 from stream.shell import clock
 from stream.shell.connection import Connection
-from stream.shell.outputs import refusals_of
+from stream.shell.outputs import PublishError, refusals_of
 from stream.shell.topics import LARGE_RECORD_BYTES, Topics
 
 CHUNK_RECORDS = 2_000
@@ -43,7 +44,11 @@ async def publish(
         max_request_size=LARGE_RECORD_BYTES,
         request_timeout_ms=int(timeout_seconds * 1000),
     )
-    await producer.start()
+    try:
+        await producer.start()
+    except KafkaError as error:
+        await producer.stop()
+        raise PublishError(f"no broker answers at {connection.bootstrap}: {error}") from error
     sent, newest, began = 0, 0.0, clock.steady()
     try:
         chunk: list[Part] = []

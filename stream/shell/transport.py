@@ -85,7 +85,7 @@ class Consumer(driver.Consumer):
         fetched = await super()._getmany(active_partitions=active, timeout=timeout)
         if not self.flow_active or (revocations, generation) != self._now():
             return {}
-        fetched = await self._without_gaps(fetched or {}, active)
+        fetched = await self._without_gaps(dict(fetched or {}), active)
         if (revocations, generation) != self._now():
             return {}
         delivered: RecordMap = {}
