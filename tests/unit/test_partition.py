@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from stream.config import Settings
+from stream.core.lost import Gap
 from stream.core.merge import Merge
 from stream.core.nouns import Topic
 from stream.shell import clock
@@ -124,3 +125,34 @@ async def test_after_a_pause_a_partition_that_was_taken_publishes_and_writes_not
     place.take(1)
     assert await place.advance() == 0
     assert (place.store.asked, place.producer.sent) == (1, [])
+
+
+async def test_a_lost_gap_is_told_when_what_stands_before_it_is_processed_and_committed(place: Place) -> None:
+    place.partition.skip(Topic.PREDICTIONS, Gap(1, 9, is_lost=True))
+    assert place.partition.is_full(Topic.PREDICTIONS)
+    await place.advance()
+    assert place.producer.sent == [
+        "driftline.rejected",
+        *["state"] * (len(place.producer.sent) - 3),
+        "driftline.alerts",
+        "driftline.incidents",
+    ]
+    assert place.partition.pipeline.positions[Topic.PREDICTIONS] == 9
+    assert not place.partition.is_full(Topic.PREDICTIONS)
+
+
+async def test_a_gap_waits_for_runs_that_are_still_on_their_way(place: Place) -> None:
+    place.partition.skip(Topic.PREDICTIONS, Gap(2, 9, is_lost=True))
+    await place.advance()
+    assert place.partition.is_waiting
+    place.take(1)
+    await place.advance()
+    assert place.partition.pipeline.positions[Topic.PREDICTIONS] == 9
+    assert not place.partition.is_waiting
+
+
+async def test_a_checkpoint_reaches_behind_the_markers_that_follow_the_last_record(place: Place) -> None:
+    record = SimpleNamespace(offset=1, timestamp=0, value=b"bad", key=None, headers=())
+    place.partition.offer(Topic.PREDICTIONS, 1, [record], place.time.now, stop=5)
+    await place.advance()
+    assert (await place.partition.checkpoint())[Topic.PREDICTIONS] == 5
