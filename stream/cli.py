@@ -28,6 +28,7 @@ from stream.shell import clock
 from stream.shell.broker import BrokerError
 from stream.shell.connection import ConnectionSettingsError
 from stream.shell.http import EndpointError
+from stream.shell.outputs import PublishError
 from stream.shell.publish import publish
 from stream.shell.topics import TopicsError, check, create
 from stream.wiring import build_connection, build_replay_pipeline, build_topics
@@ -35,7 +36,7 @@ from stream.wiring import build_connection, build_replay_pipeline, build_topics
 GC_THRESHOLD = (100_000, 50, 100)
 """Python's own (700, 10, 10) looks through the events of a batch again and again: a quarter of the time."""
 
-_ERRORS = (BrokerError, ConnectionSettingsError, DemoError, EndpointError, TopicsError)
+_ERRORS = (BrokerError, ConnectionSettingsError, DemoError, EndpointError, PublishError, TopicsError)
 """Errors for people: their text says what is wrong, where, and what to do."""
 
 
@@ -171,12 +172,20 @@ def _replay(settings: Settings, options: argparse.Namespace) -> int:
 
 def _publish(settings: Settings, options: argparse.Namespace) -> int:
     async def run() -> int:
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what ends it is said once, in our words
         connection, topics = build_connection(settings), build_topics(settings)
         if settings.create_topics:
             await create(connection, topics)
         events = _warning_of_retention(lines(options.files), settings)
         with _progress("published") as report:
-            return await publish(events, connection, topics, rate=options.rate, progress=report)
+            return await publish(
+                events,
+                connection,
+                topics,
+                rate=options.rate,
+                timeout_seconds=settings.publish_timeout_seconds,
+                progress=report,
+            )
 
     try:
         sent = asyncio.run(run())

@@ -17,8 +17,9 @@ import stream
 from stream.config import Settings
 from stream.shell.http import Endpoints, Served
 from stream.shell.line import Answering
+from stream.shell.running import run_until
 from stream.shell.topics import TopicsError, check, create
-from stream.shell.worker import Worker, run_until
+from stream.shell.worker import Worker
 from stream.wiring import (
     build_connection,
     build_endpoints,

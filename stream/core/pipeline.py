@@ -22,6 +22,7 @@ from stream.core.columns import Arrivals, Batch
 from stream.core.detect import Banks
 from stream.core.hashed import Places, hashes_of
 from stream.core.intake import Intake, PartitionOf, topics_of
+from stream.core.lost import Gap, lost_input
 from stream.core.model import Model, RowKey
 from stream.core.nouns import TOPIC_OF, TYPE_NAMES, UNVERSIONED, Change, Record, Result, Tally, Topic
 from stream.core.ports import DetectorFactory, Policies
@@ -68,6 +69,7 @@ class Pipeline:
     ) -> None:
         self.partition = partition
         self.positions = dict.fromkeys(Topic, 0)
+        self.is_new = True
         self._prefix = prefix
         self._policies = policies
         self._banks = Banks(factory)
@@ -104,6 +106,28 @@ class Pipeline:
             if len(where := np.flatnonzero(came_by == topic)):
                 self.positions[topic] = records[int(where[-1])].offset + 1
         _put_in_order(result.rejected, records, self._prefix)
+        _count(result)
+        return result
+
+    def begin_at(self, starts: Mapping[Topic, int]) -> None:
+        """Begin where the log does, a topic at each of *starts*: what was deleted before is not missed.
+
+        Only for a pipeline that *is_new*: that has no position of its own yet.
+        """
+        self.positions |= starts
+
+    def skip(self, topic: Topic, gap: Gap, at: float) -> Result:
+        """Go on behind *gap*, before which all was taken; give the incident where input was lost in it.
+
+        *at*, in seconds since the epoch, is when that was seen.
+        """
+        result = Result()
+        self.positions[topic] = gap.stop
+        if gap.is_lost:
+            alerting = self._policies.of("").alerting
+            told = lost_input(topic, self.partition, gap, prefix=self._prefix, alerting=alerting, at=at)
+            _publish([told], result)
+            result.tally.count("lost_offsets_total", topic.suffix, by=gap.stop - gap.start)
         _count(result)
         return result
 
@@ -165,6 +189,7 @@ class Pipeline:
 
     def _restore_position(self, position: Position) -> None:
         self._seq = position.seq
+        self.is_new = False
         for topic in Topic:
             self.positions[topic] = position.offsets.get(topic.suffix, 0)
 
