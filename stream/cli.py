@@ -31,6 +31,7 @@ from stream.shell.connection import ConnectionSettingsError
 from stream.shell.doors import RefusedError, explaining, is_news
 from stream.shell.http import EndpointError
 from stream.shell.masking import Masking
+from stream.shell.outputs import PublishError
 from stream.shell.publish import publish
 from stream.shell.topics import TopicsError, check, create
 from stream.wiring import build_connection, build_replay_pipeline, build_topics
@@ -39,7 +40,7 @@ GC_THRESHOLD = (100_000, 50, 100)
 """Python's own (700, 10, 10) looks through the events of a batch again and again: a quarter of the time."""
 
 _MISUSE = (ConfigError, ConnectionSettingsError)
-_ERRORS = (BrokerError, DemoError, EndpointError, RefusedError, TopicsError)
+_ERRORS = (BrokerError, DemoError, EndpointError, PublishError, RefusedError, TopicsError)
 """Errors for people: their text says what is wrong, where, and what to do."""
 
 
@@ -175,13 +176,21 @@ def _replay(settings: Settings, options: argparse.Namespace) -> int:
 
 def _publish(settings: Settings, options: argparse.Namespace) -> int:
     async def run() -> int:
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what ends it is said once, in our words
         connection, topics = build_connection(settings), build_topics(settings)
         are_known = await admit(connection, of_publisher(topics))
         if settings.create_topics and not are_known:
             await create(connection, topics)
         events = _warning_of_retention(lines(options.files), settings)
         with _progress("published") as report, explaining(connection):
-            return await publish(events, connection, topics, rate=options.rate, progress=report)
+            return await publish(
+                events,
+                connection,
+                topics,
+                rate=options.rate,
+                timeout_seconds=settings.publish_timeout_seconds,
+                progress=report,
+            )
 
     try:
         sent = asyncio.run(run())

@@ -59,6 +59,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     transactions: Literal["auto", "on", "off"] = "auto"
     session_timeout_seconds: Seconds = 10.0
     rebalance_timeout_seconds: Seconds = 10.0
+    publish_timeout_seconds: Seconds = 40.0
     broker_binary: str = ""
 
     def __repr__(self) -> str:
@@ -104,6 +105,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "transactions": "auto, on or off: auto writes in transactions where the broker has them",
     "session_timeout_seconds": "a worker that is not heard of for this long loses its partitions",
     "rebalance_timeout_seconds": "how long a rebalance waits for workers to come back",
+    "publish_timeout_seconds": "how long a broker that takes no messages is asked again before a worker ends",
     "broker_binary": "the embedded broker's program; none finds it in the installed package, then on PATH",
 }
 

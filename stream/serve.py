@@ -20,8 +20,9 @@ from stream.shell.connection import Connection
 from stream.shell.doors import reason_of
 from stream.shell.http import Endpoints, Served
 from stream.shell.line import Answering
+from stream.shell.running import run_until
 from stream.shell.topics import TopicsError, check, create
-from stream.shell.worker import Worker, run_until
+from stream.shell.worker import Worker
 from stream.wiring import (
     build_connection,
     build_endpoints,

@@ -92,6 +92,7 @@ def build_worker(settings: Settings) -> tuple[Worker, WorkerStatus]:
         transactions=settings.transactions,
         session_timeout_seconds=settings.session_timeout_seconds,
         rebalance_timeout_seconds=settings.rebalance_timeout_seconds,
+        publish_timeout_seconds=settings.publish_timeout_seconds,
         stall_seconds=(
             SESSIONS_UNTIL_STALLED * settings.session_timeout_seconds + settings.rebalance_timeout_seconds
         ),

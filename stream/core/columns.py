@@ -176,3 +176,15 @@ class Outcomes(Sequence[Outcome]):
             [self.feedback[place] for place in which],
             self.said_at[places],
         )
+
+
+def by_name(names: Sequence[str], part: range) -> dict[str, NDArray[np.intp]]:
+    """Give the places in *part* of each name, in order."""
+    own = names if len(part) == len(names) else names[part.start : part.stop]
+    codes = {name: code for code, name in enumerate(dict.fromkeys(own))}
+    if len(codes) == 1:
+        return {own[0]: np.arange(part.start, part.stop)}
+    of = np.fromiter(map(codes.__getitem__, own), dtype=np.intp, count=len(own))
+    order = np.argsort(of, kind="stable") + part.start
+    ends = np.cumsum(np.bincount(of, minlength=len(codes)))
+    return dict(zip(codes, np.split(order, ends[:-1]), strict=True))

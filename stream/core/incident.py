@@ -28,6 +28,7 @@ class Cause(StrEnum):
     DETECTED = "detected"
     QUIET = "quiet"
     UNWATCHED = "unwatched"
+    LOST = "lost"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +41,7 @@ class Transition:
 
 TRANSITIONS: Mapping[tuple[IncidentState | None, Cause], Transition] = {
     (None, Cause.DETECTED): Transition(to=IncidentState.DETECTED, reason="a detector found a change"),
+    (None, Cause.LOST): Transition(to=IncidentState.DETECTED, reason="input was deleted before it was read"),
     (IncidentState.DETECTED, Cause.QUIET): Transition(
         to=IncidentState.RECOVERED, reason="no detector found a change for the recovery time"
     ),

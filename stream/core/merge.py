@@ -24,7 +24,8 @@ BEHIND_PATIENCE: Final = 30.0
 """Seconds for which a topic that is behind is waited for without anything coming."""
 
 ROOM_RECORDS: Final = 20_000
-"""Records of one topic that may wait before no more of it should be fetched."""
+ROOM_BYTES: Final = 32 * 1024 * 1024
+"""Records of one topic, and bytes of their values, that may wait before no more of it should be fetched."""
 
 
 class Merge:
@@ -42,6 +43,7 @@ class Merge:
         self._buffers: dict[Topic, list[Record]] = {topic: [] for topic in TOPICS}
         self._runs: dict[Topic, list[tuple[float, int]]] = {topic: [] for topic in TOPICS}
         self._times: dict[Topic, list[NDArray[np.float64]]] = {topic: [] for topic in TOPICS}
+        self._bytes = dict.fromkeys(TOPICS, 0)
         self._waiting_since: float | None = None
 
     def __len__(self) -> int:
@@ -53,12 +55,25 @@ class Merge:
 
     def is_full(self, topic: Topic) -> bool:
         """Tell whether enough records of *topic* wait for their turn."""
-        return len(self._buffers[topic]) >= ROOM_RECORDS
+        return len(self._buffers[topic]) >= ROOM_RECORDS or self._bytes[topic] >= ROOM_BYTES
 
-    def offer(self, topic: Topic, start: int, records: Sequence[Record], arrived: float) -> None:
-        """Take the run of records that stands in the log from offset *start* on.
+    def is_drained(self, topic: Topic) -> bool:
+        """Tell whether no record of *topic* waits: all before the offset expected had its turn."""
+        return not self._buffers[topic]
 
-        *arrived* is when it was fetched, in seconds. Raises NotContiguousError, and takes nothing, where
+    def skip(self, topic: Topic, start: int, stop: int) -> None:
+        """Expect *stop* next, for nothing will come from *start* on; raises NotContiguousError likewise."""
+        if start != self._expected[topic]:
+            raise NotContiguousError(topic.suffix, self._expected[topic], start)
+        self._expected[topic] = stop
+
+    def offer(
+        self, topic: Topic, start: int, records: Sequence[Record], arrived: float, stop: int | None = None
+    ) -> None:
+        """Take the run of records that stands in the log from offset *start* to before *stop*.
+
+        *stop* is the offset behind the last record unless it is given: markers may follow that. *arrived* is
+        when the run was fetched, in seconds. Raises NotContiguousError, and takes nothing, where
         *start* is not the offset expected.
         """
         if start != self._expected[topic]:
@@ -67,7 +82,8 @@ class Merge:
         times = np.fromiter(map(_TIMESTAMP, records), dtype=np.float64, count=len(records))
         self._times[topic].append(times)
         self._runs[topic].append((arrived, len(records)))
-        self._expected[topic] = records[-1].offset + 1
+        self._bytes[topic] += _size(records)
+        self._expected[topic] = records[-1].offset + 1 if stop is None else stop
         self._waiting_since = None
 
     def take(self, empty_at: Mapping[Topic, float], now: float) -> list[Record]:
@@ -145,6 +161,7 @@ class Merge:
             buffer, runs = self._buffers[topic], self._runs[topic]
             gone = int(np.count_nonzero((places >= begin) & (places < begin + len(buffer))))
             begin += len(buffer)
+            self._bytes[topic] -= _size(buffer[:gone])
             del buffer[:gone]
             times = self._times[topic]
             while gone:
@@ -155,6 +172,11 @@ class Merge:
                     break
                 del runs[0], times[0]
                 gone -= size
+
+
+def _size(records: Sequence[Record]) -> int:
+    """Give the bytes of the records' values."""
+    return sum(len(record.value) for record in records if record.value is not None)
 
 
 def _first_since(arrived: NDArray[np.float64], at: float, *starts: int) -> int | None:

@@ -21,11 +21,12 @@ from schemas.alerts import AlertReason, Rejected
 from schemas.events import Event, Prediction
 from stream.core.alert import decide
 from stream.core.bounds import bound_key, watch_bound
-from stream.core.columns import Arrivals, Batch
+from stream.core.columns import Arrivals, Batch, by_name
 from stream.core.detect import Banks
-from stream.core.hashed import Places, hashes_of
+from stream.core.hashed import hashes_of
 from stream.core.incident import Incidents
 from stream.core.intake import Intake, PartitionOf, topics_of
+from stream.core.lost import Gap, lost_input
 from stream.core.model import Model, RowKey
 from stream.core.nouns import TOPIC_OF, TYPE_NAMES, UNVERSIONED, Change, Record, Result, Tally, Topic
 from stream.core.ports import DetectorFactory, Policies
@@ -74,6 +75,7 @@ class Pipeline:
     ) -> None:
         self.partition = partition
         self.positions = dict.fromkeys(Topic, 0)
+        self.is_new = True
         self._prefix = prefix
         self._policies = policies
         self._banks = Banks(factory)
@@ -117,6 +119,28 @@ class Pipeline:
             if len(where := np.flatnonzero(came_by == topic)):
                 self.positions[topic] = records[int(where[-1])].offset + 1
         _put_in_order(result.rejected, records, self._prefix)
+        _count(result)
+        return result
+
+    def begin_at(self, starts: Mapping[Topic, int]) -> None:
+        """Begin where the log does, a topic at each of *starts*: what was deleted before is not missed.
+
+        Only for a pipeline that *is_new*: that has no position of its own yet.
+        """
+        self.positions |= starts
+
+    def skip(self, topic: Topic, gap: Gap, at: float) -> Result:
+        """Go on behind *gap*, before which all was taken; give the incident where input was lost in it.
+
+        *at*, in seconds since the epoch, is when that was seen.
+        """
+        result = Result()
+        self.positions[topic] = gap.stop
+        if gap.is_lost:
+            alerting = self._policies.of("").alerting
+            told = lost_input(topic, self.partition, gap, prefix=self._prefix, alerting=alerting, at=at)
+            _publish([told], result)
+            result.tally.count("lost_offsets_total", topic.suffix, by=gap.stop - gap.start)
         _count(result)
         return result
 
@@ -198,6 +222,7 @@ class Pipeline:
 
     def _restore_position(self, position: Position) -> None:
         self._seq, self._clock = position.seq, position.clock
+        self.is_new = False
         for topic in Topic:
             self.positions[topic] = position.offsets.get(topic.suffix, 0)
 
@@ -228,7 +253,7 @@ class Pipeline:
     def _take(self, step: _Step, names: Sequence[str], part: range) -> None:
         """Take a part of a batch: what is admitted is numbered, led through the stages and published."""
         batch = step.batch
-        came = {name: Arrivals(batch, places) for name, places in _by_name(names, part).items()}
+        came = {name: Arrivals(batch, places) for name, places in by_name(names, part).items()}
         for name, arrivals in came.items():
             model = self._models.get(name) or self._new_model(name)
             for topic, of_topic in arrivals.by_topic().items():
@@ -335,18 +360,6 @@ class Pipeline:
 
     def _new_model(self, name: str) -> Model:
         return Model(name, self._policies.of(name), self._banks, self._prefix)
-
-
-def _by_name(names: Sequence[str], part: range) -> dict[str, Places]:
-    """Give the places in *part* of each name, in order."""
-    own = names if len(part) == len(names) else names[part.start : part.stop]
-    codes = {name: code for code, name in enumerate(dict.fromkeys(own))}
-    if len(codes) == 1:
-        return {own[0]: np.arange(part.start, part.stop)}
-    of = np.fromiter(map(codes.__getitem__, own), dtype=np.intp, count=len(own))
-    order = np.argsort(of, kind="stable") + part.start
-    ends = np.cumsum(np.bincount(of, minlength=len(codes)))
-    return dict(zip(codes, np.split(order, ends[:-1]), strict=True))
 
 
 def _put_in_order(rejected: list[Rejected], records: Sequence[Record], prefix: str) -> None:

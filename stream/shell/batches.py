@@ -5,6 +5,7 @@ aiokafka's own way asks Python several questions about every single record.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -15,32 +16,40 @@ from faust.types import TP
 RecordMap = dict[TP, list[Any]]
 
 
-async def drain(fetcher: Fetcher, partitions: set[TP], max_records: int | None) -> RecordMap:
+async def drain(
+    fetcher: Fetcher, partitions: set[TP], max_records: int | None
+) -> tuple[RecordMap, Mapping[TP, int]]:
     """Give what *fetcher* has of *partitions*, at least *max_records* of each where there are as many.
 
+    Give too the offset behind it of each partition, markers of transactions and what was taken back included.
     A Kafka batch is given whole. Raises CorruptRecordException where one is damaged.
     """
+    ends: dict[TP, int] = {}
     for result in fetcher._records.values():
         if isinstance(result, FetchResult):
-            result.getall = partial(_whole_batches, result, max_records)
+            result.getall = partial(_whole_batches, result, max_records, ends)
     drained: RecordMap = await fetcher.fetched_records(partitions, timeout=0, max_records=None)
-    return drained
+    return drained, ends
 
 
-def _whole_batches(result: FetchResult, at_least: int | None, _max_records: int | None) -> list[Any]:
+def _whole_batches(
+    result: FetchResult, at_least: int | None, ends: dict[TP, int], _max_records: int | None
+) -> list[Any]:
     """Give the records of as many Kafka batches as make *at_least* records, as aiokafka parses them.
 
-    Does what aiokafka's ``getall`` does.
+    Notes in *ends* up to where they were read. Beside that it does what aiokafka's ``getall`` does.
     """
     unread = result._partition_records
     if not result.check_assignment(result._topic_partition) or unread is None:
         return []
     records: list[Any] = []
+    tp = TP(*result._topic_partition)
     while at_least is None or len(records) < at_least:
         batch = _next_batch(unread)
         if batch is None:
             result._update_position()
             result._partition_records = None
+            ends[tp] = unread.next_fetch_offset
             return records
         taken = list(batch)
         if taken and taken[0].offset < unread.next_fetch_offset:
@@ -48,6 +57,7 @@ def _whole_batches(result: FetchResult, at_least: int | None, _max_records: int 
         records += taken
         unread.next_fetch_offset = batch.next_offset
     result._update_position()
+    ends[tp] = unread.next_fetch_offset
     return records
 
 

@@ -46,8 +46,11 @@ READ_COMMITTED: Final = "read_committed"
 START_SECONDS: Final = 60.0
 """How long the broker may take to give a producer its transactional id."""
 
-TRANSACTION_SECONDS: Final = 40.0
-"""How long a transaction may take: as long as any request."""
+PUBLISH_SECONDS: Final = 40.0
+"""How long a broker that takes nothing is asked again; a transaction may take as long."""
+
+_ABORTED_AFTER_SECONDS: Final = 20.0
+"""How much longer the broker leaves a transaction open."""
 
 STOP_SECONDS: Final = 5.0
 WAITING_RECORDS: Final = 1_000
@@ -107,11 +110,15 @@ class _Waiting:
 class FencedProducer:
     """Writes for one partition under its transactional id, one transaction after the other."""
 
-    def __init__(self, connection: Connection, transactional_id: str) -> None:
+    def __init__(
+        self, connection: Connection, transactional_id: str, publish_timeout_seconds: float = PUBLISH_SECONDS
+    ) -> None:
         self.transactional_id = transactional_id
+        self._patience = publish_timeout_seconds
         self._producer = AIOKafkaProducer(
             **connection.for_aiokafka(),
             transactional_id=transactional_id,
+            transaction_timeout_ms=int((publish_timeout_seconds + _ABORTED_AFTER_SECONDS) * 1000),
             acks="all",
             max_batch_size=_BATCH_BYTES,
             max_request_size=LARGE_RECORD_BYTES,
@@ -188,7 +195,7 @@ class FencedProducer:
             together = Together(self._producer)
             numbered = dict(self._producer._txn_manager._sequence_numbers)
             try:
-                async with asyncio.timeout(TRANSACTION_SECONDS):
+                async with asyncio.timeout(self._patience):
                     await self._producer.begin_transaction()
                     try:
                         yield together
@@ -247,7 +254,7 @@ class FencedProducer:
             return error
         if isinstance(error, TimeoutError):
             return TransactionError(
-                f"a transaction of {self.transactional_id} has not ended within {TRANSACTION_SECONDS:g} s: "
+                f"a transaction of {self.transactional_id} has not ended within {self._patience:g} s: "
                 "is the broker there?"
             )
         return TransactionError(f"a transaction of {self.transactional_id} failed: {error!r}")
@@ -278,15 +285,26 @@ def _heard(future: asyncio.Future[Any]) -> None:
 class Producers:
     """Gives every partition what it writes with."""
 
-    def __init__(self, connection: Connection, name: str = "", transactions: Transactions = "off") -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        name: str = "",
+        transactions: Transactions = "off",
+        publish_timeout_seconds: float = PUBLISH_SECONDS,
+    ) -> None:
         """Let transactional ids begin with *name*, which is that of the group and its topics."""
         self._connection = connection
         self._name = name
         self._transactions = transactions
+        self._patience = publish_timeout_seconds
         self._fenced: list[FencedProducer] = []
         self._is_fencing = False
         self._plain = AIOKafkaProducer(
-            **connection.for_aiokafka(), acks="all", linger_ms=2, max_request_size=LARGE_RECORD_BYTES
+            **connection.for_aiokafka(),
+            acks="all",
+            linger_ms=2,
+            max_request_size=LARGE_RECORD_BYTES,
+            request_timeout_ms=int(publish_timeout_seconds * 1000),
         )
 
     async def start(self) -> None:
@@ -315,7 +333,10 @@ class Producers:
         await self._let_go()
         if not self._is_fencing:
             return dict.fromkeys(partitions, self._plain)
-        taken = {number: FencedProducer(self._connection, f"{self._name}-{number}") for number in partitions}
+        taken = {
+            number: FencedProducer(self._connection, f"{self._name}-{number}", self._patience)
+            for number in partitions
+        }
         self._fenced = list(taken.values())
         await asyncio.gather(*(producer.start() for producer in self._fenced))
         return dict(taken)

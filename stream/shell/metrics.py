@@ -95,6 +95,8 @@ def _histogram(name: str, labels: tuple[str, ...], buckets: tuple[float, ...], t
 METRICS: Final = (
     _counter("events_total", ("model", "type"), "Events taken in."),
     _counter("rejected_total", ("reason",), "Messages not taken, by the reason."),
+    _counter("lost_offsets_total", ("topic",), "Offsets that Kafka deleted before they were read."),
+    _counter("dropped_outputs_total", ("topic",), "Messages too large for their topic even when cut."),
     _counter("duplicates_total", ("model", "type"), "Events seen before and not counted again."),
     _counter("forwarded_total", ("topic",), "Events sent on to the partition of their model."),
     _counter("outcomes_total", ("model",), "Predictions joined with their feedback."),

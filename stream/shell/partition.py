@@ -6,22 +6,25 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from aiokafka import ConsumerRecord
 
 from schemas.codec import encode
+from stream.core.errors import NotContiguousError
 from stream.core.intake import FORWARDED_HEADER
+from stream.core.lost import Gap
 from stream.core.merge import Merge
 from stream.core.nouns import Record, Result, Topic
 from stream.core.pipeline import Pipeline
 from stream.shell import clock
 from stream.shell.clock import Pauses
 from stream.shell.evicted import forget_evicted
-from stream.shell.fencing import FencedError, Sends
+from stream.shell.fencing import FencedError
 from stream.shell.metrics import Metrics
+from stream.shell.outputs import Outputs
 from stream.shell.state import StateStore, Writer
-from stream.shell.topics import ALERTS, INCIDENTS, REJECTED, Topics
+from stream.shell.topics import ALERTS, INCIDENTS, Topics
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +43,7 @@ class Partition:
     merge: Merge
     store: StateStore
     writer: Writer
-    producer: Sends
+    outputs: Outputs
     topics: Topics
     metrics: Metrics
     pauses: Pauses
@@ -48,7 +51,7 @@ class Partition:
     last_checkpoint: float = field(default_factory=clock.steady)
     is_changed: bool = False
     is_lost: bool = False
-    _sent: list[asyncio.Future[Any]] = field(default_factory=list)
+    _gaps: dict[Topic, Gap] = field(default_factory=dict)
     _pauses_known: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -59,7 +62,27 @@ class Partition:
         """The partition's number."""
         return self.pipeline.partition
 
-    def offer(self, topic: Topic, start: int, records: Sequence[ConsumerRecord], arrived: float) -> None:
+    @property
+    def is_waiting(self) -> bool:
+        """Whether records wait for their turn, or a gap to be passed."""
+        return bool(self._gaps or len(self.merge))
+
+    def is_full(self, topic: Topic) -> bool:
+        """Tell whether no more of *topic* should come: enough waits, or a gap has to be passed first."""
+        return topic in self._gaps or self.merge.is_full(topic)
+
+    def skip(self, topic: Topic, gap: Gap) -> None:
+        """Pass *gap* when all records before it had their turn."""
+        self._gaps[topic] = gap
+
+    def offer(
+        self,
+        topic: Topic,
+        start: int,
+        records: Sequence[ConsumerRecord],
+        arrived: float,
+        stop: int | None = None,
+    ) -> None:
         """Take a run of records; raises NotContiguousError where it does not follow the one before."""
         number = self.number
         make = tuple.__new__  # what Record(...) does, without a call of Python's for each
@@ -67,7 +90,11 @@ class Partition:
             make(Record, (topic, number, r.offset, r.timestamp / 1000.0, r.value, r.key, r.headers))
             for r in records
         ]
-        self.merge.offer(topic, start, run, arrived)
+        try:
+            self.merge.offer(topic, start, run, arrived, stop)
+        except NotContiguousError:
+            self._gaps.pop(topic, None)  # it is found again with what stands before it
+            raise
 
     async def advance(self, empty_at: Mapping[Topic, float]) -> int:
         """Process the records whose turn it is and publish what follows; give how many there were."""
@@ -106,6 +133,7 @@ class Partition:
             return 0
         records = self.merge.take(empty_at, clock.wall())
         if not records:
+            await self._pass_gaps()
             return 0
         began = clock.steady()
         result = self.pipeline.step(records, clock.wall())
@@ -116,18 +144,49 @@ class Partition:
         if self.pauses.look() != self._pauses_known and not await self._is_still_ours():
             return 0
         await self._publish(result)
+        await self._pass_gaps()
         return len(records)
+
+    async def _pass_gaps(self) -> None:
+        """Go on behind the gaps before which all was processed.
+
+        The position before a lost one is committed first: where the loss begins names its incident, and who
+        takes over from here finds it to begin there too.
+        """
+        for topic, gap in list(self._gaps.items()):
+            if not self.merge.is_drained(topic) or self.merge.expected(topic) != gap.start:
+                continue
+            self._settle_positions()
+            if gap.is_lost:
+                await self._checkpoint()
+                if self.is_lost:
+                    return
+                lost = f"offsets {gap.start} to {gap.stop - 1} of topic {self.topics.full(topic.suffix)}"
+                logger.error("partition %d: %s were deleted before they were read", self.number, lost)
+            del self._gaps[topic]
+            self.merge.skip(topic, gap.start, gap.stop)
+            result = self.pipeline.skip(topic, gap, clock.wall())
+            self.metrics.add(result.tally)
+            self.is_changed = True
+            await self._publish(result)
+
+    def _settle_positions(self) -> None:
+        """Move the positions past what holds no record behind the last one: it is nothing to be missed."""
+        for topic, position in self.pipeline.positions.items():
+            expected = self.merge.expected(topic)
+            if position < expected and self.merge.is_drained(topic):
+                self.pipeline.skip(topic, Gap(position, expected, is_lost=False), clock.wall())
 
     async def _checkpoint(self, *, is_last: bool = False) -> Mapping[Topic, int]:
         was_lost, self.is_lost = self.is_lost, self.is_lost or is_last
         if was_lost or not self.is_changed:
             return {}
         began = clock.steady()
+        self._settle_positions()
         rows = self.pipeline.rows()
         positions = dict(self.pipeline.positions)
         self.is_changed = False
-        sent, self._sent = self._sent, []
-        await asyncio.gather(*sent)
+        await self.outputs.acknowledged()
         size = await self.writer.write(rows)
         if self.writer.is_intruded and not is_last:
             await self._mend()
@@ -157,13 +216,13 @@ class Partition:
 
     async def _publish(self, result: Result) -> None:
         for alert in result.alerts:
-            await self._send(ALERTS, alert.model.encode(), encode(alert))
+            await self.outputs.send(ALERTS, alert.model.encode(), encode(alert))
         for incident in result.incidents:
-            await self._send(INCIDENTS, incident.id.encode(), encode(incident))
+            await self.outputs.send(INCIDENTS, incident.id.encode(), encode(incident))
         for rejected in result.rejected:
-            await self._send(REJECTED, rejected.key, encode(rejected))
+            await self.outputs.reject(rejected)
         for forward in result.forwards:
-            await self._send(
+            await self.outputs.send(
                 forward.topic.suffix,
                 forward.model.encode(),
                 forward.value,
@@ -171,6 +230,3 @@ class Partition:
                 timestamp_ms=int(forward.timestamp * 1000),
                 headers=[*forward.headers, (FORWARDED_HEADER, b"1")],
             )
-
-    async def _send(self, name: str, key: bytes | None, value: bytes, **more: object) -> None:
-        self._sent.append(await self.producer.send(self.topics.full(name), value, key=key, **more))

@@ -32,6 +32,7 @@ from aiokafka.structs import RecordMetadata
 
 from stream.shell.connection import Connection
 from stream.shell.fencing import READ_COMMITTED, FencedProducer, Producers, Sends
+from stream.shell.outputs import refusals_of
 from stream.shell.topics import LARGE_RECORD_BYTES
 
 CLAIM: Final = b"!claim"
@@ -39,6 +40,8 @@ COMMIT: Final = b"!commit"
 PROBE: Final = b"!probe"
 FORMAT: Final = 1
 """The version of this layout; a newer one in the topic is refused."""
+
+STATE_IS_LEFT: Final = "; the last checkpoint stands, a restarted worker goes on from it"
 
 _FETCH_WAIT_MS: Final = 50
 _READ_SECONDS: Final = 60.0
@@ -153,7 +156,14 @@ class Writer:
     is_intruded: bool = False
 
     async def write(self, rows: Mapping[bytes, bytes | None]) -> int:
-        """Write a checkpoint; give its size in bytes. When this returns it will survive a crash."""
+        """Write a checkpoint; give its size in bytes. When this returns it will survive a crash.
+
+        Raises PublishError where the broker does not take it.
+        """
+        with refusals_of(self.topic, STATE_IS_LEFT):
+            return await self._write(rows)
+
+    async def _write(self, rows: Mapping[bytes, bytes | None]) -> int:
         number = self.number + 1
         changed = {**self.void, **rows}
         size = 0
@@ -172,9 +182,10 @@ class Writer:
         return size
 
     async def note(self, key: bytes, number: int) -> int:
-        """Write a claim or a probe; give its offset."""
-        async with self._together() as producer:
-            metadata = await (await self._send(producer, key, b"", number))
+        """Write a claim or a probe; give its offset. Raises PublishError likewise."""
+        with refusals_of(self.topic, STATE_IS_LEFT):
+            async with self._together() as producer:
+                metadata = await (await self._send(producer, key, b"", number))
         self._ends_at(metadata.offset)
         return int(metadata.offset)
 

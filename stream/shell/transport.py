@@ -5,69 +5,33 @@ partition from one poll into one message, whose value is the run of them.
 
 *Positions.* A pipeline's state says from where it goes on, not the consumer group's commit. ``_getmany`` runs
 in the main loop between deliveries, the one place where a seek cannot race with a delivery. What is older
-than the position is dropped; where there is a gap, the consumer seeks once; a gap that stays is a hole in the
-log (transaction markers, expired records) and is passed.
+than the position is dropped; where there is a gap, the consumer seeks once. Of a gap that stays, the log's
+start tells what it is: where it begins behind the position, Kafka has deleted records that nobody read, and
+the reader is told; else it is a hole (transaction markers, compaction) and is passed.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from asyncio import AbstractEventLoop
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-import aiokafka
 from aiokafka import TopicPartition
-from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
-from aiokafka.structs import OffsetAndMetadata
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, AppT
 from faust.types.transports import ConsumerCallback
 from yarl import URL
 
+from stream.core.lost import Gap
 from stream.core.merge import BEHIND
-from stream.shell.batches import RecordMap, drain
-from stream.shell.fencing import READ_COMMITTED
+from stream.shell.batches import RecordMap
+from stream.shell.fetching import ConsumerThread
+from stream.shell.runs import LogShrunkError, Reader, Run, shrunk
 
 logger = logging.getLogger(__name__)
-
-FETCH_WAIT_MS: Final = 100
-"""How long the broker holds back the answer to a fetch that finds nothing."""
-
-
-class LogShrunkError(Exception):
-    """A topic ends before the position in the state: the text says which and what to do."""
-
-
-def shrunk(topic: str, partition: int, end: int, seen: int) -> str:
-    """Say that the log of *topic* ends at offset *end*, though it was *seen* up to a later one."""
-    return (
-        f"topic {topic}, partition {partition} ends at offset {end}, the state has seen it up to {seen}: "
-        "if the topic was made anew, start over with another prefix or make the state topic anew too"
-    )
-
-
-class Run(NamedTuple):
-    """Records of one topic partition that stand in the log from offset *start* on, as aiokafka parses them.
-
-    *arrived* is when they were fetched, in seconds since the epoch.
-    """
-
-    start: int
-    records: Sequence[Any]
-    arrived: float
-
-
-class Reader(Protocol):
-    """Who reads the runs: it says where to start, and when it has had enough."""
-
-    async def positions(self, generation: int, assigned: Iterable[TP]) -> Mapping[TP, int]:
-        """Get ready for the partitions of a new *generation*; give the offset at which each one goes on."""
-
-    def is_full(self, tp: TP) -> bool:
-        """Tell whether *tp* has enough records waiting, so that no more should be fetched."""
 
 
 class _Message(NamedTuple):
@@ -122,8 +86,11 @@ class Consumer(driver.Consumer):
         fetched = await super()._getmany(active_partitions=active, timeout=timeout)
         if not self.flow_active or (revocations, generation) != self._now():
             return {}
+        fetched = await self._without_gaps(dict(fetched or {}), active)
+        if (revocations, generation) != self._now():
+            return {}
         delivered: RecordMap = {}
-        for tp, records in (fetched or {}).items():
+        for tp, records in fetched.items():
             if tp.topic not in self.topics:
                 delivered[tp] = records
             elif run := self._run(tp, records):
@@ -136,7 +103,8 @@ class Consumer(driver.Consumer):
         """Go to the stored positions of a new generation; False when it was over before that."""
         before = self._now()
         assigned = {tp for tp in self.assignment() if tp.topic in self.topics}
-        positions = await self.reader.positions(generation, assigned)
+        starts = await self._starts(assigned)
+        positions = await self.reader.positions(generation, assigned, starts)
         if self._now() != before:
             return False
         try:
@@ -146,9 +114,54 @@ class Consumer(driver.Consumer):
             logger.info("generation %d is over: %s", generation, error)
             return False
         self._expected = {tp: _Expected(offset) for tp, offset in positions.items()}
+        for tp, offset in positions.items():
+            if offset < starts.get(tp, 0):
+                self._skip(tp, Gap(offset, starts[tp], is_lost=True))
         self._settle()
         self._generation = generation
         return True
+
+    async def _starts(self, tps: Iterable[TP]) -> dict[TP, int]:
+        """Ask where the logs of *tps* begin."""
+        asked = list(tps)
+        found: Mapping[TopicPartition, int] = await self._thread.earliest_offsets(*asked) if asked else {}
+        return {TP(tp.topic, tp.partition): offset for tp, offset in found.items()}
+
+    async def _without_gaps(self, fetched: RecordMap, active: set[TP]) -> RecordMap:
+        """Give of *fetched* what goes on where it should, or behind a hole; seek where that is unsure."""
+        stayed: dict[TP, int] = {}
+        for tp in active & self._expected.keys():
+            expected, reached = self._expected[tp], self._reached(tp, fetched.get(tp))
+            if reached <= expected.offset:
+                continue
+            if expected.sought:
+                stayed[tp] = reached
+            else:
+                expected.sought = True
+                self._thread.seek(tp, expected.offset)
+                fetched.pop(tp, None)
+        starts = await self._starts(stayed)
+        for tp, reached in stayed.items():
+            offset = self._expected[tp].offset if tp in self._expected else reached
+            if offset < starts[tp]:
+                self._skip(tp, Gap(offset, starts[tp], is_lost=True))
+                fetched.pop(tp, None)
+            elif offset < reached and tp not in fetched:
+                self._skip(tp, Gap(offset, reached, is_lost=False))
+        return fetched
+
+    def _reached(self, tp: TP, records: list[Any] | None) -> int:
+        """Give the offset of the next record of *tp*, where none is in hand that of the next fetch."""
+        if records:
+            return int(records[0].offset)
+        state = self._state(tp)
+        return 0 if state is None else int(state._position or 0)  # read once: its thread may be resetting it
+
+    def _skip(self, tp: TP, gap: Gap) -> None:
+        """Go on behind *gap*; the reader is told, and takes no more of *tp* until it has passed it too."""
+        self._expected[tp] = _Expected(gap.stop)
+        self._thread.seek(tp, gap.stop)
+        self.reader.skip(tp, gap)
 
     def _now(self) -> tuple[int, int]:
         """Give what tells one assignment from every other: a group that is lost counts from 1 again."""
@@ -190,12 +203,9 @@ class Consumer(driver.Consumer):
             records = [record for record in records if record.offset >= expected.offset]
             if not records:
                 return None
-        if records[0].offset > expected.offset and not expected.sought:
-            expected.sought = True
-            self._thread.seek(tp, expected.offset)
-            return None
-        run = Run(expected.offset, records, self._fetched_at(tp))
-        self._expected[tp] = _Expected(records[-1].offset + 1)
+        stop = max(records[-1].offset + 1, self._read_up_to.get(tp, 0))
+        run = Run(expected.offset, stop, records, self._fetched_at(tp))
+        self._expected[tp] = _Expected(stop)
         return run
 
     def empty_at(self, tp: TP, taken: int) -> float | None:
@@ -225,6 +235,11 @@ class Consumer(driver.Consumer):
         state = self._state(tp)
         return None if state is None else state.highwater
 
+    @property
+    def _read_up_to(self) -> Mapping[TP, int]:
+        assert isinstance(self._thread, ConsumerThread)  # noqa: S101 - what _new_consumer_thread makes
+        return self._thread.read_up_to
+
     def _fetched_at(self, tp: TP) -> float:
         state = self._state(tp)
         return float(state.timestamp or 0) / 1000.0 if state is not None else 0.0
@@ -245,68 +260,6 @@ class Consumer(driver.Consumer):
         """
         assert isinstance(self._thread, ConsumerThread)  # noqa: S101 - what _new_consumer_thread makes
         return await self._thread.note(offsets)
-
-
-class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """The thread of the aiokafka consumer, with a fetch that does not wait longer than an alert may."""
-
-    logger = logging.getLogger("faust.consumer")
-
-    def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
-        consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # Faust has no setting for it, and for the next
-        consumer._isolation_level = READ_COMMITTED  # what a producer takes back is no event
-        return consumer
-
-    async def _fetch_records(
-        self,
-        consumer: aiokafka.AIOKafkaConsumer,
-        active_partitions: set[TP],
-        timeout: float | None = None,
-        max_records: int | None = None,
-    ) -> RecordMap:
-        """Give what was fetched as aiokafka parses it: a ConsumerRecord of each would cost as much again.
-
-        Does what Faust's does, and waits once rather than again and again.
-        """
-        if not self.consumer.flow_active:
-            return {}
-        fetcher = consumer._fetcher
-        if consumer._closed or fetcher._closed:
-            raise ConsumerStoppedError
-        with fetcher._subscriptions.fetch_context():
-            records = await drain(fetcher, active_partitions, max_records)
-            if records or not timeout:
-                return records
-            waiter = fetcher._create_fetch_waiter()
-            await asyncio.wait([waiter], timeout=timeout)
-            if not waiter.done():
-                waiter.cancel()
-                return {}
-            waiter.result()  # raises where the broker refused
-            return await drain(fetcher, active_partitions, max_records)
-
-    async def note(self, offsets: Mapping[TP, int]) -> bool:
-        """Commit *offsets* to the group; what cannot be is no harm. Tell whether nothing is left."""
-        has_heard: bool = await self.call_thread(self._note, offsets)
-        return has_heard
-
-    async def _note(self, offsets: Mapping[TP, int]) -> bool:
-        consumer = self._ensure_consumer()
-        mine = self.assignment()
-        wanted = {
-            TopicPartition(tp.topic, tp.partition): OffsetAndMetadata(offset, "")
-            for tp, offset in offsets.items()
-            if tp in mine and offset > 0
-        }
-        if not wanted:
-            return True
-        try:
-            await consumer.commit(wanted)
-        except (KafkaError, IllegalStateError) as error:
-            logger.info("offsets are not committed to the group: %s", error)
-            return False
-        return True
 
 
 class Transport(driver.Transport):

@@ -15,6 +15,7 @@ import faust
 from faust.types import TP
 
 from stream.core.errors import NotContiguousError
+from stream.core.lost import Gap
 from stream.core.merge import BEHIND, Merge
 from stream.core.nouns import Topic
 from stream.core.pipeline import Pipeline
@@ -22,10 +23,12 @@ from stream.shell import clock
 from stream.shell.connection import Connection
 from stream.shell.fencing import Producers, Transactions
 from stream.shell.metrics import Metrics
+from stream.shell.outputs import Outputs
 from stream.shell.partition import Partition
+from stream.shell.runs import Run, shrunk
 from stream.shell.state import Restored, StateStore
 from stream.shell.topics import LARGE_RECORD_BYTES, STATE, Topics
-from stream.shell.transport import Consumer, Run, Transport, shrunk
+from stream.shell.transport import Consumer, Transport
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +63,7 @@ class WorkerOptions:
     rebalance_timeout_seconds: float
     stall_seconds: float
     transactions: Transactions
+    publish_timeout_seconds: float
 
 
 class Worker:
@@ -88,7 +92,12 @@ class Worker:
         self._is_restoring = self.is_ready = False
         self.last_tick = clock.steady()
         self._pauses = clock.Pauses(options.session_timeout_seconds / 2)
-        producers = Producers(connection, f"{options.group}-{topics.prefix}", options.transactions)
+        producers = Producers(
+            connection,
+            f"{options.group}-{topics.prefix}",
+            options.transactions,
+            options.publish_timeout_seconds,
+        )
         self._store = StateStore(connection, topics.full(STATE), producers)
         self.app = self._make_app()
 
@@ -147,7 +156,9 @@ class Worker:
             await self.app.stop()
             await self._store.stop()
 
-    async def positions(self, generation: int, assigned: Iterable[TP]) -> Mapping[TP, int]:
+    async def positions(
+        self, generation: int, assigned: Iterable[TP], starts: Mapping[TP, int]
+    ) -> Mapping[TP, int]:
         """Restore the partitions of a new generation; give the offset at which each topic of them goes on."""
         began = clock.steady()
         self.is_ready = False
@@ -160,7 +171,9 @@ class Worker:
             self._is_restoring = False
         if revocations != self._revocations:
             return {}
-        self._partitions = {number: self._restored(number, state) for number, state in restored.items()}
+        self._partitions = {
+            number: self._restored(number, state, starts) for number, state in restored.items()
+        }
         self._generation = generation
         self.is_ready = not self._torn
         seconds = clock.steady() - began
@@ -180,9 +193,11 @@ class Worker:
             logger.warning("partitions %s were assigned without some input topics: they wait", self._torn)
         return [tp for tp in given if tp.partition not in self._torn]
 
-    def _restored(self, number: int, state: Restored) -> Partition:
+    def _restored(self, number: int, state: Restored, starts: Mapping[TP, int]) -> Partition:
         pipeline = self._make_pipeline(number)
         unreadable = pipeline.restore(state.rows)
+        if pipeline.is_new:
+            pipeline.begin_at({topic: starts[TP(name, number)] for name, topic in self._inputs.items()})
         for key in unreadable:
             logger.warning("partition %d: row %s cannot be read, it is learned again", number, key)
         if lost := len(unreadable) + state.unreadable:
@@ -192,7 +207,7 @@ class Worker:
             Merge(pipeline.positions, self._options.max_idle_seconds),
             self._store,
             state.writer,
-            state.writer.producer,
+            Outputs(state.writer.producer, self._topics, self._metrics),
             self._topics,
             self._metrics,
             self._pauses,
@@ -204,7 +219,12 @@ class Worker:
     def is_full(self, tp: TP) -> bool:
         """Tell whether *tp* has enough records waiting."""
         partition = self._partitions.get(tp.partition)
-        return partition is not None and partition.merge.is_full(self._inputs[tp.topic])
+        return partition is not None and partition.is_full(self._inputs[tp.topic])
+
+    def skip(self, tp: TP, gap: Gap) -> None:
+        """Take note that *gap* follows what was delivered of *tp*."""
+        if (partition := self._partitions.get(tp.partition)) is not None:
+            partition.skip(self._inputs[tp.topic], gap)
 
     async def _read(self, stream: faust.StreamT[Run]) -> None:
         async for event in stream.noack().events():  # type: ignore[attr-defined]  # a Stream has it
@@ -222,7 +242,7 @@ class Worker:
     async def _take(self, partition: Partition, tp: TP, run: Run) -> None:
         topic = self._inputs[tp.topic]
         try:
-            partition.offer(topic, run.start, run.records, run.arrived)
+            partition.offer(topic, run.start, run.records, run.arrived, run.stop)
         except NotContiguousError as error:
             expected = partition.merge.expected(topic)
             if run.start > expected:  # what starts earlier was read again needlessly
@@ -278,7 +298,7 @@ class Worker:
             self._pauses.look()
             self.last_tick = clock.steady()
             for partition in list(self._partitions.values()):
-                if len(partition.merge):
+                if partition.is_waiting:
                     await self._advance(partition)
                 if clock.steady() >= partition.last_checkpoint + self._options.checkpoint_seconds:
                     await self._checkpoint(partition)
@@ -375,22 +395,3 @@ class Worker:
         consumer = self.app.consumer
         assert isinstance(consumer, Consumer)  # noqa: S101 - the transport above makes no other
         return consumer
-
-
-async def run_until(
-    worker: Worker, stop: asyncio.Event, on_end: Callable[[BaseException | None], None] = lambda _reason: None
-) -> BaseException | None:
-    """Run *worker* until *stop* is set or it cannot go on; give the reason in that case.
-
-    *on_end* is told before the worker disconnects, which takes time where the broker is gone.
-    """
-    running = asyncio.ensure_future(worker.run())
-    stopping = asyncio.ensure_future(stop.wait())
-    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    reason: BaseException | None = running.exception() if running.done() else None
-    on_end(reason)
-    for task in (running, stopping):
-        task.cancel()
-    await asyncio.gather(running, stopping, return_exceptions=True)
-    await worker.stop(in_good_order=reason is None)
-    return reason

@@ -64,6 +64,7 @@ def test_every_cause_has_its_transition_from_every_state_that_it_can_meet() -> N
     is_open = {IncidentState.DETECTED}
     assert TRANSITIONS.keys() == {
         (None, Cause.DETECTED),
+        (None, Cause.LOST),
         *((state, Cause.QUIET) for state in is_open),
         *((state, Cause.UNWATCHED) for state in is_open),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stream.core.errors import NotContiguousError
-from stream.core.merge import BEHIND, BEHIND_PATIENCE, ROOM_RECORDS, Merge
+from stream.core.merge import BEHIND, BEHIND_PATIENCE, ROOM_BYTES, ROOM_RECORDS, Merge
 from stream.core.nouns import Record, Topic
 
 L, P, F, C = Topic.LIFECYCLE, Topic.PREDICTIONS, Topic.FEEDBACK, Topic.COMMANDS
@@ -135,3 +135,25 @@ def test_a_topic_is_full_when_enough_of_it_waits() -> None:
 
 def test_nothing_offered_gives_nothing() -> None:
     assert Merge({}, MAX_IDLE).take(NOTHING_KNOWN, 10.0) == []
+
+
+def test_few_large_records_fill_a_topic_as_many_small_ones_do_until_they_had_their_turn() -> None:
+    large = b"x" * (ROOM_BYTES // 4)
+    merge = a_merge([Record(P, 0, offset, 1.0, large) for offset in range(4)])
+    assert (merge.is_full(P), merge.is_full(F)) == (True, False)
+    merge.take(LATER, 10.0)
+    assert not merge.is_full(P)
+
+
+def test_a_run_may_end_behind_its_last_record() -> None:
+    merge = Merge({}, MAX_IDLE)
+    merge.offer(P, 0, run(P, 0, 1.0), 10.0, stop=3)
+    assert merge.expected(P) == 3
+
+
+def test_a_gap_is_passed_where_it_follows_and_nowhere_else() -> None:
+    merge = a_merge(run(P, 0, 1.0))
+    with pytest.raises(NotContiguousError):
+        merge.skip(P, 2, 9)
+    merge.skip(P, 1, 9)
+    assert (merge.expected(P), merge.is_drained(P), merge.is_drained(F)) == (9, False, True)

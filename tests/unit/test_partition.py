@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from stream.config import Settings
+from stream.core.lost import Gap
 from stream.core.merge import Merge
 from stream.core.nouns import Topic
 from stream.shell import clock
 from stream.shell.clock import Pauses
 from stream.shell.fencing import FencedError
 from stream.shell.metrics import Metrics
+from stream.shell.outputs import Outputs
 from stream.shell.partition import Partition
 from stream.shell.state import Writer
 from stream.shell.status import new_registry
@@ -88,14 +90,16 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Place:
     time, store, producer = Clock(), Store(), Producer()
     monkeypatch.setattr(clock, "steady", time.steady)
     pipeline = build_replay_pipeline(Settings())
+    topics = Topics(prefix="driftline.", partitions=1)
+    metrics = Metrics(new_registry(), version="0")
     partition = Partition(
         pipeline,
         Merge(pipeline.positions, 1.0),
         store,  # type: ignore[arg-type]  # only what a pause makes it do
         Writer(producer, "state", 0, "w"),
-        producer,
-        Topics(prefix="driftline.", partitions=1),
-        Metrics(new_registry(), version="0"),
+        Outputs(producer, topics, metrics),
+        topics,
+        metrics,
         Pauses(LIMIT_S),
     )
     place = Place(partition, time, store, producer)
@@ -145,3 +149,34 @@ async def test_a_partition_whose_checkpoint_is_refused_is_lost(place: Place) -> 
     place.take(1)
     assert await place.advance() == 0
     assert place.partition.is_lost
+
+
+async def test_a_lost_gap_is_told_when_what_stands_before_it_is_processed_and_committed(place: Place) -> None:
+    place.partition.skip(Topic.PREDICTIONS, Gap(1, 9, is_lost=True))
+    assert place.partition.is_full(Topic.PREDICTIONS)
+    await place.advance()
+    assert place.producer.sent == [
+        "driftline.rejected",
+        *["state"] * (len(place.producer.sent) - 3),
+        "driftline.alerts",
+        "driftline.incidents",
+    ]
+    assert place.partition.pipeline.positions[Topic.PREDICTIONS] == 9
+    assert not place.partition.is_full(Topic.PREDICTIONS)
+
+
+async def test_a_gap_waits_for_runs_that_are_still_on_their_way(place: Place) -> None:
+    place.partition.skip(Topic.PREDICTIONS, Gap(2, 9, is_lost=True))
+    await place.advance()
+    assert place.partition.is_waiting
+    place.take(1)
+    await place.advance()
+    assert place.partition.pipeline.positions[Topic.PREDICTIONS] == 9
+    assert not place.partition.is_waiting
+
+
+async def test_a_checkpoint_reaches_behind_the_markers_that_follow_the_last_record(place: Place) -> None:
+    record = SimpleNamespace(offset=1, timestamp=0, value=b"bad", key=None, headers=())
+    place.partition.offer(Topic.PREDICTIONS, 1, [record], place.time.now, stop=5)
+    await place.advance()
+    assert (await place.partition.checkpoint())[Topic.PREDICTIONS] == 5

@@ -1,0 +1,180 @@
+"""Outputs: what a worker publishes, sent in order, each acknowledged before the checkpoint that follows it.
+
+A broker that refuses is asked again for as long as the producer's request timeout; then the worker ends, with
+an error that names the topic and says what to do. A message that is too large for its topic ends it as well,
+but for a rejected one: nothing that somebody sends can stop a worker. Of that less is kept, at last nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    InvalidTopicError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    NotEnoughReplicasAfterAppendError,
+    NotEnoughReplicasError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
+from aiokafka.partitioner import DefaultPartitioner
+
+from schemas.alerts import Rejected
+from schemas.codec import encode
+from stream.shell.fencing import TOO_LARGE, FencedProducer
+from stream.shell.metrics import Metrics
+from stream.shell.topics import INCIDENTS, REJECTED, Topics
+
+logger = logging.getLogger(__name__)
+
+UNACKNOWLEDGED_MESSAGES: Final = 5_000
+UNACKNOWLEDGED_BYTES: Final = 16 * 1024 * 1024
+"""Messages, and bytes of them, that may wait for the broker before nothing more is sent."""
+
+_WHAT_TO_DO: Final[tuple[tuple[tuple[type[KafkaError], ...], str], ...]] = (
+    (
+        (UnknownTopicOrPartitionError, InvalidTopicError),
+        "it does not exist, or lacks partitions: `driftline topics create` makes it",
+    ),
+    (TOO_LARGE, "a message is too large for it: raise its max.message.bytes"),
+    (
+        (NotEnoughReplicasError, NotEnoughReplicasAfterAppendError),
+        "fewer replicas are in sync than its min.insync.replicas: bring the other brokers back",
+    ),
+    ((TopicAuthorizationFailedError,), "writing to it is not allowed: grant this user Write on it"),
+)
+
+
+class PublishError(Exception):
+    """The broker does not take what is to be published: the text names the topic and says what to do."""
+
+
+@contextmanager
+def refusals_of(topic: str, also: str = "") -> Iterator[None]:
+    """Raise what a broker refuses in this block as a PublishError that names *topic*, and says *also*."""
+    try:
+        yield
+    except KafkaError as error:
+        advice = next(
+            (text for kinds, text in _WHAT_TO_DO if isinstance(error, kinds)),
+            "look at the broker, and at whether it lets this user write",
+        )
+        text = f"topic {topic} takes no messages ({type(error).__name__}): {advice}{also}"
+        raise PublishError(text) from error
+
+
+class _Message(NamedTuple):
+    """A message on its way: to the full name of a topic."""
+
+    topic: str
+    key: bytes | None
+    value: bytes
+    more: dict[str, Any]
+    rejected: Rejected | None
+
+
+class Outputs:
+    """Sends the messages of one partition, and remembers them until they are acknowledged."""
+
+    def __init__(self, producer: AIOKafkaProducer | FencedProducer, topics: Topics, metrics: Metrics) -> None:
+        self._producer = producer
+        self._topics = topics
+        self._metrics = metrics
+        self._sent: list[tuple[_Message, asyncio.Future[Any]]] = []
+        self._bytes = 0
+
+    async def send(self, name: str, key: bytes | None, value: bytes, **more: object) -> None:
+        """Send *value* to the topic *name*, without prefix; *more* as aiokafka's ``send`` takes it.
+
+        Waits where too much is on its way. Raises PublishError.
+        """
+        await self._send(_Message(self._topics.full(name), key, value, more, None))
+
+    async def reject(self, rejected: Rejected) -> None:
+        """Send a rejected message. Raises PublishError."""
+        topic = self._topics.full(REJECTED)
+        await self._send(_Message(topic, rejected.key, encode(rejected), {}, rejected))
+
+    async def acknowledged(self) -> None:
+        """Wait until the broker has taken all that was sent. Raises PublishError where it does not.
+
+        A batch that is too large is refused whole; its messages may be small: each is sent again on its own.
+        Of incidents, of which the last message counts, all are, those too that were taken: an older one never
+        stands behind a newer one.
+        """
+        sent, self._sent, self._bytes = self._sent, [], 0
+        answers = await asyncio.gather(*(future for _, future in sent), return_exceptions=True)
+        refused: list[bool] = []
+        for (message, _), answer in zip(sent, answers, strict=True):
+            refused.append(isinstance(answer, TOO_LARGE))
+            if isinstance(answer, BaseException) and not refused[-1]:
+                with refusals_of(message.topic):
+                    raise answer
+        if not any(refused):
+            return
+        in_order = {self._topics.full(INCIDENTS)}
+        in_order &= {message.topic for (message, _), was in zip(sent, refused, strict=True) if was}
+        for (message, _), was in zip(sent, refused, strict=True):
+            if was or message.topic in in_order:
+                await self._send_alone(message)
+
+    async def _send(self, message: _Message) -> None:
+        if len(self._sent) >= UNACKNOWLEDGED_MESSAGES or self._bytes >= UNACKNOWLEDGED_BYTES:
+            await self.acknowledged()
+        with refusals_of(message.topic):
+            future = await self._producer.send(message.topic, message.value, key=message.key, **message.more)
+        self._sent.append((message, future))
+        self._bytes += len(message.value)
+
+    async def _send_alone(self, message: _Message) -> None:
+        """Send a message in a batch of its own; cut a rejected one until the broker takes it, or drop it."""
+        also = f" (this one has {len(message.value)} bytes)"
+        with refusals_of(message.topic, also):
+            try:
+                await self._deliver(message, message.key, message.value)
+            except TOO_LARGE:
+                if message.rejected is None:
+                    raise
+                await self._deliver_less(message, message.rejected)
+
+    async def _deliver_less(self, message: _Message, rejected: Rejected) -> None:
+        raw = rejected.raw
+        while raw or rejected.key:
+            raw = raw[: len(raw) // 4]
+            rejected = msgspec.structs.replace(rejected, raw=raw, key=rejected.key if raw else None)
+            try:
+                await self._deliver(message, rejected.key, encode(rejected))
+            except TOO_LARGE:
+                continue
+            return
+        source = rejected.source
+        logger.error(
+            "topic %s does not even take the reason why the message at %s, partition %d, offset %d was "
+            "rejected: it is dropped; raise max.message.bytes of the topic",
+            message.topic,
+            source.topic,
+            source.partition,
+            source.offset,
+        )
+        self._metrics.count("dropped_outputs_total", REJECTED)
+
+    async def _deliver(self, message: _Message, key: bytes | None, value: bytes) -> None:
+        if isinstance(self._producer, FencedProducer):  # nothing else is on its way in its transaction
+            await (await self._producer.send(message.topic, value, key=key, **message.more))
+            return
+        batch = self._producer.create_batch()
+        timestamp, headers = message.more.get("timestamp_ms"), message.more.get("headers", [])
+        if batch.append(key=key, value=value, timestamp=timestamp, headers=headers) is None:
+            raise MessageSizeTooLargeError(f"{len(value)} bytes")
+        partition = message.more.get("partition")
+        if partition is None:
+            known = sorted(await self._producer.partitions_for(message.topic))
+            partition = DefaultPartitioner()(key, known, known)
+        await (await self._producer.send_batch(batch, message.topic, partition=partition))
