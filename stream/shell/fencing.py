@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, zip_longest
 from typing import Any, Final, Literal, Protocol
 
 from aiokafka import AIOKafkaProducer
@@ -29,8 +29,10 @@ from aiokafka.errors import (
     OutOfOrderSequenceNumber,
     ProducerFenced,
     RecordListTooLargeError,
+    RequestTimedOutError,
     TransactionalIdAuthorizationFailed,
     UnknownError,
+    UnknownTopicOrPartitionError,
 )
 from aiokafka.structs import RecordMetadata, TopicPartition
 
@@ -49,8 +51,7 @@ START_SECONDS: Final = 60.0
 PUBLISH_SECONDS: Final = 40.0
 """How long a broker that takes nothing is asked again; a transaction may take as long."""
 
-_ABORTED_AFTER_SECONDS: Final = 20.0
-"""How much longer the broker leaves a transaction open."""
+_ABORTED_AFTER_SECONDS: Final = 20.0  # later than that the broker ends a transaction itself
 
 STOP_SECONDS: Final = 5.0
 WAITING_RECORDS: Final = 1_000
@@ -72,6 +73,14 @@ class TransactionError(Exception):
     """The broker cannot be written to in transactions: the text says why and what to do."""
 
 
+@dataclass(eq=False)
+class TopicRefusedError(Exception):
+    """A topic does not take its record, and with it goes the whole transaction."""
+
+    topic: str
+    reason: KafkaError
+
+
 class Sends(Protocol):
     """What records are sent with: an aiokafka producer, or what stands for one."""
 
@@ -86,11 +95,13 @@ class Together:
 
     producer: AIOKafkaProducer
     sent: list[asyncio.Future[RecordMetadata]] = field(default_factory=list)
+    topics: list[str] = field(default_factory=list)
 
     async def send(
         self, topic: str, value: bytes | None, *, key: bytes | None = None, **more: object
     ) -> asyncio.Future[RecordMetadata]:
         """Send a record; the future is done when the broker has it, which is before it counts."""
+        self.topics.append(topic)
         sent: asyncio.Future[RecordMetadata] = await self.producer.send(topic, value, key=key, **more)
         self.sent.append(sent)
         return sent
@@ -186,9 +197,10 @@ class FencedProducer:
     async def transaction(self) -> AsyncIterator[Together]:
         """Commit what is sent within the block, all of it or nothing.
 
-        Raises FencedError where the partition is another worker's, TransactionError where the broker does not
-        answer, else what it answers; nothing more can be written after any of them. A record that is too
-        large is raised as what it is: none of the block counts, and others can be written.
+        Raises FencedError where the partition is another worker's, TopicRefusedError where a topic takes
+        nothing, TransactionError where the broker does not answer, else what it answers; nothing more can be
+        written after any of them. A record that is too large is raised as what it is: none of the block
+        counts, and others can be written.
         """
         async with self._one_at_a_time:
             self._check()
@@ -207,7 +219,7 @@ class FencedProducer:
             except TOO_LARGE:
                 raise
             except BaseException as error:
-                self._failure = failure = self._told(error)
+                self._failure = failure = await self._blamed(error, together) or self._told(error)
                 self._hear_out(together)
                 if isinstance(error, Exception) and failure is not error:
                     raise failure from error
@@ -250,7 +262,7 @@ class FencedProducer:
     def _told(self, error: BaseException) -> Exception:
         if isinstance(error, _REFUSED):
             return FencedError(f"another worker writes as {self.transactional_id} now")
-        if isinstance(error, FencedError | TransactionError | KafkaError):
+        if isinstance(error, FencedError | TransactionError | TopicRefusedError | KafkaError):
             return error
         if isinstance(error, TimeoutError):
             return TransactionError(
@@ -258,6 +270,28 @@ class FencedProducer:
                 "is the broker there?"
             )
         return TransactionError(f"a transaction of {self.transactional_id} failed: {error!r}")
+
+    async def _blamed(self, error: BaseException, together: Together) -> TopicRefusedError | None:
+        """Say which topic is to blame. aiokafka asks for ever where a record is of a transaction."""
+        if isinstance(error, _REFUSED) or not isinstance(error, KafkaError | TimeoutError):
+            return None
+        is_late = isinstance(error, TimeoutError)
+        blamed = [
+            topic
+            for topic, sent in zip_longest(together.topics, together.sent)
+            if sent is None or (_is_open(sent) if is_late else not _is_open(sent) and sent.exception())
+        ]
+        if not blamed:
+            return None
+        if isinstance(error, KafkaError):
+            return TopicRefusedError(blamed[0], error)
+        client = self._producer.client
+        with suppress(TimeoutError):
+            if await asyncio.wait_for(client.force_metadata_update(), STOP_SECONDS):
+                missing = [topic for topic in blamed if not client.cluster.partitions_for_topic(topic)]
+                reason = UnknownTopicOrPartitionError() if missing else RequestTimedOutError()
+                return TopicRefusedError([*missing, *blamed][0], reason)
+        return None
 
     def _hear_out(self, together: Together) -> None:
         """Take note of every error that nobody else will ask for."""
@@ -275,6 +309,10 @@ def _refuse(records: Iterable[_Waiting], error: Exception) -> None:
     for one in records:
         one.done.set_exception(error)
         one.done.exception()  # who waits for it hears of it; where nobody does, nobody need to
+
+
+def _is_open(future: asyncio.Future[Any]) -> bool:
+    return not future.done() or future.cancelled()
 
 
 def _heard(future: asyncio.Future[Any]) -> None:

@@ -28,7 +28,7 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from schemas.alerts import Rejected
 from schemas.codec import encode
-from stream.shell.fencing import TOO_LARGE, FencedProducer
+from stream.shell.fencing import TOO_LARGE, FencedProducer, TopicRefusedError
 from stream.shell.metrics import Metrics
 from stream.shell.topics import INCIDENTS, REJECTED, Topics
 
@@ -61,7 +61,10 @@ def refusals_of(topic: str, also: str = "") -> Iterator[None]:
     """Raise what a broker refuses in this block as a PublishError that names *topic*, and says *also*."""
     try:
         yield
-    except KafkaError as error:
+    except (KafkaError, TopicRefusedError) as refusal:
+        error: Exception = refusal
+        if isinstance(refusal, TopicRefusedError):
+            topic, error = refusal.topic, refusal.reason
         advice = next(
             (text for kinds, text in _WHAT_TO_DO if isinstance(error, kinds)),
             "look at the broker, and at whether it lets this user write",

@@ -18,8 +18,9 @@ from aiokafka.errors import (
 )
 
 from schemas.alerts import Rejected, RejectReason, Source
+from stream.shell.fencing import TopicRefusedError
 from stream.shell.metrics import Metrics
-from stream.shell.outputs import UNACKNOWLEDGED_MESSAGES, Outputs, PublishError
+from stream.shell.outputs import UNACKNOWLEDGED_MESSAGES, Outputs, PublishError, refusals_of
 from stream.shell.status import new_registry
 from stream.shell.topics import ALERTS, INCIDENTS, Topics
 
@@ -101,6 +102,15 @@ async def test_a_refusal_is_an_error_that_names_the_topic_and_says_what_to_do(
     with pytest.raises(PublishError, match=r"topic driftline\.alerts takes no messages") as raised:
         await out.acknowledged()
     assert advice in str(raised.value)
+
+
+def test_the_topic_that_a_transaction_failed_for_is_named_whatever_was_being_sent() -> None:
+    refused = TopicRefusedError("driftline.incidents", UnknownTopicOrPartitionError())
+    with (
+        pytest.raises(PublishError, match=r"topic driftline\.incidents takes no messages \(UnknownTopic"),
+        refusals_of("driftline.alerts"),
+    ):
+        raise refused
 
 
 async def test_small_messages_of_a_batch_that_was_too_large_are_sent_alone() -> None:
