@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import cast
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.alerts import Kind
-from schemas.events import Prediction
 from schemas.policy import Policy
 from stream.core.admission import Admission
 from stream.core.alert import decide
 from stream.core.bounds import bound_key, watch_bound
 from stream.core.columns import Arrivals, Outcomes
-from stream.core.detect import Banks, Watch
+from stream.core.detect import Banks
+from stream.core.forms import Shape
 from stream.core.incident import Incidents
 from stream.core.join import Join, Orphans
-from stream.core.nouns import UNVERSIONED, Change, Column, SeriesKey, Tally, Topic, Watched
-from stream.core.observe import Observer, Shape
+from stream.core.nouns import Change, SeriesKey, Tally, Topic, Watched
+from stream.core.observe import Observer
 from stream.core.pending import Pending, Waiting
+from stream.core.reading import Source
 from stream.core.rows import UNREADABLE, Moment, Number
 from stream.core.seen import SeenIds
 
@@ -45,6 +46,17 @@ _decode_summary = msgspec.msgpack.Decoder(Summary).decode
 _decode_shape = msgspec.msgpack.Decoder(Shape).decode
 
 
+class Portion(NamedTuple):
+    """Events of one model with the outcomes that they complete, in the log's order.
+
+    *clock*, in seconds since the epoch, is the newest time of the model's events before.
+    """
+
+    events: Arrivals
+    outcomes: Sequence[Outcomes]
+    clock: float
+
+
 class Model:
     """All that a pipeline knows of one model, and the way of its events through the stages."""
 
@@ -57,7 +69,7 @@ class Model:
         self._version_seq: dict[str, int] = {}
         self.admission = Admission(name, policy)
         self._join = Join(name, policy)
-        self._watch = Watch(policy, banks)
+        self.sight = banks.of(policy)
         self.incidents = Incidents(policy, decide)
         self._dropping: list[int] = []
 
@@ -86,26 +98,37 @@ class Model:
         """Forget the version that was seen least lately; give its rows and its incidents, now closed."""
         version = min(self._version_seq, key=self._version_seq.__getitem__)
         self._dropping.append(seq)
-        del self._version_seq[version], self._versions[version]
-        gone = self._watch.forget(version)
+        del self._version_seq[version]
+        gone = self.sight.watch.forget(self._versions.pop(version))
         closed = [Change(seq, None, incident) for incident in self.incidents.close_unwatched(version)]
         keys: list[RowKey] = [("shape", self.name, version)]
         return keys + [("series", *key) for key in gone], closed
 
     def close(self, seq: int) -> list[Change]:
         """Let go of every series and close what is open: the model is watched no longer."""
-        self._watch.forget()
+        for observer in self._versions.values():
+            self.sight.watch.forget(observer)
         return [Change(seq, None, incident) for incident in self.incidents.close_unwatched()]
 
-    def step(self, events: Arrivals, tally: Tally) -> list[Change]:
-        """Lead *events* through the stages; give what became of the model's incidents, in order."""
+    def enter(self, events: Arrivals, tally: Tally) -> Portion:
+        """Join *events*; give what goes through the stages behind the join."""
         clock = self._join.clock
-        outcomes = self._join.match(events, tally)
-        watched = self._watch.watch(self._columns(events, outcomes, tally), tally)
-        watched += self._watch_bounds(events, clock, tally)
-        return self.incidents.follow(watched, self._prefix)
+        return Portion(events, self._join.match(events, tally), clock)
 
-    def _watch_bounds(self, events: Arrivals, clock: float, tally: Tally) -> Iterator[Watched]:
+    def source(self, portion: Portion) -> Source:
+        """Give what is to be read of *portion*."""
+        return Source(self._versions, portion.events, portion.outcomes)
+
+    def follow(self, portion: Portion, watched: Sequence[Watched], tally: Tally) -> list[Change]:
+        """Take what was read and found in *portion*; give what became of the incidents, in order."""
+        changes = self.incidents.follow([*watched, *self._watch_bounds(portion, tally)], self._prefix)
+        for part in watched:
+            key = part.spec.key
+            alarming = self._versions[key.version].alarming
+            (alarming.add if self.incidents.is_open(key) else alarming.discard)(key.signal)
+        return changes
+
+    def _watch_bounds(self, portion: Portion, tally: Tally) -> Iterator[Watched]:
         """Give what the stores of names dropped, where they did or an incident of theirs is open."""
         bounds = self._policy.bounds
         stores = {"versions": (self._dropping, bounds.versions)}
@@ -121,23 +144,7 @@ class Model:
         for store, (dropping, bound) in stores.items():
             key = bound_key(store, self.name)
             if dropping or self.incidents.is_open(key):
-                yield watch_bound(key, bound, events, dropping, clock, tally)
-
-    def _columns(self, events: Arrivals, outcomes: Sequence[Outcomes], tally: Tally) -> Iterator[Column]:
-        predictions = events.of(Topic.PREDICTIONS)
-        given = cast("list[Prediction]", predictions.events())
-        versions = [event.version or UNVERSIONED for event in given]
-        for version, places in _by_version(versions).items():
-            of_version = predictions if places is None else predictions.only(np.array(places))
-            yield from self._versions[version].read_predictions(of_version, tally)
-        completed: dict[str, list[Outcomes]] = {}
-        for part in outcomes:
-            for version, places in _by_version(part.versions).items():
-                completed.setdefault(version, []).append(part if places is None else part.only(places))
-        for version, parts in completed.items():
-            if version in self._versions:
-                for part in parts:
-                    yield from self._versions[version].read_outcomes(part)
+                yield watch_bound(key, bound, portion.events, dropping, portion.clock, tally)
 
     def gauges(self, tally: Tally) -> None:
         """Tell what stands: the newest event, the open incidents, the labels that came.
@@ -147,6 +154,9 @@ class Model:
         if newest := max(self.admission.newest.values()):
             tally.gauge("last_event_timestamp_seconds", self.name, value=newest)
         self._join.gauges(tally)
+        for version, observer in self._versions.items():
+            for signal, mean in self.sight.watch.means(observer).items():
+                tally.gauge("signal_value", self.name, version, signal, value=mean)
         for kind in Kind:
             severity = self._policy.alerting.severity.of(kind)
             tally.count("alerts_total", self.name, kind.value, severity.value, by=0.0)
@@ -178,8 +188,9 @@ class Model:
             if observer.changed:
                 observer.changed = False
                 yield ("shape", self.name, version), _encode(observer.shape)
-        for series, row in self._watch.rows().items():
-            yield ("series", *series), row
+        for _, observer in sorted(self._versions.items()):
+            for series, row in self.sight.watch.rows(observer).items():
+                yield ("series", *series), row
         for series, held in self.incidents.rows().items():
             yield ("incident", *series), held
 
@@ -198,14 +209,14 @@ class Model:
                     case ("seen", _, _, number) | ("pending" | "orphans", _, number):
                         chunks.setdefault(key[:-1], {})[number] = rows[key]
                     case ("shape", _, version):
-                        self._observer(version).shape = _decode_shape(rows[key])
-                    case ("series", model, version, segment, signal):
-                        self._observer(version)
-                        self._watch.restore(SeriesKey(model, version, segment, signal), rows[key])
+                        self._observer(version).take_shape(_decode_shape(rows[key]))
+                    case ("series", _, version, "", signal):
+                        self._observer(version).give(signal, self.sight.watch.restore(rows[key]))
                     case ("incident", model, version, segment, signal):
-                        if version:  # a bound's incident is of none
-                            self._observer(version)
+                        observer = self._observer(version) if version else None  # a bound's is of none
                         self.incidents.restore(SeriesKey(model, version, segment, signal), rows[key])
+                        if observer is not None:
+                            observer.alarming.add(signal)
                     case _:
                         unreadable.append(key)
             except UNREADABLE:
@@ -245,12 +256,20 @@ class Model:
         }
 
 
-def _by_version(versions: Sequence[str]) -> dict[str, list[int] | None]:
-    """Give the places of each version, in order; None for the only one."""
-    different = dict.fromkeys(versions)
-    if len(different) <= 1:
-        return dict(different)
-    places: dict[str, list[int]] = {version: [] for version in different}
-    for place, version in enumerate(versions):
-        places[version].append(place)
-    return dict(places)
+def lead(entered: Sequence[tuple[Model, Portion]], tally: Tally) -> list[Change]:
+    """Lead portions of different models, all of one batch, through the stages behind the join, side by side.
+
+    Gives what became of the incidents, those of a model in order.
+    """
+    by_sight: dict[int, list[tuple[Model, Portion]]] = {}
+    for pair in entered:
+        by_sight.setdefault(id(pair[0].sight), []).append(pair)
+    watched: dict[str, list[Watched]] = {}
+    for together in by_sight.values():
+        sources = [model.source(portion) for model, portion in together]
+        watched |= together[0][0].sight.see(sources, tally)
+    return [
+        change
+        for model, portion in entered
+        for change in model.follow(portion, watched.get(model.name, ()), tally)
+    ]

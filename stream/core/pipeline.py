@@ -27,7 +27,7 @@ from stream.core.hashed import hashes_of
 from stream.core.incident import Incidents
 from stream.core.intake import Intake, PartitionOf, topics_of
 from stream.core.lost import Gap, lost_input
-from stream.core.model import Model, RowKey
+from stream.core.model import Model, Portion, RowKey, lead
 from stream.core.nouns import TOPIC_OF, TYPE_NAMES, UNVERSIONED, Change, Record, Result, Tally, Topic
 from stream.core.ports import DetectorFactory, Policies
 from stream.core.rows import UNREADABLE, Moment, Number
@@ -264,11 +264,13 @@ class Pipeline:
         batch.seqs[part.start : part.stop] = self._seq + numbers
         self._seq += int(numbers[-1])
         changes: list[Change] = []
+        entered: list[tuple[Model, Portion]] = []
         for name, arrivals in came.items():
             is_taken = step.is_taken[arrivals.places]
             taken = arrivals if is_taken.all() else arrivals.only(is_taken)
             if len(taken):
-                changes += self._lead(self._models[name], taken, step.result)
+                entered.append(self._enter(self._models[name], taken, step.result, changes))
+        changes += lead(entered, step.result.tally)
         changes += self._watch_bound(step, part)
         changes.sort(key=lambda change: change.seq)
         _publish(changes, step.result)
@@ -304,8 +306,10 @@ class Pipeline:
                 record, index = arrivals.batch.records[own], step.elements.get(own)
                 step.result.rejected.append(self._intake.refuse(events[place], refusal, record, index))
 
-    def _lead(self, model: Model, taken: Arrivals, result: Result) -> list[Change]:
-        """Lead the events of one model through its stages; a version that finds no room cuts them."""
+    def _enter(
+        self, model: Model, taken: Arrivals, result: Result, changes: list[Change]
+    ) -> tuple[Model, Portion]:
+        """Join the events of one model; a version that finds no room cuts them, and what is before is led on."""
         self._touched.add(model.name)
         seqs = taken.batch.seqs[taken.places]
         model.last_seq = int(seqs[-1])
@@ -318,15 +322,14 @@ class Pipeline:
         versions = [version or UNVERSIONED for version in map(_VERSION, predictions)]
         where = np.flatnonzero(topics == Topic.PREDICTIONS)
         if model.saw(versions, seqs[where]):
-            return model.step(taken, result.tally)
-        changes: list[Change] = []
+            return model, model.enter(taken, result.tally)
         start = 0
         for version, place in zip(versions, where.tolist(), strict=True):
             seq = int(seqs[place])
             if model.saw((version,), seqs[place : place + 1]):
                 continue
             if model.is_full() and place > start:
-                changes += model.step(taken[start:place], result.tally)
+                changes += lead([(model, model.enter(taken[start:place], result.tally))], result.tally)
                 start = place
             while model.is_full():
                 gone, closed = model.evict_version(seq)
@@ -335,7 +338,7 @@ class Pipeline:
                 result.tally.count("evicted_total", "versions")
                 changes += closed
             model.meet(version, seq)
-        return changes + model.step(taken[start:], result.tally)
+        return model, model.enter(taken[start:], result.tally)
 
     def _make_room(self, result: Result) -> None:
         """Evict models until one more may be watched, first those that were unseen for longest."""
