@@ -12,8 +12,8 @@ import numpy as np
 from schemas.policy import Detectors, Policy, Signals, Task
 from stream.core.columns import Arrivals, Batch
 from stream.core.errors import UnreadableRowError
-from stream.core.forms import Forms, kind_of
-from stream.core.nouns import Finding, Readings, SeriesKey, SeriesSpec, Tally, Watched
+from stream.core.forms import Forms
+from stream.core.nouns import Finding, Readings, SeriesKey, Tally, Watched
 from stream.core.observe import Observer
 from stream.core.ports import Bank, DetectorFactory
 from stream.core.reading import Reader, Source
@@ -64,13 +64,13 @@ class Watch:
         slots = self._slots(sheet)
         starts = np.concatenate(([0], np.flatnonzero(slots[1:] != slots[:-1]) + 1))
         runs = _Runs(slots[starts], starts, np.append(starts[1:], len(slots)))
+        times = self._clocked(sheet.times, runs)
         found: dict[int, list[Finding]] = {}
-        for _, finding in self._bank.update(slots, sheet.values, sheet.times):
+        for _, finding in self._bank.update(slots, sheet.values, times):
             run = int(starts.searchsorted(finding.index, side="right")) - 1
             found.setdefault(run, []).append(replace(finding, index=finding.index - int(starts[run])))
         self._mean[runs.slots] = np.add.reduceat(sheet.values, starts) / (runs.stops - starts)
         self._is_changed[runs.slots] = True
-        times = self._clocked(sheet.times, runs)
         watched: list[Watched] = []
         for run in sorted({*found, *_open(sheet.lanes, runs)}):
             start, stop = int(starts[run]), int(runs.stops[run])
@@ -176,7 +176,7 @@ class Banks:
 
 
 class Sight(NamedTuple):
-    """What models share that have the same signals and the same detectors: whatever is theirs is one sheet."""
+    """What models of the same signals and detectors share: all of theirs is one sheet."""
 
     reader: Reader
     watch: Watch

@@ -309,7 +309,7 @@ class Pipeline:
     def _enter(
         self, model: Model, taken: Arrivals, result: Result, changes: list[Change]
     ) -> tuple[Model, Portion]:
-        """Join the events of one model; a version that finds no room cuts them, and what is before is led on."""
+        """Join the events of one model; a version that finds no room cuts them: what is before goes ahead."""
         self._touched.add(model.name)
         seqs = taken.batch.seqs[taken.places]
         model.last_seq = int(seqs[-1])

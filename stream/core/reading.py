@@ -126,7 +126,9 @@ class Reader:
                 blocks += _read_classes(part, told, met)
         completed = _completed(sources, lanes)
         if completed.feedback:
-            blocks += self._read_outcomes(completed, np.arange(len(events), len(events) + len(completed.feedback)))
+            blocks += self._read_outcomes(
+                completed, np.arange(len(events), len(events) + len(completed.feedback))
+            )
             stands = completed.stands.behind(stands)
         if not blocks:
             return None
@@ -155,10 +157,16 @@ class Reader:
             if None in features:
                 described_at = described_at[[given is not None for given in features]]
                 features = [given for given in features if given is not None]
-            classes_at = [place for place in range(start, stop) if isinstance(outputs[place], str)] if has_classes else []
+            classes_at = (
+                [place for place in range(start, stop) if isinstance(outputs[place], str)]
+                if has_classes
+                else []
+            )
             classes = [cast("str", outputs[place]) for place in classes_at]
             columns = form.columns_of(features) if features else None
-            parts.append(_Part(form, features, described_at, columns, classes, np.array(classes_at, dtype=np.intp)))
+            parts.append(
+                _Part(form, features, described_at, columns, classes, np.array(classes_at, dtype=np.intp))
+            )
         return _Predictions(stands, events, outputs, parts)
 
     def _meet(
@@ -196,7 +204,9 @@ class Reader:
             used = list(map(_USED, told.events))
             kinds = set(map(type, used))
             for name, get in _USAGE.items() if kinds != {_NONE} else ():
-                rows[name] = list(map(get, used)) if _NONE not in kinds else [used and get(used) for used in used]
+                rows[name] = (
+                    list(map(get, used)) if _NONE not in kinds else [used and get(used) for used in used]
+                )
         yield from _block(rows, np.arange(len(told.events)))
 
     def _read_features(

@@ -65,8 +65,12 @@ class Watching:
     def followed(
         self, readings: Mapping[Series, Sequence[float]], times: Mapping[Series, Sequence[float]]
     ) -> dict[Series, list[float]]:
-        """Watch readings; give the times of those that are followed."""
-        return {series: part.readings.times.tolist() for series, part in self.read(readings, times).items()}
+        """Watch readings; give the times of those that are followed, which are those of their findings."""
+        parts = self.read(readings, times)
+        for part in parts.values():
+            for finding in part.findings:
+                assert finding.window_end == part.readings.times[finding.index]
+        return {series: part.readings.times.tolist() for series, part in parts.items()}
 
     def rows(self) -> dict[SeriesKey, bytes]:
         """Give the rows that changed, version by version."""

@@ -13,8 +13,8 @@ from schemas.alerts import Kind
 from schemas.events import Event, Feedback, Scalar
 from schemas.policy import Bounds, Detectors, Policy, Signals, Task
 from stream.core.columns import Batch, Outcomes
-from stream.core.nouns import Admitted, Outcome, PredictionKept, Record, SeriesSpec, Tally, Topic
 from stream.core.forms import CLASSES_MAX, Forms
+from stream.core.nouns import Admitted, Outcome, PredictionKept, Record, SeriesSpec, Tally, Topic
 from stream.core.observe import Observer
 from stream.core.reading import Reader, Source
 from stream.core.sheets import LARGEST, Sheet
