@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -62,8 +63,9 @@ class Watch:
         is given are the series' clock: a reading of an older event has the newest time.
         """
         slots = self._slots(sheet)
-        starts = np.concatenate(([0], np.flatnonzero(slots[1:] != slots[:-1]) + 1))
-        runs = _Runs(slots[starts], starts, np.append(starts[1:], len(slots)))
+        bounds = np.concatenate(([0], (slots[1:] != slots[:-1]).nonzero()[0] + 1, [len(slots)]))
+        starts = bounds[:-1]
+        runs = _Runs(slots[starts], starts, bounds[1:])
         times = self._clocked(sheet.times, runs)
         found: dict[int, list[Finding]] = {}
         for _, finding in self._bank.update(slots, sheet.values, times):
@@ -72,7 +74,7 @@ class Watch:
         self._mean[runs.slots] = np.add.reduceat(sheet.values, starts) / (runs.stops - starts)
         self._is_changed[runs.slots] = True
         watched: list[Watched] = []
-        for run in sorted({*found, *_open(sheet.lanes, runs)}):
+        for run in sorted({*found, *self._alarming(sheet.lanes, runs)}):
             start, stop = int(starts[run]), int(runs.stops[run])
             observer, column = sheet.series(int(sheet.cell[start]))
             spec = observer.spec(column)
@@ -86,7 +88,8 @@ class Watch:
     def means(self, observer: Observer) -> dict[str, float]:
         """Give the mean of the readings that came last, of each series of a version that has been read."""
         means = self._mean[list(observer.series.values())].tolist()
-        return {signal: mean for signal, mean in zip(observer.series, means, strict=True) if mean == mean}
+        read = zip(observer.series, means, strict=True)
+        return {signal: mean for signal, mean in read if not math.isnan(mean)}
 
     def forget(self, observer: Observer) -> list[SeriesKey]:
         """Drop every series of a version; give their keys, in order."""
@@ -141,11 +144,21 @@ class Watch:
             sheet.slots[cell] = slot
         return sheet.slots[sheet.cell]
 
+    def _alarming(self, lanes: Iterable[Observer], runs: _Runs) -> list[int]:
+        """Give the runs of series with an open incident."""
+        slots = [slot for lane in lanes if lane.alarming for slot in lane.alarming_slots()]
+        if not slots:
+            return []
+        marks = np.zeros_like(self._is_changed)
+        marks[slots] = True
+        alarming: list[int] = marks[runs.slots].nonzero()[0].tolist()
+        return alarming
+
     def _clocked(self, times: Values, runs: _Runs) -> Values:
         """Make the times of each series never go back, nor before its clock, which goes on with them."""
         clocks = self._clock[runs.slots]
-        is_back = np.concatenate(([False], times[1:] < times[:-1]))
-        is_back[runs.starts] = False
+        is_back = times[1:] < times[:-1]
+        is_back[runs.starts[1:] - 1] = False
         if is_back.any():
             times = _risen(times, runs)
         if (times[runs.starts] < clocks).any():
@@ -190,12 +203,6 @@ class Sight(NamedTuple):
         return by_model
 
 
-def _open(lanes: Iterable[Observer], runs: _Runs) -> list[int]:
-    """Give the runs of series with an open incident."""
-    slots = [slot for lane in lanes if lane.alarming for slot in lane.alarming_slots()]
-    return np.flatnonzero(np.isin(runs.slots, slots)).tolist() if slots else []
-
-
 def _risen(times: Values, runs: _Runs) -> Values:
     """Give for each reading the newest of the times of its series up to it."""
     order = np.argsort(times, kind="stable")
@@ -203,5 +210,5 @@ def _risen(times: Values, runs: _Runs) -> Values:
     rank[order] = np.arange(len(times))
     before = np.arange(len(runs.starts)) * len(times)
     rank += before.repeat(runs.stops - runs.starts)
-    newest = np.maximum.accumulate(rank) % len(times)
-    return times[order[newest]]
+    newest: Values = times[order[np.maximum.accumulate(rank) % len(times)]]
+    return newest

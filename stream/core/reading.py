@@ -16,7 +16,7 @@ from stream.core.columns import Arrivals, Outcomes
 from stream.core.forms import COLUMN, OTHER, USAGE, Features, FeatureValue, Form, Forms
 from stream.core.nouns import UNVERSIONED, Tally, Topic
 from stream.core.observe import Observer, errors, opinions
-from stream.core.sheets import Block, Places, Sheet, Stands, sheet_of
+from stream.core.sheets import Block, Places, Sheet, Stands, Values, sheet_of
 
 _SCORE, _OUTPUT, _FEATURES = attrgetter("score"), attrgetter("output"), attrgetter("features")
 _USED, _USAGE = attrgetter("usage"), {name: attrgetter(name) for name in USAGE}
@@ -142,14 +142,16 @@ class Reader:
     ) -> _Predictions:
         forms = [lane.form(self._forms) for lane in lanes]
         numbers = {form: number for number, form in enumerate(dict.fromkeys(forms))}
-        of_lane = np.fromiter(map(numbers.__getitem__, forms), dtype=np.intp, count=len(forms))
-        keys = stands.lane if len(numbers) == 1 else of_lane[stands.lane] * len(lanes) + stands.lane
-        if (keys[1:] < keys[:-1]).any():
-            order = np.argsort(keys, kind="stable")
-            stands, events = stands.only(order), [events[place] for place in order.tolist()]
+        ends = [len(events)]
+        if len(lanes) > 1:
+            of_lane = np.fromiter(map(numbers.__getitem__, forms), dtype=np.intp, count=len(forms))
+            keys = of_lane[stands.lane] * len(lanes) + stands.lane
+            if (keys[1:] < keys[:-1]).any():
+                order = np.argsort(keys, kind="stable")
+                stands, events = stands.only(order), [events[place] for place in order.tolist()]
+            ends = np.bincount(of_lane[stands.lane], minlength=len(numbers)).cumsum().tolist()
         outputs = list(map(_OUTPUT, events))
         has_classes = self._signals.output and str in set(map(type, outputs))
-        ends = np.bincount(of_lane[stands.lane], minlength=len(numbers)).cumsum().tolist()
         parts = []
         for form, (start, stop) in zip(numbers, pairwise([0, *ends]), strict=True):
             features = list(map(_FEATURES, events[start:stop]))
@@ -289,7 +291,7 @@ def _completed(sources: Sequence[Source], lanes: _Lanes) -> _Completed:
             parts.append(part)
     stands = Stands.of(numbers, [part.at.places for part in parts], [part.times for part in parts])
     lane = stands.lane
-    if len(lane) and ((lane[1:] < lane[:-1]).any() or lane[0] < 0):
+    if numbers and (min(numbers) < 0 or (lane[1:] < lane[:-1]).any()):
         order = np.argsort(lane, kind="stable")
         order = order[np.count_nonzero(lane < 0) :]  # what is no longer watched stands first
         listed = order.tolist()
@@ -317,7 +319,7 @@ def _read_classes(part: _Part, told: _Predictions, met: _Met) -> Iterator[Block]
 
 
 def _blank(
-    values: Places, rows: Mapping[str, int], starts: Mapping[int, Mapping[str, int]], lane: Places
+    values: Values, rows: Mapping[str, int], starts: Mapping[int, Mapping[str, int]], lane: Places
 ) -> None:
     """Take readings away from before where what they are of was met; *lane* is the readings'."""
     for number, of_lane in starts.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -80,7 +81,7 @@ class Sheet(NamedTuple):
 def sheet_of(lanes: Sequence[Observer], stands: Stands, blocks: Sequence[Block]) -> Sheet:
     """Put *blocks* one behind the other; no two of them have a series in common."""
     columns = _joined([np.array(block.columns, dtype=np.intp).repeat(len(block.stands)) for block in blocks])
-    stand = _joined([np.tile(block.stands, len(block.columns)) for block in blocks])
+    stand = _joined([block.stands for block in blocks for _ in block.columns])
     values = _joined([block.values.ravel() for block in blocks])
     absent = np.isnan(values)
     if absent.any():
@@ -88,9 +89,8 @@ def sheet_of(lanes: Sequence[Observer], stands: Stands, blocks: Sequence[Block])
         columns, stand, values = columns[there], stand[there], values[there]
     values = np.minimum(np.maximum(values, -LARGEST), LARGEST)
     slots = [lane.slots for lane in lanes]
-    ends = np.fromiter(map(len, slots), dtype=np.intp, count=len(slots)).cumsum()
-    starts = np.concatenate(([0], ends[:-1]))
-    cell = starts[stands.lane[stand]] + columns
+    starts = np.array([0, *accumulate(map(len, slots[:-1]))], dtype=np.intp)
+    cell = columns if len(lanes) == 1 else starts[stands.lane[stand]] + columns
     return Sheet(lanes, starts, _joined(slots), cell, values, stands.times[stand], stand, stands.place)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
+from itertools import chain, cycle
 from typing import Any
 
 import msgspec
@@ -32,7 +32,7 @@ FEATURES = st.dictionaries(
     st.sampled_from(("x", "y", "z", "rare")),
     st.sampled_from((None, 1, 0.5, False, "red", "blue", "new")),
 )
-USAGES = ({"latency_ms": 3}, {"latency_ms": 5, "cost": 0.5}, {})
+USAGES: Sequence[dict[str, float]] = ({"latency_ms": 3}, {"latency_ms": 5, "cost": 0.5}, {})
 FIELDS = st.fixed_dictionaries(
     {"output": st.sampled_from(OUTPUTS)},
     optional={"score": st.sampled_from((0.25, 0.75)), "features": FEATURES, "usage": st.sampled_from(USAGES)},
@@ -115,8 +115,11 @@ def test_versions_are_read_together_as_each_is_read_alone(
 ) -> None:
     together, alone = Reading(), Reading()
     whole = [told(number, *one) for number, one in enumerate(log)]
-    for part in cut(whole, sizes):
-        together.take(part)
+    start, turns = 0, cycle(sizes)
+    while start < len(whole):
+        size = next(turns)
+        together.take(whole[start : start + size])
+        start += size
     for version in VERSIONS:
         for one in whole:
             if one[0] == version:
