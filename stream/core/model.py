@@ -7,9 +7,8 @@ from typing import cast
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from schemas.alerts import Kind
+from schemas.alerts import Incident, Kind
 from schemas.events import Prediction
 from schemas.policy import Policy
 from stream.core.admission import Admission
@@ -22,6 +21,7 @@ from stream.core.join import Join, Orphans
 from stream.core.nouns import UNVERSIONED, Change, Column, SeriesKey, Tally, Topic, Watched
 from stream.core.observe import Observer, Shape
 from stream.core.pending import Pending, Waiting
+from stream.core.portions import Portion, portions
 from stream.core.rows import UNREADABLE, Moment, Number
 from stream.core.seen import SeenIds
 
@@ -59,79 +59,69 @@ class Model:
         self._join = Join(name, policy)
         self._watch = Watch(policy, banks)
         self.incidents = Incidents(policy, decide)
-        self._dropping: list[int] = []
 
-    def saw(self, versions: Sequence[str], seqs: NDArray[np.int64]) -> bool:
-        """Take note of predictions of *versions* by the events numbered *seqs*; False where one is new."""
-        newest = dict.fromkeys(versions)
-        if not newest.keys() <= self._version_seq.keys():
-            return False
-        if len(newest) == 1:
-            self._version_seq[versions[0]] = int(seqs[-1])
-        else:
-            self._version_seq.update(zip(versions, seqs.tolist(), strict=True))
-        return True
-
-    def is_full(self) -> bool:
-        """Tell whether a further version makes another one go."""
-        return len(self._versions) >= self._policy.bounds.versions
-
-    def meet(self, version: str, seq: int) -> None:
-        """Get to know *version*, by the event with number *seq*."""
-        self._versions[version] = Observer(self.name, version, self._policy)
-        self._versions[version].changed = True
-        self._version_seq[version] = seq
-
-    def evict_version(self, seq: int) -> tuple[list[RowKey], list[Change]]:
-        """Forget the version that was seen least lately; give its rows and its incidents, now closed."""
-        version = min(self._version_seq, key=self._version_seq.__getitem__)
-        self._dropping.append(seq)
-        del self._version_seq[version], self._versions[version]
-        gone = self._watch.forget(version)
-        closed = [Change(seq, None, incident) for incident in self.incidents.close_unwatched(version)]
-        keys: list[RowKey] = [("shape", self.name, version)]
-        return keys + [("series", *key) for key in gone], closed
-
-    def close(self, seq: int) -> list[Change]:
-        """Let go of every series and close what is open: the model is watched no longer."""
-        self._watch.forget()
-        return [Change(seq, None, incident) for incident in self.incidents.close_unwatched()]
-
-    def step(self, events: Arrivals, tally: Tally) -> list[Change]:
-        """Lead *events* through the stages; give what became of the model's incidents, in order."""
+    def enter(self, events: Arrivals, tally: Tally) -> list[Portion]:
+        """Join *events*, all of them taken; give the portions that go through the stages behind the join."""
         clock = self._join.clock
         outcomes = self._join.match(events, tally)
-        watched = self._watch.watch(self._columns(events, outcomes, tally), tally)
-        watched += self._watch_bounds(events, clock, tally)
-        return self.incidents.follow(watched, self._prefix)
+        self.last_seq = int(events.batch.seqs[events.places[-1]])
+        bound = self._policy.bounds.versions
+        return portions(Portion(events, outcomes, clock), self._version_seq, bound)
 
-    def _watch_bounds(self, events: Arrivals, clock: float, tally: Tally) -> Iterator[Watched]:
+    def step(self, portion: Portion, tally: Tally) -> tuple[list[Change], list[RowKey]]:
+        """Lead *portion* through the stages behind the join.
+
+        Gives what became of the model's incidents, those closed by an event before those it opened, and the
+        keys of rows that are void.
+        """
+        for version in portion.coming:
+            self._versions[version] = Observer(self.name, version, self._policy)
+            self._versions[version].changed = True
+        watched = self._watch.watch(self._columns(portion, tally), tally)
+        watched += self._watch_bounds(portion, tally)
+        changes = self.incidents.follow(watched, self._prefix)
+        closed: list[Change] = []
+        void: list[RowKey] = []
+        for version, seq in portion.going.items():
+            del self._versions[version]
+            void.append(("shape", self.name, version))
+            void += [("series", *key) for key in self._watch.forget(version)]
+            closed += [Change(seq, None, incident) for incident in self.incidents.close_unwatched(version)]
+            tally.count("evicted_total", "versions")
+        return closed + changes, void
+
+    def close(self) -> list[Incident]:
+        """Let go of every series and close what is open: the model is watched no longer."""
+        self._watch.forget()
+        return self.incidents.close_unwatched()
+
+    def _watch_bounds(self, portion: Portion, tally: Tally) -> Iterator[Watched]:
         """Give what the stores of names dropped, where they did or an incident of theirs is open."""
         bounds = self._policy.bounds
-        stores = {"versions": (self._dropping, bounds.versions)}
+        stores: dict[str, tuple[Sequence[int], int]]
+        stores = {"versions": (list(portion.going.values()), bounds.versions)}
         features: list[int] = []
         for observer in self._versions.values():
             if observer.dropping:
                 features += observer.dropping
                 observer.dropping = []
         stores["features"] = features, bounds.features
-        self._dropping = []
         if not self._policy.signals.bounds:
             return
         for store, (dropping, bound) in stores.items():
             key = bound_key(store, self.name)
             if dropping or self.incidents.is_open(key):
-                yield watch_bound(key, bound, events, dropping, clock, tally)
+                yield watch_bound(key, bound, portion.events, dropping, portion.clock, tally)
 
-    def _columns(self, events: Arrivals, outcomes: Sequence[Outcomes], tally: Tally) -> Iterator[Column]:
-        predictions = events.of(Topic.PREDICTIONS)
+    def _columns(self, portion: Portion, tally: Tally) -> Iterator[Column]:
+        predictions = portion.events.of(Topic.PREDICTIONS)
         given = cast("list[Prediction]", predictions.events())
         versions = [event.version or UNVERSIONED for event in given]
         for version, places in _by_version(versions).items():
             of_version = predictions if places is None else predictions.only(np.array(places))
             yield from self._versions[version].read_predictions(of_version, tally)
         completed: dict[str, list[Outcomes]] = {}
-        for part in outcomes:
+        for part in portion.outcomes:
             for version, places in _by_version(part.versions).items():
                 completed.setdefault(version, []).append(part if places is None else part.only(places))
         for version, parts in completed.items():
