@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import cast
 
@@ -13,7 +14,7 @@ from schemas.events import Prediction
 from schemas.policy import Policy
 from stream.core.admission import Admission
 from stream.core.alert import decide
-from stream.core.bounds import bound_key, watch_bound
+from stream.core.bounds import STORES, bound_key, watch_bound
 from stream.core.columns import Arrivals, Outcomes
 from stream.core.detect import Banks, Watch
 from stream.core.incident import Incidents
@@ -96,22 +97,34 @@ class Model:
         return self.incidents.close_unwatched()
 
     def _watch_bounds(self, portion: Portion, tally: Tally) -> Iterator[Watched]:
-        """Give what the stores of names dropped, where they did or an incident of theirs is open."""
-        bounds = self._policy.bounds
-        stores: dict[str, tuple[Sequence[int], int]]
-        stores = {"versions": (list(portion.going.values()), bounds.versions)}
-        features: list[int] = []
+        """Give what full stores dropped, where they did or an incident of theirs is open."""
+        dropping = self._dropping(portion)
+        if not self._policy.signals.bounds or not (dropping or len(self.incidents)):
+            return
+        for store in STORES:
+            key = bound_key(store, self.name)
+            if store in dropping or self.incidents.is_open(key):
+                bound = getattr(self._policy.bounds, store)
+                yield watch_bound(key, bound, portion.events, dropping.get(store, ()), portion.clock, tally)
+
+    def _dropping(self, portion: Portion) -> dict[str, list[int]]:
+        """Give the numbers of the events of *portion* for which full stores dropped something, by store."""
+        dropping = {"versions": list(portion.going.values())} if portion.going else {}
         for observer in self._versions.values():
             if observer.dropping:
-                features += observer.dropping
-                observer.dropping = []
-        stores["features"] = features, bounds.features
-        if not self._policy.signals.bounds:
-            return
-        for store, (dropping, bound) in stores.items():
-            key = bound_key(store, self.name)
-            if dropping or self.incidents.is_open(key):
-                yield watch_bound(key, bound, portion.events, dropping, portion.clock, tally)
+                for store, seqs in observer.dropping.items():
+                    dropping.setdefault(store, []).extend(seqs)
+                observer.dropping = {}
+        for store, seqs in list(self._join.dropping.items()):
+            seqs.sort()
+            own = bisect_right(seqs, portion.last_seq)
+            if own:
+                dropping[store] = seqs[:own]
+            if own == len(seqs):
+                del self._join.dropping[store]
+            else:
+                self._join.dropping[store] = seqs[own:]
+        return dropping
 
     def _columns(self, portion: Portion, tally: Tally) -> Iterator[Column]:
         predictions = portion.events.of(Topic.PREDICTIONS)

@@ -35,9 +35,6 @@ _NUMBERS = {bool, int, float}
 LARGEST = 1e100
 """Numbers of a larger size are read as this: their squares and sums must stay finite."""
 
-CLASSES_MAX = 20
-"""Classes of an output that get a rate of their own; what comes later shares one under ``other``."""
-
 
 class Stand(NamedTuple):
     """Where readings stand: the events that completed them, and their times, in seconds since the epoch.
@@ -92,8 +89,8 @@ class Observer:
         self._specs: dict[str, SeriesSpec] = {}
         self.shape = Shape()
         self.changed = False
-        self.dropping: list[int] = []
-        """The numbers of events that named features for which there is no room; whoever asks empties it."""
+        self.dropping: dict[str, list[int]] = {}
+        """The numbers of events that named what found no room, by store; whoever asks empties it."""
 
     def read_predictions(self, predictions: Arrivals, tally: Tally) -> Iterator[Column]:
         """Give score, output, usage and features of *predictions*, which are of this version, in order."""
@@ -102,7 +99,7 @@ class Observer:
         if self._signals.score:
             yield from self._optional("score", Kind.DRIFT, stand, list(map(_SCORE, events)))
         if self._signals.output:
-            yield from self._output(stand, list(map(_OUTPUT, events)))
+            yield from self._output(stand, list(map(_OUTPUT, events)), tally)
         if self._signals.usage:
             places = [place for place, event in enumerate(events) if event.usage is not None]
             used = [events[place].usage for place in places]
@@ -191,7 +188,9 @@ class Observer:
             readings = Readings(values=bounded, times=stand.times, at=stand.at)
             yield self._spec(signal, kind, only_rise=only_rise), readings
 
-    def _output(self, stand: Stand, outputs: Sequence[bool | int | float | str | None]) -> Iterator[Column]:
+    def _output(
+        self, stand: Stand, outputs: Sequence[bool | int | float | str | None], tally: Tally
+    ) -> Iterator[Column]:
         kinds = set(map(type, outputs))
         if str not in kinds:
             yield from self._optional("output", Kind.DRIFT, stand, outputs)  # type: ignore[arg-type]
@@ -199,23 +198,28 @@ class Observer:
         numbers = [None if isinstance(output, str) else output for output in outputs]
         yield from self._optional("output", Kind.DRIFT, stand, numbers)
         places = [place for place, output in enumerate(outputs) if isinstance(output, str)]
-        yield from self._classes(stand.only(places), [str(outputs[place]) for place in places])
+        yield from self._classes(stand.only(places), [str(outputs[place]) for place in places], tally)
 
-    def _classes(self, stand: Stand, names: Sequence[str]) -> Iterator[Column]:
-        """Give the rate of each class of an output, from where the class is known."""
+    def _classes(self, stand: Stand, names: Sequence[str], tally: Tally) -> Iterator[Column]:
+        """Give the rate of each class of an output, from where the class is known.
+
+        Classes that find no room share a rate under ``other``.
+        """
         classes = self.shape.classes
         starts: dict[str, int] = dict.fromkeys(classes, 0)
         for place, name in enumerate(names):
-            if name not in starts and len(classes) < CLASSES_MAX:
+            if name not in starts and len(classes) < self._bounds.classes:
                 classes.append(name)
                 starts[name] = place
                 self.changed = True
         for wanted, start in starts.items():
             rate = np.array([name == wanted for name in names[start:]], dtype=np.float64)
             yield from self._numbers(f"output:{wanted}", Kind.DRIFT, stand.since(start), rate)
-        if len(classes) >= CLASSES_MAX:
+        if len(classes) >= self._bounds.classes:
             start = max(starts.values())
             rest = np.array([name not in starts for name in names[start:]], dtype=np.float64)
+            for place in np.flatnonzero(rest).tolist():
+                self._drop("classes", stand.at.seq(start + place), tally)
             yield from self._numbers("output:other", Kind.DRIFT, stand.since(start), rest)
 
     def _features(self, stand: Stand, described: Sequence[Features], tally: Tally) -> Iterator[Column]:
@@ -242,7 +246,7 @@ class Observer:
                 numbers = np.array(column, dtype=np.float64)
                 yield from self._numbers(f"feature:{name}", Kind.DRIFT, fits, numbers)
             if not feature.numeric and self._signals.new_category:
-                yield from self._categories(name, feature, fits, column)
+                yield from self._categories(name, feature, fits, column, tally)
 
     def _meet(self, stand: Stand, described: Sequence[Features], tally: Tally) -> dict[str, int]:
         """Get to know new features; give the place in *described* from which on each of them is watched."""
@@ -257,8 +261,7 @@ class Observer:
                 if name in known or value is None:
                     continue
                 if len(known) >= self._bounds.features:
-                    tally.count("evicted_total", "features")
-                    self.dropping.append(stand.at.seq(place))
+                    self._drop("features", stand.at.seq(place), tally)
                     continue
                 known[name] = Feature(numeric=not isinstance(value, str))
                 starts[name] = place
@@ -266,18 +269,19 @@ class Observer:
         return starts
 
     def _categories(
-        self, name: str, feature: Feature, stand: Stand, values: Sequence[object]
+        self, name: str, feature: Feature, stand: Stand, values: Sequence[object], tally: Tally
     ) -> Iterator[Column]:
         learning = max(0, min(len(values), self._learning - feature.seen))
         if learning:
             self.changed = True
             feature.seen += learning
-            for value in values[:learning]:
-                if not feature.too_many:
-                    feature.categories.add(str(value))
+            for place, value in enumerate(() if feature.too_many else values[:learning]):
+                feature.categories.add(str(value))
                 if len(feature.categories) > self._bounds.categories:
+                    self._drop("categories", stand.at.seq(place), tally, by=len(feature.categories))
                     feature.too_many = True
                     feature.categories.clear()
+                    break
         if feature.too_many:
             return
         known, watched = feature.categories, values[learning:]
@@ -288,6 +292,11 @@ class Observer:
         yield from self._numbers(
             f"new_category:{name}", Kind.DATA_QUALITY, stand.since(learning), new, only_rise=True
         )
+
+    def _drop(self, store: str, seq: int, tally: Tally, by: int = 1) -> None:
+        """Take note that the event numbered *seq* named what found no room in *store*."""
+        self.dropping.setdefault(store, []).append(seq)
+        tally.count("evicted_total", store, by=by)
 
     def _spec(self, signal: str, kind: Kind, *, only_rise: bool) -> SeriesSpec:
         spec = self._specs.get(signal)

@@ -304,6 +304,8 @@ class Pipeline:
         for topic, of_topic in arrivals.by_topic().items():
             events = of_topic.events()
             ids = list(map(_ID, events))
+            seen = model.admission.seen[Topic(topic)]
+            known = len(seen)
             refusals = model.admission.admit(Topic(topic), ids, of_topic.hashes(), of_topic.times(), step.now)
             step.is_judged[of_topic.places] = True
             step.is_taken[of_topic.places] = True
@@ -317,6 +319,9 @@ class Pipeline:
                 else:
                     record, index = arrivals.batch.records[own], step.elements.get(own)
                     step.result.rejected.append(self._intake.refuse(events[place], refusal, record, index))
+            known += int(np.count_nonzero(step.is_taken[of_topic.places]))
+            if known > len(seen):
+                step.result.tally.count("evicted_total", "seen_ids", by=known - len(seen))
 
     def _enter(self, model: Model, taken: Arrivals, result: Result) -> list[Portion]:
         """Join the events of one model; give the portions in which they go through the other stages."""

@@ -39,6 +39,11 @@ class Portion:
     coming: Mapping[str, int] = field(default_factory=dict)
     going: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def last_seq(self) -> int:
+        """The number of its last event."""
+        return int(self.events.batch.seqs[self.events.places[-1]])
+
 
 def portions(whole: Portion, seen: MutableMapping[str, int], bound: int) -> list[Portion]:
     """Cut *whole* by who comes and goes among at most *bound* versions.

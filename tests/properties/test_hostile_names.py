@@ -13,7 +13,7 @@ from schemas.policy import Bounds, Policy
 from stream.core.nouns import Record
 from stream.core.pipeline import Pipeline
 from tests.flow.timeline import Alarms, Happening, Log, a_pipeline, at, feedback, label, prediction
-from tests.properties.logs import NOW, POLICY, cut, kept, run
+from tests.properties.logs import POLICY, cut, kept, run
 from tests.properties.test_pipeline import LONG, content, everything
 
 CROWDED: Policy = msgspec.structs.replace(
@@ -46,7 +46,10 @@ def _some(rng: random.Random, n: int, told: list[Happening]) -> Iterator[Happeni
     elif chance < 0.4 and asked:
         of = rng.choice(asked)
         wrong = {"model": of["model"], "id": f"f{n}"}
-        yield {**(label(of["id"], 0) if rng.random() < 0.7 else feedback(of["id"], "thumbs", value=0)), **wrong}
+        yield {
+            **(label(of["id"], 0) if rng.random() < 0.7 else feedback(of["id"], "thumbs", value=0)),
+            **wrong,
+        }
     elif chance < 0.45:
         yield {**prediction(f"p{n}", 1, model=rng.choice(FIRM + MANY)), "time": "2100-01-01T00:00:00Z"}
     else:

@@ -13,7 +13,7 @@ from schemas.events import Event, Feedback, Scalar
 from schemas.policy import Bounds, Detectors, Policy, Signals, Task
 from stream.core.columns import Batch, Outcomes
 from stream.core.nouns import Admitted, Outcome, PredictionKept, Record, SeriesSpec, Tally, Topic
-from stream.core.observe import CLASSES_MAX, LARGEST, Observer
+from stream.core.observe import LARGEST, Observer
 from tests.flow.timeline import Happening, at, feedback, label, prediction, to_bytes
 
 _numbers = count()
@@ -178,11 +178,12 @@ def test_a_class_that_is_known_is_read_when_it_does_not_come() -> None:
     assert values(observer, prediction("p", "b")) == {"output:a": [0.0], "output:b": [1.0]}
 
 
-def test_classes_beyond_the_bound_share_a_rate() -> None:
-    observer = an_observer()
-    first = values(observer, *(prediction("p", f"c{n}") for n in range(CLASSES_MAX + 2)))
-    assert len(first) == CLASSES_MAX + 1
-    assert first["output:other"] == [0.0, 1.0, 1.0]
+def test_classes_beyond_the_bound_share_a_rate_and_are_counted() -> None:
+    observer, tally = an_observer(bounds=Bounds(classes=3)), Tally()
+    first = columns(observer, *(prediction("p", f"c{n}") for n in range(5)), tally=tally)
+    assert len(first) == 4
+    assert first["output:other"][1] == [0.0, 1.0, 1.0]
+    assert tally.counts["evicted_total", ("classes",)] == 2
     assert values(observer, prediction("p", "c0"), prediction("p", "new"))["output:other"] == [0.0, 1.0]
 
 
@@ -245,8 +246,9 @@ def test_learning_ends_in_the_middle_of_a_batch() -> None:
 
 
 def test_a_feature_of_too_many_categories_has_no_new_ones() -> None:
-    observer = an_observer(bounds=Bounds(categories=5))
-    values(observer, *(given(x=f"name-{n}") for n in range(LEARNING)))
+    observer, tally = an_observer(bounds=Bounds(categories=5)), Tally()
+    columns(observer, *(given(x=f"name-{n}") for n in range(LEARNING)), tally=tally)
+    assert tally.counts["evicted_total", ("categories",)] == 6
     assert "new_category:x" not in values(observer, given(x="another"))
     assert observer.shape.features["x"].categories == set()
 
