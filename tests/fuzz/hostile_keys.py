@@ -32,7 +32,7 @@ HONEST: Final = 20_000
 CHECKPOINT: Final = 50
 KINDS: Final = (
     *("ids only", "models", "versions", "segments", "features", "categories", "classes", "feedback"),
-    *("harms", "headers"),
+    *("harms", "headers", "commands", "lifecycle"),
 )
 
 
@@ -63,6 +63,14 @@ def message(kind: str, n: int) -> tuple[Topic, dict[str, Any]]:
             event["output"] = name
         case "harms":
             event["safety"] = {"harms": {name: 0.5}}
+        case "commands":
+            event = {key: event[key] for key in ("id", "model", "time")}
+            event |= {"type": "command", "incident_id": name, "action": name}
+            return Topic.COMMANDS, event | {"actor_id": name, "actor_role": name}
+        case "lifecycle":
+            event = {key: event[key] for key in ("id", "model", "time")}
+            event |= {"type": "lifecycle", "kind": "deployed", "version": name, "actor": name}
+            return Topic.LIFECYCLE, event
         case "feedback":
             event = {key: event[key] for key in ("id", "model", "time")}
             event |= {"type": "feedback", "prediction_id": "never-" + name, "kind": "label", "label": 1}
