@@ -132,6 +132,10 @@ class Pipeline:
         _count(result)
         return result
 
+    def lateness_of(self, model: str) -> float:
+        """Give how many seconds an event of *model* may be behind the newest."""
+        return self._policies.of(model).horizons.lateness_seconds
+
     def begin_at(self, starts: Mapping[Topic, int]) -> None:
         """Begin where the log does, a topic at each of *starts*: what was deleted before is not missed.
 
