@@ -17,9 +17,6 @@ from aiokafka import codec
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record import default_records, legacy_records
 
-UNFOLDED_BYTES: Final = 32 * 1024 * 1024
-"""What a batch may unfold to where nobody says how much: Kafka's clients send a megabyte at a time."""
-
 _cramjam = codec.cramjam  # aiokafka's own, None where it has none: then it unfolds nothing but gzip
 
 _FIRST_GUESS: Final = 8

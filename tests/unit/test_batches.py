@@ -14,9 +14,10 @@ from aiokafka.record.memory_records import MemoryRecords
 from faust.types import TP
 
 from schemas.alerts import RejectReason
+from stream.config import Settings
 from stream.core.nouns import Record, Topic
 from stream.shell import batches
-from stream.shell.unfolding import UNFOLDED_BYTES, Unfolding, UnfoldsTooFarError, unfold_at_most
+from stream.shell.unfolding import Unfolding, UnfoldsTooFarError, unfold_at_most
 from tests.flow.timeline import watch
 
 GZIP, SNAPPY, LZ4, ZSTD = CODECS = (1, 2, 3, 4)
@@ -29,7 +30,7 @@ HERE = TP("driftline.predictions", 0)
 def a_limit() -> Iterator[None]:
     unfold_at_most(LIMIT)
     yield
-    unfold_at_most(UNFOLDED_BYTES)
+    unfold_at_most(Settings().batch_bytes)
 
 
 def a_batch(codec: int, first: int, *values: bytes) -> bytes:
