@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from typing import cast
 
 import msgspec
-import numpy as np
 
 from schemas.alerts import Incident, Kind
-from schemas.events import Prediction
 from schemas.policy import Policy
 from stream.core.admission import Admission
 from stream.core.alert import decide
 from stream.core.bounds import STORES, bound_key, watch_bound
-from stream.core.columns import Arrivals, Outcomes
-from stream.core.detect import Banks, Watch
+from stream.core.columns import Arrivals
+from stream.core.detect import Banks
+from stream.core.forms import Shape
 from stream.core.incident import Incidents
 from stream.core.join import Join, Orphans
-from stream.core.nouns import UNVERSIONED, Change, Column, SeriesKey, Tally, Topic, Watched
-from stream.core.observe import Observer, Shape
+from stream.core.nouns import Change, SeriesKey, Tally, Topic, Watched
+from stream.core.observe import Observer
 from stream.core.pending import Pending, Waiting
 from stream.core.portions import Portion, portions
+from stream.core.reading import Source
 from stream.core.rows import UNREADABLE, Moment, Number
 from stream.core.seen import SeenIds
 
@@ -58,7 +57,7 @@ class Model:
         self._version_seq: dict[str, int] = {}
         self.admission = Admission(name, policy)
         self._join = Join(name, policy)
-        self._watch = Watch(policy, banks)
+        self.sight = banks.of(policy)
         self.incidents = Incidents(policy, decide)
 
     def enter(self, events: Arrivals, tally: Tally) -> list[Portion]:
@@ -69,31 +68,39 @@ class Model:
         bound = self._policy.bounds.versions
         return portions(Portion(events, outcomes, clock), self._version_seq, bound)
 
-    def step(self, portion: Portion, tally: Tally) -> tuple[list[Change], list[RowKey]]:
-        """Lead *portion* through the stages behind the join.
+    def source(self, portion: Portion) -> Source:
+        """Give what is to be read of *portion*; versions that come in it are watched from now on."""
+        for version in portion.coming:
+            self._versions[version] = Observer(self.name, version, self._policy)
+            self._versions[version].changed = True
+        return Source(self._versions, portion.events, portion.outcomes)
+
+    def follow(
+        self, portion: Portion, watched: Sequence[Watched], tally: Tally
+    ) -> tuple[list[Change], list[RowKey]]:
+        """Take what was read and found in *portion*; versions that have to go are watched no longer.
 
         Gives what became of the model's incidents, those closed by an event before those it opened, and the
         keys of rows that are void.
         """
-        for version in portion.coming:
-            self._versions[version] = Observer(self.name, version, self._policy)
-            self._versions[version].changed = True
-        watched = self._watch.watch(self._columns(portion, tally), tally)
-        watched += self._watch_bounds(portion, tally)
-        changes = self.incidents.follow(watched, self._prefix)
+        changes = self.incidents.follow([*watched, *self._watch_bounds(portion, tally)], self._prefix)
+        for part in watched:
+            key = part.spec.key
+            alarming = self._versions[key.version].alarming
+            (alarming.add if self.incidents.is_open(key) else alarming.discard)(key.signal)
         closed: list[Change] = []
         void: list[RowKey] = []
         for version, seq in portion.going.items():
-            del self._versions[version]
             void.append(("shape", self.name, version))
-            void += [("series", *key) for key in self._watch.forget(version)]
+            void += [("series", *key) for key in self.sight.watch.forget(self._versions.pop(version))]
             closed += [Change(seq, None, incident) for incident in self.incidents.close_unwatched(version)]
             tally.count("evicted_total", "versions")
         return closed + changes, void
 
     def close(self) -> list[Incident]:
         """Let go of every series and close what is open: the model is watched no longer."""
-        self._watch.forget()
+        for observer in self._versions.values():
+            self.sight.watch.forget(observer)
         return self.incidents.close_unwatched()
 
     def _watch_bounds(self, portion: Portion, tally: Tally) -> Iterator[Watched]:
@@ -126,22 +133,6 @@ class Model:
                 self._join.dropping[store] = seqs[own:]
         return dropping
 
-    def _columns(self, portion: Portion, tally: Tally) -> Iterator[Column]:
-        predictions = portion.events.of(Topic.PREDICTIONS)
-        given = cast("list[Prediction]", predictions.events())
-        versions = [event.version or UNVERSIONED for event in given]
-        for version, places in _by_version(versions).items():
-            of_version = predictions if places is None else predictions.only(np.array(places))
-            yield from self._versions[version].read_predictions(of_version, tally)
-        completed: dict[str, list[Outcomes]] = {}
-        for part in portion.outcomes:
-            for version, places in _by_version(part.versions).items():
-                completed.setdefault(version, []).append(part if places is None else part.only(places))
-        for version, parts in completed.items():
-            if version in self._versions:
-                for part in parts:
-                    yield from self._versions[version].read_outcomes(part)
-
     def gauges(self, tally: Tally) -> None:
         """Tell what stands: the newest event, the open incidents, the labels that came.
 
@@ -150,6 +141,9 @@ class Model:
         if newest := max(self.admission.newest.values()):
             tally.gauge("last_event_timestamp_seconds", self.name, value=newest)
         self._join.gauges(tally)
+        for version, observer in self._versions.items():
+            for signal, mean in self.sight.watch.means(observer).items():
+                tally.gauge("signal_value", self.name, version, signal, value=mean)
         for kind in Kind:
             severity = self._policy.alerting.severity.of(kind)
             tally.count("alerts_total", self.name, kind.value, severity.value, by=0.0)
@@ -181,8 +175,9 @@ class Model:
             if observer.changed:
                 observer.changed = False
                 yield ("shape", self.name, version), _encode(observer.shape)
-        for series, row in self._watch.rows().items():
-            yield ("series", *series), row
+        for _, observer in sorted(self._versions.items()):
+            for series, row in self.sight.watch.rows(observer).items():
+                yield ("series", *series), row
         for series, held in self.incidents.rows().items():
             yield ("incident", *series), held
 
@@ -201,14 +196,14 @@ class Model:
                     case ("seen", _, _, number) | ("pending" | "orphans", _, number):
                         chunks.setdefault(key[:-1], {})[number] = rows[key]
                     case ("shape", _, version):
-                        self._observer(version).shape = _decode_shape(rows[key])
-                    case ("series", model, version, segment, signal):
-                        self._observer(version)
-                        self._watch.restore(SeriesKey(model, version, segment, signal), rows[key])
+                        self._observer(version).take_shape(_decode_shape(rows[key]))
+                    case ("series", _, version, "", signal):
+                        self._observer(version).give(signal, self.sight.watch.restore(rows[key]))
                     case ("incident", model, version, segment, signal):
-                        if version:  # a bound's incident is of none
-                            self._observer(version)
+                        observer = self._observer(version) if version else None  # a bound's is of none
                         self.incidents.restore(SeriesKey(model, version, segment, signal), rows[key])
+                        if observer is not None:
+                            observer.alarming.add(signal)
                     case _:
                         unreadable.append(key)
             except UNREADABLE:
@@ -248,12 +243,19 @@ class Model:
         }
 
 
-def _by_version(versions: Sequence[str]) -> dict[str, list[int] | None]:
-    """Give the places of each version, in order; None for the only one."""
-    different = dict.fromkeys(versions)
-    if len(different) <= 1:
-        return dict(different)
-    places: dict[str, list[int]] = {version: [] for version in different}
-    for place, version in enumerate(versions):
-        places[version].append(place)
-    return dict(places)
+def lead(
+    entered: Sequence[tuple[Model, Portion]], tally: Tally
+) -> Iterator[tuple[Model, list[Change], list[RowKey]]]:
+    """Lead portions of different models, all of one batch, through the stages behind the join, side by side.
+
+    Gives for each model what became of its incidents, in order, and the keys of rows that are void.
+    """
+    by_sight: dict[int, list[tuple[Model, Portion]]] = {}
+    for pair in entered:
+        by_sight.setdefault(id(pair[0].sight), []).append(pair)
+    watched: dict[str, list[Watched]] = {}
+    for together in by_sight.values():
+        sources = [model.source(portion) for model, portion in together]
+        watched |= together[0][0].sight.see(sources, tally)
+    for model, portion in entered:
+        yield model, *model.follow(portion, watched.get(model.name, ()), tally)

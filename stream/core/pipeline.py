@@ -28,7 +28,7 @@ from stream.core.hashed import hashes_of
 from stream.core.incident import Incidents
 from stream.core.intake import Intake, PartitionOf, topics_of
 from stream.core.lost import Gap, lost_input
-from stream.core.model import Model, RowKey
+from stream.core.model import Model, RowKey, lead
 from stream.core.nouns import TOPIC_OF, TYPE_NAMES, Change, Record, Result, Tally, Topic
 from stream.core.portions import Portion
 from stream.core.ports import DetectorFactory, Policies
@@ -266,9 +266,11 @@ class Pipeline:
         ]
         ways = [self._enter(model, taken, result) for model, taken in came]
         for turn in zip_longest(*ways):
-            for (model, _), portion in zip(came, turn, strict=True):
-                if portion is not None:
-                    changes += self._lead(model, portion, result.tally)
+            pairs = zip((model for model, _ in came), turn, strict=True)
+            entered = [(model, portion) for model, portion in pairs if portion is not None]
+            for model, own, void in lead(entered, result.tally):
+                changes += own
+                self._void(model, void)
         changes += self._watch_bound(step, part)
         changes.sort(key=lambda change: change.seq)
         _publish(changes, result)
@@ -337,15 +339,13 @@ class Pipeline:
                 result.tally.count("events_total", model.name, _TYPE_NAMES[topic], by=number)
         return model.enter(taken, result.tally)
 
-    def _lead(self, model: Model, portion: Portion, tally: Tally) -> list[Change]:
-        """Lead a portion through the stages behind the join."""
-        changes, gone = model.step(portion, tally)
+    def _void(self, model: Model, keys: Sequence[RowKey]) -> None:
+        """Have the rows with these *keys* deleted, those that were written."""
         known = self._row_keys.get(model.name)
-        if gone and known:
-            stored = known.intersection(gone)
+        if keys and known:
+            stored = known.intersection(keys)
             known -= stored
             self._deleted |= stored
-        return changes
 
     def _evict(self, model: Model, result: Result) -> list[Incident]:
         """Watch a model no longer; give its incidents, now closed."""
