@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from math import isnan
 from typing import NamedTuple
 
 import msgspec
@@ -88,8 +88,7 @@ class Watch:
     def means(self, observer: Observer) -> dict[str, float]:
         """Give the mean of the readings that came last, of each series of a version that has been read."""
         means = self._mean[list(observer.series.values())].tolist()
-        read = zip(observer.series, means, strict=True)
-        return {signal: mean for signal, mean in read if not math.isnan(mean)}
+        return {signal: mean for signal, mean in zip(observer.series, means, strict=True) if not isnan(mean)}
 
     def forget(self, observer: Observer) -> list[SeriesKey]:
         """Drop every series of a version; give their keys, in order."""

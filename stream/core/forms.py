@@ -11,9 +11,6 @@ import msgspec
 
 from schemas.alerts import Kind
 
-CLASSES_MAX: Final = 20
-"""Classes of an output that get a rate of their own; what comes later shares one under ``other``."""
-
 OTHER: Final = "other"
 
 FeatureValue = bool | int | float | str | None
@@ -71,13 +68,15 @@ class Form:
     column of all further classes: the last one, or that of the class ``other`` where there is one.
     """
 
-    def __init__(self, numeric: Sequence[str], categorical: Sequence[str], classes: Sequence[str]) -> None:
+    def __init__(
+        self, numeric: Sequence[str], categorical: Sequence[str], classes: Sequence[str], *, is_full: bool
+    ) -> None:
         self.numeric = numeric
         self.categorical = categorical
         self.names = (*numeric, *categorical)
         self.rows = {name: row for row, name in enumerate(self.names)}
         self.codes = {name: code for code, name in enumerate(classes)}
-        self.is_full = len(classes) >= CLASSES_MAX
+        self.is_full = is_full
         self.feature_at = len(FIXED)
         self.missing_at = self.feature_at + len(numeric)
         self.new_at = self.missing_at + len(self.names)
@@ -107,14 +106,19 @@ class Forms:
     """The forms that some version has: one object for each, for as long as there is such a version."""
 
     def __init__(self) -> None:
-        self._of: WeakValueDictionary[tuple[Sequence[str], ...], Form] = WeakValueDictionary()
+        self._of: WeakValueDictionary[tuple[Sequence[str], Sequence[str], Sequence[str], bool], Form] = (
+            WeakValueDictionary()
+        )
 
-    def of(self, shape: Shape) -> Form:
-        """Give the form of the versions of that *shape*; the order in which names were met is no matter."""
+    def of(self, shape: Shape, classes_max: int) -> Form:
+        """Give the form of the versions of that *shape*; the order in which names were met is no matter.
+
+        *classes_max* is how many classes of an output find room; what comes later shares one rate.
+        """
         numeric = tuple(sorted(name for name, known in shape.features.items() if known.numeric))
         categorical = tuple(sorted(name for name, known in shape.features.items() if not known.numeric))
-        key = numeric, categorical, tuple(sorted(shape.classes))
+        key = numeric, categorical, tuple(sorted(shape.classes)), len(shape.classes) >= classes_max
         form = self._of.get(key)
         if form is None:
-            form = self._of[key] = Form(*key)
+            form = self._of[key] = Form(*key[:3], is_full=key[3])
         return form

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
-from schemas.alerts import Kind
+from schemas.alerts import Incident, Kind
 from schemas.policy import Policy
 from stream.core.admission import Admission
 from stream.core.alert import decide
-from stream.core.bounds import bound_key, watch_bound
-from stream.core.columns import Arrivals, Outcomes
+from stream.core.bounds import STORES, bound_key, watch_bound
+from stream.core.columns import Arrivals
 from stream.core.detect import Banks
 from stream.core.forms import Shape
 from stream.core.incident import Incidents
@@ -22,6 +20,7 @@ from stream.core.join import Join, Orphans
 from stream.core.nouns import Change, SeriesKey, Tally, Topic, Watched
 from stream.core.observe import Observer
 from stream.core.pending import Pending, Waiting
+from stream.core.portions import Portion, portions
 from stream.core.reading import Source
 from stream.core.rows import UNREADABLE, Moment, Number
 from stream.core.seen import SeenIds
@@ -46,17 +45,6 @@ _decode_summary = msgspec.msgpack.Decoder(Summary).decode
 _decode_shape = msgspec.msgpack.Decoder(Shape).decode
 
 
-class Portion(NamedTuple):
-    """Events of one model with the outcomes that they complete, in the log's order.
-
-    *clock*, in seconds since the epoch, is the newest time of the model's events before.
-    """
-
-    events: Arrivals
-    outcomes: Sequence[Outcomes]
-    clock: float
-
-
 class Model:
     """All that a pipeline knows of one model, and the way of its events through the stages."""
 
@@ -71,80 +59,79 @@ class Model:
         self._join = Join(name, policy)
         self.sight = banks.of(policy)
         self.incidents = Incidents(policy, decide)
-        self._dropping: list[int] = []
 
-    def saw(self, versions: Sequence[str], seqs: NDArray[np.int64]) -> bool:
-        """Take note of predictions of *versions* by the events numbered *seqs*; False where one is new."""
-        newest = dict.fromkeys(versions)
-        if not newest.keys() <= self._version_seq.keys():
-            return False
-        if len(newest) == 1:
-            self._version_seq[versions[0]] = int(seqs[-1])
-        else:
-            self._version_seq.update(zip(versions, seqs.tolist(), strict=True))
-        return True
-
-    def is_full(self) -> bool:
-        """Tell whether a further version makes another one go."""
-        return len(self._versions) >= self._policy.bounds.versions
-
-    def meet(self, version: str, seq: int) -> None:
-        """Get to know *version*, by the event with number *seq*."""
-        self._versions[version] = Observer(self.name, version, self._policy)
-        self._versions[version].changed = True
-        self._version_seq[version] = seq
-
-    def evict_version(self, seq: int) -> tuple[list[RowKey], list[Change]]:
-        """Forget the version that was seen least lately; give its rows and its incidents, now closed."""
-        version = min(self._version_seq, key=self._version_seq.__getitem__)
-        self._dropping.append(seq)
-        del self._version_seq[version]
-        gone = self.sight.watch.forget(self._versions.pop(version))
-        closed = [Change(seq, None, incident) for incident in self.incidents.close_unwatched(version)]
-        keys: list[RowKey] = [("shape", self.name, version)]
-        return keys + [("series", *key) for key in gone], closed
-
-    def close(self, seq: int) -> list[Change]:
-        """Let go of every series and close what is open: the model is watched no longer."""
-        for observer in self._versions.values():
-            self.sight.watch.forget(observer)
-        return [Change(seq, None, incident) for incident in self.incidents.close_unwatched()]
-
-    def enter(self, events: Arrivals, tally: Tally) -> Portion:
-        """Join *events*; give what goes through the stages behind the join."""
+    def enter(self, events: Arrivals, tally: Tally) -> list[Portion]:
+        """Join *events*, all of them taken; give the portions that go through the stages behind the join."""
         clock = self._join.clock
-        return Portion(events, self._join.match(events, tally), clock)
+        outcomes = self._join.match(events, tally)
+        self.last_seq = int(events.batch.seqs[events.places[-1]])
+        bound = self._policy.bounds.versions
+        return portions(Portion(events, outcomes, clock), self._version_seq, bound)
 
     def source(self, portion: Portion) -> Source:
-        """Give what is to be read of *portion*."""
+        """Give what is to be read of *portion*; versions that come in it are watched from now on."""
+        for version in portion.coming:
+            self._versions[version] = Observer(self.name, version, self._policy)
+            self._versions[version].changed = True
         return Source(self._versions, portion.events, portion.outcomes)
 
-    def follow(self, portion: Portion, watched: Sequence[Watched], tally: Tally) -> list[Change]:
-        """Take what was read and found in *portion*; give what became of the incidents, in order."""
+    def follow(
+        self, portion: Portion, watched: Sequence[Watched], tally: Tally
+    ) -> tuple[list[Change], list[RowKey]]:
+        """Take what was read and found in *portion*; versions that have to go are watched no longer.
+
+        Gives what became of the model's incidents, those closed by an event before those it opened, and the
+        keys of rows that are void.
+        """
         changes = self.incidents.follow([*watched, *self._watch_bounds(portion, tally)], self._prefix)
         for part in watched:
             key = part.spec.key
             alarming = self._versions[key.version].alarming
             (alarming.add if self.incidents.is_open(key) else alarming.discard)(key.signal)
-        return changes
+        closed: list[Change] = []
+        void: list[RowKey] = []
+        for version, seq in portion.going.items():
+            void.append(("shape", self.name, version))
+            void += [("series", *key) for key in self.sight.watch.forget(self._versions.pop(version))]
+            closed += [Change(seq, None, incident) for incident in self.incidents.close_unwatched(version)]
+            tally.count("evicted_total", "versions")
+        return closed + changes, void
+
+    def close(self) -> list[Incident]:
+        """Let go of every series and close what is open: the model is watched no longer."""
+        for observer in self._versions.values():
+            self.sight.watch.forget(observer)
+        return self.incidents.close_unwatched()
 
     def _watch_bounds(self, portion: Portion, tally: Tally) -> Iterator[Watched]:
-        """Give what the stores of names dropped, where they did or an incident of theirs is open."""
-        bounds = self._policy.bounds
-        stores = {"versions": (self._dropping, bounds.versions)}
-        features: list[int] = []
+        """Give what full stores dropped, where they did or an incident of theirs is open."""
+        dropping = self._dropping(portion)
+        if not self._policy.signals.bounds or not (dropping or len(self.incidents)):
+            return
+        for store in STORES:
+            key = bound_key(store, self.name)
+            if store in dropping or self.incidents.is_open(key):
+                bound = getattr(self._policy.bounds, store)
+                yield watch_bound(key, bound, portion.events, dropping.get(store, ()), portion.clock, tally)
+
+    def _dropping(self, portion: Portion) -> dict[str, list[int]]:
+        """Give the numbers of the events of *portion* for which full stores dropped something, by store."""
+        dropping = {"versions": list(portion.going.values())} if portion.going else {}
         for observer in self._versions.values():
             if observer.dropping:
-                features += observer.dropping
-                observer.dropping = []
-        stores["features"] = features, bounds.features
-        self._dropping = []
-        if not self._policy.signals.bounds:
-            return
-        for store, (dropping, bound) in stores.items():
-            key = bound_key(store, self.name)
-            if dropping or self.incidents.is_open(key):
-                yield watch_bound(key, bound, portion.events, dropping, portion.clock, tally)
+                for store, seqs in observer.dropping.items():
+                    dropping.setdefault(store, []).extend(seqs)
+                observer.dropping = {}
+        for store, seqs in list(self._join.dropping.items()):
+            seqs.sort()
+            own = bisect_right(seqs, portion.last_seq)
+            if own:
+                dropping[store] = seqs[:own]
+            if own == len(seqs):
+                del self._join.dropping[store]
+            else:
+                self._join.dropping[store] = seqs[own:]
+        return dropping
 
     def gauges(self, tally: Tally) -> None:
         """Tell what stands: the newest event, the open incidents, the labels that came.
@@ -256,10 +243,12 @@ class Model:
         }
 
 
-def lead(entered: Sequence[tuple[Model, Portion]], tally: Tally) -> list[Change]:
+def lead(
+    entered: Sequence[tuple[Model, Portion]], tally: Tally
+) -> Iterator[tuple[Model, list[Change], list[RowKey]]]:
     """Lead portions of different models, all of one batch, through the stages behind the join, side by side.
 
-    Gives what became of the incidents, those of a model in order.
+    Gives for each model what became of its incidents, in order, and the keys of rows that are void.
     """
     by_sight: dict[int, list[tuple[Model, Portion]]] = {}
     for pair in entered:
@@ -268,8 +257,5 @@ def lead(entered: Sequence[tuple[Model, Portion]], tally: Tally) -> list[Change]
     for together in by_sight.values():
         sources = [model.source(portion) for model, portion in together]
         watched |= together[0][0].sight.see(sources, tally)
-    return [
-        change
-        for model, portion in entered
-        for change in model.follow(portion, watched.get(model.name, ()), tally)
-    ]
+    for model, portion in entered:
+        yield model, *model.follow(portion, watched.get(model.name, ()), tally)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter, ne, sub
 from typing import cast
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from schemas.events import Feedback, FeedbackKind, Scalar
 from schemas.policy import Policy, Task
-from stream.core.forms import CLASSES_MAX, Feature, Features, Form, Forms, Shape, kind_of
-from stream.core.nouns import TRUTH, SeriesKey, SeriesSpec, says_what_was_true
+from stream.core.forms import Feature, Features, Form, Forms, Shape, kind_of
+from stream.core.nouns import TRUTH, SeriesKey, SeriesSpec, Tally, says_what_was_true
 
 _KIND, _LABEL = attrgetter("kind"), attrgetter("label")
 
@@ -28,8 +28,8 @@ class Observer:
         self._form: Form | None = None
         self.shape = Shape()
         self.changed = False
-        self.dropping: list[int] = []
-        """The numbers of events that named features for which there is no room; whoever asks empties it."""
+        self.dropping: dict[str, list[int]] = {}
+        """The numbers of events that named what found no room, by store; whoever asks empties it."""
         self.series: dict[str, int] = {}
         """The slot of each series that there is, also of those that the form has no column for."""
         self.slots: NDArray[np.intp] = np.zeros(0, dtype=np.intp)
@@ -40,7 +40,7 @@ class Observer:
     def form(self, forms: Forms) -> Form:
         """Give the form of the version's predictions, by which its *slots* stand."""
         if self._form is None:
-            self._form = forms.of(self.shape)
+            self._form = forms.of(self.shape, self._bounds.classes)
             slots = [self.series.get(signal, -1) for signal in self._form.signals]
             self.slots = np.array(slots, dtype=np.intp)
         return self._form
@@ -104,7 +104,7 @@ class Observer:
         starts: dict[str, int] = {}
         known = set(classes)
         for place, name in enumerate(names):
-            if len(classes) >= CLASSES_MAX:
+            if len(classes) >= self._bounds.classes:
                 break
             if name not in known:
                 known.add(name)
@@ -113,34 +113,53 @@ class Observer:
         self._reshape(starts)
         return starts
 
-    def novelty(self, name: str, values: Sequence[str | None]) -> Sequence[float | None]:
+    def novelty(self, name: str, values: Sequence[str | None]) -> tuple[Sequence[float | None], int | None]:
         """Give 1 for categories of feature *name* that are new, 0 for known ones.
 
         None stands where there is no category, where it is learned, and where there are too many of them.
+        Gives the place, too, at which they became too many.
         """
         feature = self.shape.features[name]
         left = self._learning - feature.seen
         if left <= 0 and not feature.too_many and feature.categories.issuperset(values):
-            return [0.0] * len(values)
+            return [0.0] * len(values), None
         places = [place for place, value in enumerate(values) if value is not None]
+        overflow = None
         if left > 0 and places:
-            learned = places[:left]
-            self._learn(feature, [cast("str", values[place]) for place in learned])
+            overflow = self._learn(feature, {place: cast("str", values[place]) for place in places[:left]})
             del places[:left]
         new: list[float | None] = [None] * len(values)
         if not feature.too_many:
             for place in places:
                 new[place] = float(values[place] not in feature.categories)
-        return new
+        return new, overflow
 
-    def _learn(self, feature: Feature, values: Sequence[str]) -> None:
+    @property
+    def categories_max(self) -> int:
+        """How many categories a feature may have for new ones to be told."""
+        return self._bounds.categories
+
+    def drop(self, store: str, seqs: Sequence[int], tally: Tally, by: int) -> None:
+        """Take note that events, numbered *seqs*, named what found no room in *store*: *by* names in all."""
+        self.dropping.setdefault(store, []).extend(seqs)
+        tally.count("evicted_total", store, by=by)
+
+    def _learn(self, feature: Feature, values: Mapping[int, str]) -> int | None:
+        """Learn the categories at each place; give the one at which they became too many."""
         self.changed = True
         feature.seen += len(values)
-        if not feature.too_many:
-            feature.categories.update(values)
+        if feature.too_many:
+            return None
+        if len(feature.categories.union(values.values())) <= self._bounds.categories:
+            feature.categories.update(values.values())
+            return None
+        feature.too_many = True
+        for place, value in values.items():
+            feature.categories.add(value)
             if len(feature.categories) > self._bounds.categories:
-                feature.too_many = True
                 feature.categories.clear()
+                return place
+        raise AssertionError("more than the bound in all, and never more than it")
 
     def _reshape(self, starts: dict[str, int]) -> None:
         if starts:

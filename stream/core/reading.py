@@ -99,6 +99,21 @@ class _Met:
     classes: dict[int, dict[str, int]] = field(default_factory=dict)
 
 
+class _Full(NamedTuple):
+    """Takes note of names that found no room, by where the predictions that named them stand."""
+
+    stands: Stands
+    source: Source
+    lanes: Sequence[Observer]
+    tally: Tally
+
+    def note(self, store: str, lane: int, places: Places) -> None:
+        """Note that predictions at *places*, of one lane, named what found no room in *store*."""
+        seqs = self.source.events.batch.seqs[self.stands.place[places]].tolist()
+        by = self.lanes[lane].categories_max + 1 if store == "categories" else len(seqs)
+        self.lanes[lane].drop(store, seqs, self.tally, by=by)
+
+
 class Reader:
     """Reads the signals of models that have them in common; a signal exists only where its field does."""
 
@@ -119,11 +134,11 @@ class Reader:
             told, met = self._arranged(stands, events, lanes.observers), _Met()
             if self._meet(told, met, lanes.observers, sources[0], tally):
                 told = self._arranged(told.stands, told.events, lanes.observers)
-            stands = told.stands
+            stands, full = told.stands, _Full(told.stands, sources[0], lanes.observers, tally)
             blocks += self._read_predictions(told)
             for part in told.parts:
-                blocks += self._read_features(part, told, met, lanes.observers)
-                blocks += _read_classes(part, told, met)
+                blocks += self._read_features(part, told, met, full)
+                blocks += _read_classes(part, told, met, full)
         completed = _completed(sources, lanes)
         if completed.feedback:
             blocks += self._read_outcomes(
@@ -184,9 +199,8 @@ class Reader:
                     if starts:
                         met.features[lane] = starts
                     if refused:
-                        tally.count("evicted_total", "features", by=len(refused))
                         places = told.stands.place[part.described_at[start:stop][refused]]
-                        lanes[lane].dropping += seqs[places].tolist()
+                        lanes[lane].drop("features", seqs[places].tolist(), tally, by=len(refused))
             if not form.is_full and not form.codes.keys() >= set(part.classes):
                 for lane, start, stop in _runs(told.stands.lane[part.classes_at]):
                     if starts := lanes[lane].meet_classes(part.classes[start:stop]):
@@ -211,9 +225,7 @@ class Reader:
                 )
         yield from _block(rows, np.arange(len(told.events)))
 
-    def _read_features(
-        self, part: _Part, told: _Predictions, met: _Met, lanes: Sequence[Observer]
-    ) -> Iterator[Block]:
+    def _read_features(self, part: _Part, told: _Predictions, met: _Met, full: _Full) -> Iterator[Block]:
         """Give the values of features, whether they are missing, whether categories are new."""
         form, given, places = part.form, part.described, part.described_at
         if not given or not form.names:
@@ -242,13 +254,7 @@ class Reader:
             _blank(absent, form.rows, met.features, told.stands.lane[places])
             yield Block(range(form.missing_at, form.new_at), places, absent)
         if self._signals.new_category and categories:
-            runs = list(_runs(told.stands.lane[places]))
-            new = [
-                value
-                for name, column in zip(form.categorical, categories, strict=True)
-                for lane, start, stop in runs
-                for value in lanes[lane].novelty(name, column[start:stop])
-            ]
+            new = list(_novelty(form, categories, places, full))
             yield Block(range(form.new_at, form.class_at), places, np.array(new, dtype=np.float64))
 
     def _read_outcomes(self, completed: _Completed, places: Places) -> Iterator[Block]:
@@ -300,8 +306,24 @@ def _completed(sources: Sequence[Source], lanes: _Lanes) -> _Completed:
     return _Completed(stands, outputs, feedback)
 
 
-def _read_classes(part: _Part, told: _Predictions, met: _Met) -> Iterator[Block]:
-    """Give the rate of each class of an output, from where the class is known."""
+def _novelty(
+    form: Form, columns: Sequence[Sequence[str | None]], places: Places, full: _Full
+) -> Iterator[float | None]:
+    """Give whether the categories of predictions at *places* are new, feature by feature."""
+    runs = list(_runs(full.stands.lane[places]))
+    for name, column in zip(form.categorical, columns, strict=True):
+        for lane, start, stop in runs:
+            new, overflow = full.lanes[lane].novelty(name, column[start:stop])
+            if overflow is not None:
+                full.note("categories", lane, places[start + overflow : start + overflow + 1])
+            yield from new
+
+
+def _read_classes(part: _Part, told: _Predictions, met: _Met, full: _Full) -> Iterator[Block]:
+    """Give the rate of each class of an output, from where the class is known.
+
+    Classes that find no room share a rate.
+    """
     form, names = part.form, part.classes
     if not names:
         return
@@ -310,11 +332,15 @@ def _read_classes(part: _Part, told: _Predictions, met: _Met) -> Iterator[Block]
     rates = (codes == np.arange(len(form.signals) - form.class_at)[:, None]).astype(np.float64)
     lane = told.stands.lane[part.classes_at]
     _blank(rates, form.codes, met.classes, lane)
+    if form.is_full and (codes == further).any():
+        for number, start, stop in _runs(lane):
+            if (other := np.flatnonzero(codes[start:stop] == further)).size:
+                full.note("classes", number, part.classes_at[start + other])
     if form.is_full and OTHER in form.codes:
         rates[form.codes[OTHER]] += codes == further
     elif form.is_full:
-        full = {number: {OTHER: max(starts.values())} for number, starts in met.classes.items()}
-        _blank(rates, {OTHER: further}, full, lane)
+        since = {number: {OTHER: max(starts.values())} for number, starts in met.classes.items()}
+        _blank(rates, {OTHER: further}, since, lane)
     yield Block(range(form.class_at, len(form.signals)), part.classes_at, rates)
 
 

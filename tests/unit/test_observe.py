@@ -13,7 +13,7 @@ from schemas.alerts import Kind
 from schemas.events import Event, Feedback, Scalar
 from schemas.policy import Bounds, Detectors, Policy, Signals, Task
 from stream.core.columns import Batch, Outcomes
-from stream.core.forms import CLASSES_MAX, Forms
+from stream.core.forms import Forms
 from stream.core.nouns import Admitted, Outcome, PredictionKept, Record, SeriesSpec, Tally, Topic
 from stream.core.observe import Observer
 from stream.core.reading import Reader, Source
@@ -75,8 +75,8 @@ def columns(
     return version.read(batch, tally=tally)
 
 
-def values(version: Version, *happenings: Happening) -> dict[str, list[float]]:
-    return {signal: read for signal, (_, read) in columns(version, *happenings).items()}
+def values(version: Version, *happenings: Happening, tally: Tally | None = None) -> dict[str, list[float]]:
+    return {signal: read for signal, (_, read) in columns(version, *happenings, tally=tally).items()}
 
 
 def given(**features: object) -> Happening:
@@ -205,17 +205,19 @@ def test_a_class_that_is_known_is_read_when_it_does_not_come() -> None:
     assert values(version, prediction("p", "b")) == {"output:a": [0.0], "output:b": [1.0]}
 
 
-def test_classes_beyond_the_bound_share_a_rate() -> None:
-    version = a_version()
-    first = values(version, *(prediction("p", f"c{n}") for n in range(CLASSES_MAX + 2)))
-    assert len(first) == CLASSES_MAX + 1
+def test_classes_beyond_the_bound_share_a_rate_and_are_counted() -> None:
+    version, tally = a_version(bounds=Bounds(classes=3)), Tally()
+    first = values(version, *(prediction("p", f"c{n}") for n in range(5)), tally=tally)
+    assert len(first) == 4
+    assert tally.counts["evicted_total", ("classes",)] == 2
+    assert len(version.observer.dropping["classes"]) == 2
     assert first["output:other"] == [0.0, 1.0, 1.0]
     assert values(version, prediction("p", "c0"), prediction("p", "new"))["output:other"] == [0.0, 1.0]
 
 
 def test_a_class_called_other_has_one_rate_together_with_the_classes_beyond_the_bound() -> None:
-    version = a_version()
-    classes = ("other", *(f"c{n}" for n in range(CLASSES_MAX - 1)))
+    version = a_version(bounds=Bounds(classes=3))
+    classes = ("other", *(f"c{n}" for n in range(2)))
     values(version, *(prediction("p", name) for name in classes))
     outputs = ("c0", "other", "beyond", "c1")
     assert values(version, *(prediction("p", out) for out in outputs))["output:other"] == [0.0, 1.0, 1.0, 0.0]
@@ -280,8 +282,10 @@ def test_learning_ends_in_the_middle_of_a_batch() -> None:
 
 
 def test_a_feature_of_too_many_categories_has_no_new_ones() -> None:
-    version = a_version(bounds=Bounds(categories=5))
-    values(version, *(given(x=f"name-{n}") for n in range(LEARNING)))
+    version, tally = a_version(bounds=Bounds(categories=5)), Tally()
+    values(version, *(given(x=f"name-{n}") for n in range(LEARNING)), tally=tally)
+    assert tally.counts["evicted_total", ("categories",)] == 6
+    assert len(version.observer.dropping["categories"]) == 1
     assert "new_category:x" not in values(version, given(x="another"))
     assert version.observer.shape.features["x"].categories == set()
 
