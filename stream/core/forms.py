@@ -64,8 +64,8 @@ class Form:
 
     Behind those that every version has there are, from ``feature_at`` on, the values of *numeric* features,
     from ``missing_at`` on whether a feature is missing, numeric ones first, from ``new_at`` on whether the
-    category of *categorical* ones is new, from ``class_at`` on the rates of *classes*. ``other_at`` is the
-    column of all further classes: the last one, or that of the class ``other`` where there is one.
+    category of *categorical* ones is new, from ``class_at`` on the rates of *classes*. The last column of one
+    that is full is that of all further classes, unless there is a class ``other``: then they are its.
     """
 
     def __init__(
@@ -81,7 +81,6 @@ class Form:
         self.missing_at = self.feature_at + len(numeric)
         self.new_at = self.missing_at + len(self.names)
         self.class_at = self.new_at + len(categorical)
-        self.other_at = self.class_at + self.codes.get(OTHER, len(classes))
         self.signals = (
             *FIXED,
             *(f"feature:{name}" for name in numeric),

@@ -133,10 +133,6 @@ class Readings:
         return len(self.values)
 
 
-Column = tuple[SeriesSpec, Readings]
-"""One series' part of a batch."""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
     """What a detector concludes at reading *index* of a batch, in the units of the series.
