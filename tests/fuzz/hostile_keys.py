@@ -143,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         measure(given.kinds[0], given.keys, given.max_models)
         return
     print(f"{given.keys:,} of each, after {HONEST:,} honest events")
-    print("| names | resident MB before | after | metric series | evicted | incidents opened | a CPU-second |")
+    print("| names | MB before | after | metric series | evicted | incidents opened | a CPU-second |")
     print("|---|---|---|---|---|---|---|", flush=True)
     for kind in given.kinds:
         command = [sys.executable, "-m", "tests.fuzz.hostile_keys", kind, "--keys", str(given.keys)]
