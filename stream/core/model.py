@@ -21,9 +21,11 @@ from stream.core.incident import Incidents
 from stream.core.join import Join, Orphans
 from stream.core.nouns import UNVERSIONED, Change, Column, SeriesKey, Tally, Topic, Watched
 from stream.core.observe import Observer, Shape
-from stream.core.pending import Pending, Waiting
+from stream.core.pending import Pending
 from stream.core.rows import UNREADABLE, Moment, Number
 from stream.core.seen import SeenIds
+from stream.core.shared import Shared
+from stream.core.waiting import Waiting
 
 RowKey = tuple[str, ...]
 """What a row holds, the model, and what of the model: ``("series", model, version, segment, signal)``."""
@@ -48,15 +50,15 @@ _decode_shape = msgspec.msgpack.Decoder(Shape).decode
 class Model:
     """All that a pipeline knows of one model, and the way of its events through the stages."""
 
-    def __init__(self, name: str, policy: Policy, banks: Banks, prefix: str) -> None:
+    def __init__(self, name: str, policy: Policy, banks: Banks, shared: Shared, prefix: str) -> None:
         self.name = name
         self.last_seq = 0
         self._policy = policy
         self._prefix = prefix
         self._versions: dict[str, Observer] = {}
         self._version_seq: dict[str, int] = {}
-        self.admission = Admission(name, policy)
-        self._join = Join(name, policy)
+        self.admission = Admission(name, policy, shared.seen)
+        self.join = Join(name, policy, shared.standing)
         self._watch = Watch(policy, banks)
         self.incidents = Incidents(policy, decide)
         self._dropping: list[int] = []
@@ -95,12 +97,19 @@ class Model:
     def close(self, seq: int) -> list[Change]:
         """Let go of every series and close what is open: the model is watched no longer."""
         self._watch.forget()
+        self.admission.release()
+        self.join.release()
         return [Change(seq, None, incident) for incident in self.incidents.close_unwatched()]
 
     def step(self, events: Arrivals, tally: Tally) -> list[Change]:
         """Lead *events* through the stages; give what became of the model's incidents, in order."""
-        clock = self._join.clock
-        outcomes = self._join.match(events, tally)
+        clock = self.join.clock
+        return self.follow(events, self.join.match(events, tally), clock, tally)
+
+    def follow(
+        self, events: Arrivals, outcomes: Sequence[Outcomes], clock: float, tally: Tally
+    ) -> list[Change]:
+        """Do what :meth:`step` does once the join has given *outcomes*; its clock was *clock* before."""
         watched = self._watch.watch(self._columns(events, outcomes, tally), tally)
         watched += self._watch_bounds(events, clock, tally)
         return self.incidents.follow(watched, self._prefix)
@@ -146,7 +155,7 @@ class Model:
         """
         if newest := max(self.admission.newest.values()):
             tally.gauge("last_event_timestamp_seconds", self.name, value=newest)
-        self._join.gauges(tally)
+        self.join.gauges(tally)
         for kind in Kind:
             severity = self._policy.alerting.severity.of(kind)
             tally.count("alerts_total", self.name, kind.value, severity.value, by=0.0)
@@ -163,9 +172,9 @@ class Model:
             _encode(
                 Summary(
                     newest={topic.suffix: newest for topic, newest in self.admission.newest.items()},
-                    clock=self._join.clock,
-                    labelled=self._join.labelled,
-                    unlabelled=self._join.unlabelled,
+                    clock=self.join.clock,
+                    labelled=self.join.labelled,
+                    unlabelled=self.join.unlabelled,
                     versions=self._version_seq,
                     last_seq=self.last_seq,
                 )
@@ -222,9 +231,9 @@ class Model:
         self.admission.newest.update(
             {topic: summary.newest[topic.suffix] for topic in Topic if topic.suffix in summary.newest}
         )
-        self._join.clock = summary.clock
-        self._join.labelled = summary.labelled
-        self._join.unlabelled = summary.unlabelled
+        self.join.clock = summary.clock
+        self.join.labelled = summary.labelled
+        self.join.unlabelled = summary.unlabelled
         self.last_seq = summary.last_seq
         for version, seq in summary.versions.items():
             self._observer(version)
@@ -240,8 +249,8 @@ class Model:
         """Give the stores that are kept in chunks, by what their rows' keys begin with."""
         return {
             **{("seen", self.name, topic.suffix): seen for topic, seen in self.admission.seen.items()},
-            ("pending", self.name): self._join.pending,
-            ("orphans", self.name): self._join.orphans,
+            ("pending", self.name): self.join.pending,
+            ("orphans", self.name): self.join.orphans,
         }
 
 

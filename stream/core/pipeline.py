@@ -11,17 +11,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.alerts import AlertReason, Rejected
-from schemas.events import Event, Prediction
+from schemas.events import Event
+from stream.core.admission import Group, Refusal, admit_together
 from stream.core.alert import decide
 from stream.core.bounds import bound_key, watch_bound
-from stream.core.columns import Arrivals, Batch, by_name
+from stream.core.columns import Arrivals, Batch, by_model
 from stream.core.detect import Banks
 from stream.core.hashed import hashes_of
 from stream.core.incident import Incidents
@@ -31,6 +32,8 @@ from stream.core.model import Model, RowKey
 from stream.core.nouns import TOPIC_OF, TYPE_NAMES, UNVERSIONED, Change, Record, Result, Tally, Topic
 from stream.core.ports import DetectorFactory, Policies
 from stream.core.rows import UNREADABLE, Moment, Number
+from stream.core.shared import Shared
+from stream.core.together import Part, match_together
 
 
 class Position(msgspec.Struct, array_like=True):
@@ -79,6 +82,7 @@ class Pipeline:
         self._prefix = prefix
         self._policies = policies
         self._banks = Banks(factory)
+        self._shared = Shared()
         self._max_models = max_models
         self._intake = Intake(partition, prefix, partition_of)
         self._models: dict[str, Model] = {}
@@ -253,22 +257,31 @@ class Pipeline:
     def _take(self, step: _Step, names: Sequence[str], part: range) -> None:
         """Take a part of a batch: what is admitted is numbered, led through the stages and published."""
         batch = step.batch
-        came = {name: Arrivals(batch, places) for name, places in by_name(names, part).items()}
-        for name, arrivals in came.items():
-            model = self._models.get(name) or self._new_model(name)
-            for topic, of_topic in arrivals.by_topic().items():
-                self._admit(step, model, of_topic, Topic(topic))
-            if name not in self._models and step.is_taken[arrivals.places].any():
+        came = by_model(batch, names, part)
+        models = {name: self._models.get(name) or self._new_model(name) for name in came}
+        groups = [
+            Group(model.admission, Topic(topic), of_topic)
+            for name, model in models.items()
+            for topic, of_topic in came[name].by_topic().items()
+        ]
+        step.is_taken[part.start : part.stop] = True
+        for group, refusals in zip(groups, admit_together(groups, self._shared.seen, step.now), strict=True):
+            if refusals is not None:
+                self._refuse(step, group, refusals)
+        for name, model in models.items():
+            if name not in self._models and step.is_taken[came[name].places].any():
                 self._models[name] = model
         numbers = np.cumsum(step.is_taken[part.start : part.stop])
         batch.seqs[part.start : part.stop] = self._seq + numbers
         self._seq += int(numbers[-1])
-        changes: list[Change] = []
+        is_whole = step.is_taken[part.start : part.stop].all()
+        taken: list[tuple[Model, Arrivals]] = []
         for name, arrivals in came.items():
             is_taken = step.is_taken[arrivals.places]
-            taken = arrivals if is_taken.all() else arrivals.only(is_taken)
-            if len(taken):
-                changes += self._lead(self._models[name], taken, step.result)
+            own = arrivals if is_whole or is_taken.all() else arrivals.only(is_taken)
+            if len(own):
+                taken.append((self._models[name], own))
+        changes = self._lead_all(taken, step.result)
         changes += self._watch_bound(step, part)
         changes.sort(key=lambda change: change.seq)
         _publish(changes, step.result)
@@ -287,38 +300,52 @@ class Pipeline:
         watched = watch_bound(self._bound_key, self._max_models, taken, dropping, clock, tally)
         return self._incidents.follow([watched], self._prefix)
 
-    def _admit(self, step: _Step, model: Model, arrivals: Arrivals, topic: Topic) -> None:
-        """Mark which of *arrivals*, events of one model and topic, are taken; say why the others are not."""
-        events = arrivals.events()
-        ids = list(map(_ID, events))
-        refusals = model.admission.admit(topic, ids, arrivals.hashes(), arrivals.times(), step.now)
-        step.is_taken[arrivals.places] = True
-        for place, refusal in enumerate(refusals or ()):
+    def _refuse(self, step: _Step, group: Group, refusals: Sequence[Refusal | None]) -> None:
+        """Mark which of *group* are not taken; say why."""
+        model, events = group.admission.model, group.events.events()
+        for place, refusal in enumerate(refusals):
             if refusal is None:
                 continue
-            own = int(arrivals.places[place])
+            own = int(group.events.places[place])
             step.is_taken[own] = False
             if refusal.reason is None:
-                step.result.tally.count("duplicates_total", model.name, TYPE_NAMES[type(events[place])])
+                step.result.tally.count("duplicates_total", model, TYPE_NAMES[type(events[place])])
             else:
-                record, index = arrivals.batch.records[own], step.elements.get(own)
+                record, index = step.batch.records[own], step.elements.get(own)
                 step.result.rejected.append(self._intake.refuse(events[place], refusal, record, index))
 
-    def _lead(self, model: Model, taken: Arrivals, result: Result) -> list[Change]:
-        """Lead the events of one model through its stages; a version that finds no room cuts them."""
+    def _lead_all(self, taken: Sequence[tuple[Model, Arrivals]], result: Result) -> list[Change]:
+        """Lead the events of all models through the stages; the join is of all at once."""
+        changes: list[Change] = []
+        plain: list[tuple[Model, Arrivals]] = []
+        for model, own in taken:
+            if self._sees(model, own, result):
+                plain.append((model, own))
+            else:
+                changes += self._lead(model, own, result)
+        clocks = [model.join.clock for model, _ in plain]
+        parts = [Part(model.join, own) for model, own in plain]
+        outcomes = match_together(parts, self._shared.standing, result.tally)
+        for (model, own), completed, clock in zip(plain, outcomes, clocks, strict=True):
+            changes += model.follow(own, completed, clock, result.tally)
+        return changes
+
+    def _sees(self, model: Model, taken: Arrivals, result: Result) -> bool:
+        """Take note of the events of a model, which were taken; False where a version of them is new."""
         self._touched.add(model.name)
         seqs = taken.batch.seqs[taken.places]
         model.last_seq = int(seqs[-1])
-        topics = taken.batch.topics[taken.places]
-        numbers = np.bincount(topics, minlength=len(Topic)).tolist()
-        for topic, number in zip(Topic, numbers, strict=True):
-            if number:
-                result.tally.count("events_total", model.name, _TYPE_NAMES[topic], by=number)
-        predictions = cast("list[Prediction]", taken.of(Topic.PREDICTIONS).events())
-        versions = [version or UNVERSIONED for version in map(_VERSION, predictions)]
-        where = np.flatnonzero(topics == Topic.PREDICTIONS)
-        if model.saw(versions, seqs[where]):
-            return model.step(taken, result.tally)
+        for topic, of_topic in taken.by_topic().items():
+            result.tally.count("events_total", model.name, _TYPE_NAMES[Topic(topic)], by=len(of_topic))
+        predictions = taken.of(Topic.PREDICTIONS)
+        versions = _versions_of(predictions)
+        return model.saw(versions, predictions.batch.seqs[predictions.places])
+
+    def _lead(self, model: Model, taken: Arrivals, result: Result) -> list[Change]:
+        """Lead the events of one model through its stages; a version that finds no room cuts them."""
+        seqs = taken.batch.seqs[taken.places]
+        where = np.flatnonzero(taken.batch.topics[taken.places] == Topic.PREDICTIONS)
+        versions = _versions_of(taken.of(Topic.PREDICTIONS))
         changes: list[Change] = []
         start = 0
         for version, place in zip(versions, where.tolist(), strict=True):
@@ -359,7 +386,12 @@ class Pipeline:
         return listed[0]
 
     def _new_model(self, name: str) -> Model:
-        return Model(name, self._policies.of(name), self._banks, self._prefix)
+        return Model(name, self._policies.of(name), self._banks, self._shared, self._prefix)
+
+
+def _versions_of(predictions: Arrivals) -> list[str]:
+    """Give the version of each of *predictions*."""
+    return [version or UNVERSIONED for version in map(_VERSION, predictions.events())]
 
 
 def _put_in_order(rejected: list[Rejected], records: Sequence[Record], prefix: str) -> None:
