@@ -52,7 +52,9 @@ class Newcomers(NamedTuple):
         """Give those from *start* to before *stop*."""
         if start == 0 and stop == len(self.ids):
             return self
-        return Newcomers(*(column[start:stop] for column in self))  # type: ignore[arg-type]
+        own = slice(start, stop)
+        ids, hashes, times, versions, outputs, scores = self
+        return Newcomers(ids[own], hashes[own], times[own], versions[own], outputs[own], scores[own])
 
 
 class Entries(NamedTuple):

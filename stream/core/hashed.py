@@ -20,6 +20,9 @@ FEW: Final = 32
 _LEAST_SLOTS: Final = 64
 _REBUILD_ABOVE: Final = 0.6
 _REBUILT_UP_TO: Final = 0.5
+_AHEAD: Final = 4
+"""Times that as many keys may be added as were just asked for, before a table is made anew again."""
+
 _SHRINK_BELOW: Final = 1 / 8
 _SLICE: Final = 65_536
 """Slots that are moved at a time to a new table: what moving them takes beside the tables is small."""
@@ -212,7 +215,7 @@ class HashIndex:
 
     def _make_room(self, more: int) -> None:
         if self._used + more > self._most:
-            self._rebuild(self._live + more)
+            self._rebuild(self._live + _AHEAD * more)
 
     def _rebuild(self, expected: int) -> None:
         keys, places = self._keys, self._places

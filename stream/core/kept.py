@@ -291,10 +291,14 @@ class Chunk:
         ):
             raise ValueError("the columns of waiting predictions do not go together")
 
-    def _version_codes(self, versions: Sequence[str]) -> NDArray[np.uint16] | int:
+    def _version_codes(self, versions: Sequence[str]) -> list[int] | int:
         if versions.count(versions[0]) == len(versions):
             return self._version_code(versions[0])
-        return np.fromiter(map(self._version_code, versions), dtype=np.uint16, count=len(versions))
+        codes = list(map(self._code_of_version.get, versions))
+        return [
+            self._version_code(version) if code is None else code
+            for code, version in zip(codes, versions, strict=True)
+        ]
 
     def _version_code(self, version: str) -> int:
         return _code_in(self._code_of_version, self.versions, version)
