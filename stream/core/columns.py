@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import overload
 
 import numpy as np
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 
 from schemas.events import Event, Feedback, Scalar
 from stream.core.hashed import Hashes, hashes_of
-from stream.core.nouns import Admitted, Outcome, PredictionKept, Record, Topic
+from stream.core.nouns import UNVERSIONED, Admitted, Outcome, PredictionKept, Record, Topic
+
+_VERSION = attrgetter("version")
 
 
 @dataclass(slots=True)
@@ -202,3 +205,8 @@ def by_model(batch: Batch, names: Sequence[str], part: range) -> dict[str, Arriv
                 start += number
         arrivals[name] = Arrivals(batch, places[begin:start], parts)
     return arrivals
+
+
+def versions_of(predictions: Sequence[Event]) -> list[str]:
+    """Give the version of each of *predictions*."""
+    return [version or UNVERSIONED for version in map(_VERSION, predictions)]

@@ -77,6 +77,10 @@ class HashIndex:
         slots = self._locate(keys)
         return np.where(slots < 0, np.int64(-1), self._places[slots])
 
+    def reserve(self, more: int) -> None:
+        """Make room for so many keys more at once."""
+        self._make_room(more, ahead=1)
+
     def set(self, key: int, place: int) -> None:
         """Put *key*, which is absent, at *place*."""
         if self._used >= self._most:
@@ -213,9 +217,9 @@ class HashIndex:
         self._used += there == _EMPTY
         self._live += 1
 
-    def _make_room(self, more: int) -> None:
+    def _make_room(self, more: int, ahead: int = _AHEAD) -> None:
         if self._used + more > self._most:
-            self._rebuild(self._live + _AHEAD * more)
+            self._rebuild(self._live + ahead * more)
 
     def _rebuild(self, expected: int) -> None:
         keys, places = self._keys, self._places

@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 
 from schemas.events import Event, Feedback, Prediction
 from schemas.policy import Policy
-from stream.core.columns import Arrivals, Outcomes
+from stream.core.columns import Arrivals, Outcomes, versions_of
 from stream.core.entries import Newcomers
 from stream.core.hashed import Hashes, hashes_of
 from stream.core.nouns import (
     TRUTH,
-    UNVERSIONED,
     Outcome,
     PredictionKept,
     Tally,
@@ -39,7 +38,7 @@ ORPHAN_FEEDBACK_MAX = 100
 """Feedback on one prediction that waits for it; what comes beyond that makes the oldest go."""
 
 _ID, _PREDICTION_ID = attrgetter("id"), attrgetter("prediction_id")
-_VERSION, _OUTPUT, _SCORE = attrgetter("version"), attrgetter("output"), attrgetter("score")
+_OUTPUT, _SCORE = attrgetter("output"), attrgetter("score")
 _KIND, _LABEL = attrgetter("kind"), attrgetter("label")
 
 
@@ -319,7 +318,7 @@ def newcomers(
     predictions: Sequence[Event], ids: Sequence[str], hashes: Hashes, times: NDArray[np.float64]
 ) -> Newcomers:
     """Give of *predictions* what waits for their labels."""
-    versions = [version or UNVERSIONED for version in map(_VERSION, predictions)]
+    versions = versions_of(predictions)
     return Newcomers(
         ids, hashes, times, versions, list(map(_OUTPUT, predictions)), list(map(_SCORE, predictions))
     )

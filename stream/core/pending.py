@@ -34,11 +34,6 @@ class Standing:
         self.index = HashIndex()
         self.slots = Slots()
 
-    def times_of(self, entries: NDArray[np.void]) -> NDArray[np.float64]:
-        """Give the times of *entries*, shape (n,), in seconds since the epoch."""
-        times: NDArray[np.float64] = entries["time"]
-        return times
-
     def found(self, places: Places, entries: NDArray[np.void]) -> Found:
         """Give the predictions at *places*, where *entries* stand, both of shape (n,)."""
         chunks = [self.slots.chunks[slot] for slot in (places >> SHIFT).tolist()]

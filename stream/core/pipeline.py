@@ -17,20 +17,20 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.alerts import AlertReason, Rejected
 from schemas.events import Event
 from stream.core.admission import Group, Refusal, admit_together
 from stream.core.alert import decide
 from stream.core.bounds import bound_key, watch_bound
-from stream.core.columns import Arrivals, Batch, by_model
+from stream.core.columns import Arrivals, Batch, by_model, versions_of
 from stream.core.detect import Banks
 from stream.core.hashed import hashes_of
 from stream.core.incident import Incidents
 from stream.core.intake import Intake, PartitionOf, topics_of
 from stream.core.lost import Gap, lost_input
 from stream.core.model import Model, RowKey
-from stream.core.nouns import TOPIC_OF, TYPE_NAMES, UNVERSIONED, Change, Record, Result, Tally, Topic
+from stream.core.nouns import TOPIC_OF, TYPE_NAMES, Change, Record, Result, Tally, Topic
 from stream.core.ports import DetectorFactory, Policies
+from stream.core.results import count, put_in_order
 from stream.core.rows import UNREADABLE, Moment, Number
 from stream.core.shared import Shared
 from stream.core.together import Part, match_together
@@ -49,7 +49,7 @@ _decode_position = msgspec.msgpack.Decoder(Position).decode
 _encode_key = msgspec.json.Encoder().encode
 _decode_key = msgspec.json.Decoder(tuple[str, ...]).decode
 _PIPELINE: RowKey = ("pipeline",)
-_ID, _MODEL, _VERSION = attrgetter("id"), attrgetter("model"), attrgetter("version")
+_ID, _MODEL = attrgetter("id"), attrgetter("model")
 _TYPE_NAMES = {topic: TYPE_NAMES[kind] for kind, topic in TOPIC_OF.items()}
 
 
@@ -122,8 +122,8 @@ class Pipeline:
         for topic in Topic:
             if len(where := np.flatnonzero(came_by == topic)):
                 self.positions[topic] = records[int(where[-1])].offset + 1
-        _put_in_order(result.rejected, records, self._prefix)
-        _count(result)
+        put_in_order(result.rejected, records, self._prefix)
+        count(result)
         return result
 
     def begin_at(self, starts: Mapping[Topic, int]) -> None:
@@ -145,7 +145,7 @@ class Pipeline:
             told = lost_input(topic, self.partition, gap, prefix=self._prefix, alerting=alerting, at=at)
             _publish([told], result)
             result.tally.count("lost_offsets_total", topic.suffix, by=gap.stop - gap.start)
-        _count(result)
+        count(result)
         return result
 
     def gauges(self) -> Tally:
@@ -201,6 +201,7 @@ class Pipeline:
             except (*UNREADABLE, IndexError):
                 unreadable.append(repr(raw_key))
                 self._foreign.append(raw_key)
+        self._shared.expect((key[0], row) for of_model in by_model.values() for key, row in of_model.items())
         for name, of_model in sorted(by_model.items()):
             lost = list(of_model)
             if is_placed and not name:
@@ -302,14 +303,14 @@ class Pipeline:
 
     def _refuse(self, step: _Step, group: Group, refusals: Sequence[Refusal | None]) -> None:
         """Mark which of *group* are not taken; say why."""
-        model, events = group.admission.model, group.events.events()
+        model, events, tally = group.admission.model, group.events.events(), step.result.tally
         for place, refusal in enumerate(refusals):
             if refusal is None:
                 continue
             own = int(group.events.places[place])
             step.is_taken[own] = False
             if refusal.reason is None:
-                step.result.tally.count("duplicates_total", model, TYPE_NAMES[type(events[place])])
+                tally.count("duplicates_total", model, TYPE_NAMES[type(events[place])])
             else:
                 record, index = step.batch.records[own], step.elements.get(own)
                 step.result.rejected.append(self._intake.refuse(events[place], refusal, record, index))
@@ -338,14 +339,14 @@ class Pipeline:
         for topic, of_topic in taken.by_topic().items():
             result.tally.count("events_total", model.name, _TYPE_NAMES[Topic(topic)], by=len(of_topic))
         predictions = taken.of(Topic.PREDICTIONS)
-        versions = _versions_of(predictions)
+        versions = versions_of(predictions.events())
         return model.saw(versions, predictions.batch.seqs[predictions.places])
 
     def _lead(self, model: Model, taken: Arrivals, result: Result) -> list[Change]:
         """Lead the events of one model through its stages; a version that finds no room cuts them."""
         seqs = taken.batch.seqs[taken.places]
         where = np.flatnonzero(taken.batch.topics[taken.places] == Topic.PREDICTIONS)
-        versions = _versions_of(taken.of(Topic.PREDICTIONS))
+        versions = versions_of(taken.of(Topic.PREDICTIONS).events())
         changes: list[Change] = []
         start = 0
         for version, place in zip(versions, where.tolist(), strict=True):
@@ -389,35 +390,8 @@ class Pipeline:
         return Model(name, self._policies.of(name), self._banks, self._shared, self._prefix)
 
 
-def _versions_of(predictions: Arrivals) -> list[str]:
-    """Give the version of each of *predictions*."""
-    return [version or UNVERSIONED for version in map(_VERSION, predictions.events())]
-
-
-def _put_in_order(rejected: list[Rejected], records: Sequence[Record], prefix: str) -> None:
-    """Sort messages that were rejected for different reasons by where they stand."""
-    if len(rejected) > 1:
-        turn = {(prefix + r.topic.suffix, r.offset): place for place, r in enumerate(records)}
-        rejected.sort(key=lambda one: (turn[one.source.topic, one.source.offset], one.source.index or 0))
-
-
 def _publish(changes: Sequence[Change], result: Result) -> None:
     for change in changes:
         if change.alert is not None:
             result.alerts.append(change.alert)
         result.incidents.append(change.incident)
-
-
-def _count(result: Result) -> None:
-    tally = result.tally
-    for alert in result.alerts:
-        labels = (alert.model, alert.kind.value, alert.severity.value)
-        tally.count("alerts_total", *labels)
-        if alert.reason is AlertReason.FIRST:
-            tally.count("incidents_total", *labels)
-            delay = (alert.detected_at - alert.evidence.window_start).total_seconds()
-            tally.observe("detection_delay_seconds", alert.model, value=delay)
-    for rejected in result.rejected:
-        tally.count("rejected_total", rejected.reason.value)
-    for forward in result.forwards:
-        tally.count("forwarded_total", forward.topic.suffix)

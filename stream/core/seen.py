@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.core.hashed import FEW, Hashes, HashIndex, hashes_of
+from stream.core.hashed import FEW, Hashes, HashIndex, hashes_of, repeated
 from stream.core.packed import PackedIds, decode_ids
 from stream.core.rows import UNREADABLE, chunk_number
 
@@ -113,17 +113,27 @@ class SeenIds:
                 unreadable.append(number)
         self._number = max(chunks, default=0)
         self._open = PackedIds(chunks.get(self._number, ()))
-        for place in sorted(chunks):
-            hashes = self._remember(place, chunks[place])
-            if place != self._number:
-                self._closed[place] = hashes
+        hashes = {place: hashes_of(chunks[place]) for place in sorted(chunks)}
+        if not self._remember(hashes):
+            hashes = {place: self._remember_anyhow(place, of_chunk) for place, of_chunk in hashes.items()}
+        self._closed = {place: of_chunk for place, of_chunk in hashes.items() if place != self._number}
         if len(self._open) >= CHUNK_IDS:
             self._close()
         return unreadable
 
-    def _remember(self, number: int, ids: list[str]) -> Hashes:
-        """Index the ids of a chunk; give the hashes of those that no chunk before it has."""
-        hashes = np.unique(hashes_of(ids))
+    def _remember(self, hashes: dict[int, Hashes]) -> bool:
+        """Index the hashes of chunks by number; False, and nothing is done, where one is there twice."""
+        keys = np.concatenate([np.empty(0, dtype=np.int64), *hashes.values()]) ^ self.salt
+        slots = None if len(repeated(keys)) else self._index.claim(keys)
+        if slots is None:
+            return False
+        self._index.put(slots, np.repeat(list(hashes), list(map(len, hashes.values()))))
+        self._live += len(keys)
+        return True
+
+    def _remember_anyhow(self, number: int, hashes: Hashes) -> Hashes:
+        """Index the hashes of a chunk; give those that no chunk before it has."""
+        hashes = np.unique(hashes)
         hashes = hashes[self._index.find(hashes ^ self.salt) < 0]
         self._index.insert(hashes ^ self.salt, np.full(len(hashes), number))
         self._live += len(hashes)

@@ -175,7 +175,8 @@ def _ahead(said: _Row, predictions: _Row) -> NDArray[np.bool_]:
     ordered = predictions.keys[order]
     near = np.minimum(np.searchsorted(ordered, said.keys), len(ordered) - 1)
     is_ahead: NDArray[np.bool_] = predictions.places[order[near]] > said.places
-    return is_ahead & (ordered[near] == said.keys)
+    is_ahead &= ordered[near] == said.keys
+    return is_ahead
 
 
 def _outcomes(
