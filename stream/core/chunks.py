@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final
@@ -85,19 +84,19 @@ class Slots:
     def take(self, places: Places) -> None:
         """Let the predictions at *places*, which differ and all wait, wait no longer."""
         parts = self._of_each(places)
-        taken: Counter[int] = Counter()
         if parts is None:
             for place in places.tolist():
-                self.chunks[place >> SHIFT].take_one(place & OFFSET)
-                taken[place >> SHIFT] += 1
-        else:
-            for chunk, offsets, _ in parts:
-                chunk.take(offsets)
-                taken[chunk.slot] = len(offsets)
-        for slot, number in taken.items():
-            home = self._homes[slot]
+                slot = place >> SHIFT
+                chunk, home = self.chunks[slot], self._homes[slot]
+                chunk.take_one(place & OFFSET)
+                if home is not None:
+                    home.note(chunk, 1)
+            return
+        for chunk, offsets, _ in parts:
+            home = self._homes[chunk.slot]
+            chunk.take(offsets)
             if home is not None:
-                home.note(self.chunks[slot], number)
+                home.note(chunk, len(offsets))
 
     def _of_each(self, places: Places) -> list[_Part] | None:
         """Give chunks, the offsets in each, and which of *places* these are; None where chunks are many."""

@@ -138,11 +138,23 @@ class Pending:
 
     def times_at(self, places: Places) -> NDArray[np.float64]:
         """Give the times of the predictions at *places*, shape (n,), in seconds since the epoch."""
+        if len(places) <= FEW:
+            listed = [self._chunk_at(place).time_at(place & OFFSET) for place in places.tolist()]
+            return np.array(listed, dtype=np.float64)
         times: NDArray[np.float64] = self._standing.slots.entries_at(places)["time"]
         return times
 
     def found(self, places: Places) -> Found:
         """Give the predictions at *places*, shape (n,), as they came."""
+        if len(places) <= FEW:
+            kept = [self._chunk_at(place).kept_at(place & OFFSET) for place in places.tolist()]
+            times = np.array([one.time for one in kept], dtype=np.float64)
+            return Found(
+                times,
+                [one.version for one in kept],
+                [one.output for one in kept],
+                [one.score for one in kept],
+            )
         return self._standing.found(places, self._standing.slots.entries_at(places))
 
     def take(self, places: Places, hashes: Hashes) -> None:
