@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.core.entries import ENTRY, ENTRY_BYTES
 from stream.core.hashed import FEW, Places
 from stream.core.kept import CHUNK_PLACES, Chunk
 from stream.core.rows import UNREADABLE, chunk_number
@@ -32,17 +34,98 @@ OFFSET: Final = CHUNK_PLACES - 1
 _TAKEN: Final = "/taken"
 
 
-class Chunks:
-    """Chunks in order of arrival, the last of them open, none of the others empty.
+_Part = tuple[Chunk, NDArray[np.int64], NDArray[np.intp]]
 
-    Each has a number, by which its rows are kept, and a slot, which is used again: the place of a prediction
-    is that of its chunk's slot and its offset there, and stays below 2**31.
+
+class Slots:
+    """The chunks of all models of a pipeline, each in a slot, which is used again when the chunk is gone.
+
+    The place of a prediction is that of its chunk's slot and its offset there. It stays below 2**31, for
+    half a million slots: of so many predictions that they take 30 GB, were all chunks as sparse as may be.
     """
 
     def __init__(self) -> None:
-        self.slots: list[Chunk] = []
+        self.chunks: list[Chunk] = []
+        self._homes: list[Chunks | None] = []
         self._none = Chunk(-1, -1)
         self._free: list[int] = []
+
+    def hold(self, chunk: Chunk, home: Chunks) -> None:
+        """Give *chunk*, one of those of *home*, a slot."""
+        if not self._free:
+            self._free.append(len(self.chunks))
+            self.chunks.append(self._none)
+            self._homes.append(None)
+        chunk.slot = self._free.pop()
+        self.chunks[chunk.slot], self._homes[chunk.slot] = chunk, home
+
+    def replace(self, chunk: Chunk) -> None:
+        """Let *chunk* stand in its slot in place of the one that stands there."""
+        self.chunks[chunk.slot] = chunk
+
+    def drop(self, chunk: Chunk) -> None:
+        """Let another chunk have the slot of *chunk*."""
+        self.chunks[chunk.slot], self._homes[chunk.slot] = self._none, None
+        self._free.append(chunk.slot)
+
+    def entries_at(self, places: Places) -> NDArray[np.void]:
+        """Give what stands at *places*, shape (n,), as entries."""
+        parts = self._of_each(places)
+        if parts is None:
+            chunks = self.chunks
+            starts = [(place >> SHIFT, (place & OFFSET) * ENTRY_BYTES) for place in places.tolist()]
+            each = [chunks[slot].data[start : start + ENTRY_BYTES] for slot, start in starts]
+            return np.frombuffer(b"".join(each), dtype=ENTRY)
+        entries = np.empty(len(places), dtype=ENTRY)
+        for chunk, offsets, which in parts:
+            entries[which] = chunk.entries[offsets]
+        return entries
+
+    def take(self, places: Places) -> None:
+        """Let the predictions at *places*, which differ and all wait, wait no longer."""
+        parts = self._of_each(places)
+        if parts is None:
+            for place in places.tolist():
+                slot = place >> SHIFT
+                chunk, home = self.chunks[slot], self._homes[slot]
+                chunk.take_one(place & OFFSET)
+                if home is not None:
+                    home.note(chunk, 1)
+            return
+        for chunk, offsets, _ in parts:
+            home = self._homes[chunk.slot]
+            chunk.take(offsets)
+            if home is not None:
+                home.note(chunk, len(offsets))
+
+    def _of_each(self, places: Places) -> list[_Part] | None:
+        """Give chunks, the offsets in each, and which of *places* these are; None where chunks are many."""
+        if len(places) <= FEW:
+            return None
+        slots = places >> SHIFT
+        order = np.argsort(slots, kind="stable")
+        ordered = slots[order]
+        starts = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+        if len(starts) * _FEW_A_CHUNK > len(places):
+            return None
+        offsets = (places & OFFSET)[order]
+        ends = [0, *starts.tolist(), len(places)]
+        return [
+            (self.chunks[slot], offsets[start:end], order[start:end])
+            for slot, (start, end) in zip(ordered[ends[:-1]].tolist(), pairwise(ends), strict=True)
+        ]
+
+
+class Chunks:
+    """Chunks of one model in order of arrival, the last of them open, none of the others empty.
+
+    Each has a number, by which its rows are kept, and a slot among those of all models; *live* predictions
+    wait in them.
+    """
+
+    def __init__(self, slots: Slots) -> None:
+        self.live = 0
+        self._slots = slots
         self._by_number: dict[int, Chunk] = {}
         self._order: list[int] = []
         self._next = 0
@@ -50,6 +133,14 @@ class Chunks:
         self._changed: set[int] = set()
         self._stored: set[int] = set()
         self._taken_stored: set[int] = set()
+
+    def release(self) -> None:
+        """Let go of all chunks: their model is watched no longer."""
+        for chunk in self._by_number.values():
+            self._slots.drop(chunk)
+        self._by_number.clear()
+        self._order.clear()
+        self.live = 0
 
     def first(self) -> Chunk:
         """Give the chunk of the oldest prediction that waits; there is one."""
@@ -81,8 +172,9 @@ class Chunks:
             if last.is_open and (last.size >= CLOSED_FROM or not last.live):
                 self._close(last)
 
-    def note(self, chunk: Chunk) -> None:
-        """Take note that predictions of *chunk* were taken; one that is empty takes no slot any more."""
+    def note(self, chunk: Chunk, taken: int) -> None:
+        """Take note that so many predictions of *chunk* were taken; one that is empty is held no longer."""
+        self.live -= taken
         self._changed.add(chunk.number)
         if chunk.is_open:
             return
@@ -90,21 +182,6 @@ class Chunks:
             self._drop(chunk)
         elif chunk.live * SPARSE <= chunk.size:
             self._sparse.add(chunk.number)
-
-    def of_each(self, places: Places) -> list[tuple[Chunk, NDArray[np.int64], NDArray[np.intp]]] | None:
-        """Give chunks, the offsets in each, and which of *places* these are; None where chunks are many."""
-        if len(places) <= FEW:
-            return None
-        slots = places >> SHIFT
-        order = np.argsort(slots, kind="stable")
-        ordered = slots[order]
-        starts = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
-        if len(starts) * _FEW_A_CHUNK > len(places):
-            return None
-        offsets = places & OFFSET
-        return [
-            (self.slots[int(slots[which[0]])], offsets[which], which) for which in np.split(order, starts)
-        ]
 
     def rows(self) -> dict[str, bytes | None]:
         """Give the rows that changed since the last call; None for one that is no more."""
@@ -155,6 +232,7 @@ class Chunks:
                 self._changed.add(number)
                 continue
             self._hold(chunk)
+            self.live += chunk.live
             chunks.append(chunk)
             if chunk.live < CLOSED_FROM // 2 or chunk.live * SPARSE <= chunk.size:
                 self._sparse.add(number)
@@ -175,7 +253,8 @@ class Chunks:
             packed.pack(group)
             for other in group[1:]:
                 self._drop(other)
-            self._by_number[packed.number] = self.slots[packed.slot] = packed
+            self._by_number[packed.number] = packed
+            self._slots.replace(packed)
             self._changed.add(packed.number)
             yield packed
         self._sparse.clear()
@@ -198,23 +277,18 @@ class Chunks:
         return group
 
     def _hold(self, chunk: Chunk) -> None:
-        if self._free:
-            chunk.slot = self._free.pop()
-        else:
-            chunk.slot = len(self.slots)
-            self.slots.append(self._none)
-        self._by_number[chunk.number] = self.slots[chunk.slot] = chunk
+        self._slots.hold(chunk, self)
+        self._by_number[chunk.number] = chunk
         self._order.append(chunk.number)
 
     def _close(self, chunk: Chunk) -> None:
         chunk.close()
-        self.note(chunk)
+        self.note(chunk, 0)
 
     def _drop(self, chunk: Chunk) -> None:
         del self._by_number[chunk.number]
         del self._order[bisect_left(self._order, chunk.number)]
-        self.slots[chunk.slot] = self._none
-        self._free.append(chunk.slot)
+        self._slots.drop(chunk)
         self._changed.add(chunk.number)
 
     def _void(self, number: int) -> dict[str, bytes | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import overload
 
 import numpy as np
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 
 from schemas.events import Event, Feedback, Scalar
 from stream.core.hashed import Hashes, hashes_of
-from stream.core.nouns import Admitted, Outcome, PredictionKept, Record, Topic
+from stream.core.nouns import UNVERSIONED, Admitted, Outcome, PredictionKept, Record, Topic
+
+_VERSION = attrgetter("version")
 
 
 @dataclass(slots=True)
@@ -52,11 +55,14 @@ class Arrivals(Sequence[Admitted]):
 
     __slots__ = ("_by_topic", "_events", "batch", "places")
 
-    def __init__(self, batch: Batch, places: NDArray[np.intp]) -> None:
+    def __init__(
+        self, batch: Batch, places: NDArray[np.intp], by_topic: dict[int, Arrivals] | None = None
+    ) -> None:
+        """Take events by their *places*; *by_topic* are their parts, where these are known."""
         self.batch = batch
         self.places = places
         self._events: list[Event] | None = None
-        self._by_topic: dict[int, Arrivals] | None = None
+        self._by_topic = by_topic
 
     def __len__(self) -> int:
         return len(self.places)
@@ -178,13 +184,29 @@ class Outcomes(Sequence[Outcome]):
         )
 
 
-def by_name(names: Sequence[str], part: range) -> dict[str, NDArray[np.intp]]:
-    """Give the places in *part* of each name, in order."""
+def by_model(batch: Batch, names: Sequence[str], part: range) -> dict[str, Arrivals]:
+    """Give the events in *part* of *batch* of each model, in order; *names* are the models of all events."""
     own = names if len(part) == len(names) else names[part.start : part.stop]
     codes = {name: code for code, name in enumerate(dict.fromkeys(own))}
     if len(codes) == 1:
-        return {own[0]: np.arange(part.start, part.stop)}
+        return {own[0]: Arrivals(batch, np.arange(part.start, part.stop))}
     of = np.fromiter(map(codes.__getitem__, own), dtype=np.intp, count=len(own))
-    order = np.argsort(of, kind="stable") + part.start
-    ends = np.cumsum(np.bincount(of, minlength=len(codes)))
-    return dict(zip(codes, np.split(order, ends[:-1]), strict=True))
+    with_topic = of * len(Topic) + batch.topics[part.start : part.stop]
+    places = np.argsort(of, kind="stable") + part.start
+    places_by_topic = np.argsort(with_topic, kind="stable") + part.start
+    numbers = np.bincount(with_topic, minlength=len(codes) * len(Topic)).reshape(len(codes), len(Topic))
+    arrivals: dict[str, Arrivals] = {}
+    start = 0
+    for name, of_topic in zip(codes, numbers.tolist(), strict=True):
+        begin, parts = start, {}
+        for topic, number in enumerate(of_topic):
+            if number:
+                parts[topic] = Arrivals(batch, places_by_topic[start : start + number])
+                start += number
+        arrivals[name] = Arrivals(batch, places[begin:start], parts)
+    return arrivals
+
+
+def versions_of(predictions: Sequence[Event]) -> list[str]:
+    """Give the version of each of *predictions*."""
+    return [version or UNVERSIONED for version in map(_VERSION, predictions)]

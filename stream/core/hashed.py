@@ -20,9 +20,16 @@ FEW: Final = 32
 _LEAST_SLOTS: Final = 64
 _REBUILD_ABOVE: Final = 0.6
 _REBUILT_UP_TO: Final = 0.5
+_AHEAD: Final = 4
+"""Times that as many keys may be added as were just asked for, before a table is made anew again."""
+
 _SHRINK_BELOW: Final = 1 / 8
 _SLICE: Final = 65_536
 """Slots that are moved at a time to a new table: what moving them takes beside the tables is small."""
+
+_STRIDE: Final = 0x9E3779B97F4A7C15
+_ALL_BITS: Final = 2**64 - 1
+"""Multiples of the golden ratio's 64 bits differ in all of theirs."""
 
 _EMPTY: Final = -(2**63)
 _GONE: Final = _EMPTY + 1
@@ -44,7 +51,16 @@ class HashIndex:
     def __init__(self, expected: int = 0) -> None:
         self._live = 0
         self._used = 0
+        self._salts = 0
         self._allocate(_slots_for(expected))
+
+    def new_salt(self) -> int:
+        """Give what one of several stores that share the index mixes with its keys, by exclusive or.
+
+        Each call gives another one, of 64 bits.
+        """
+        self._salts += 1
+        return (self._salts * _STRIDE & _ALL_BITS) - 2**63
 
     def __len__(self) -> int:
         return self._live
@@ -60,6 +76,10 @@ class HashIndex:
             return np.array([self.get(key) for key in keys.tolist()], dtype=np.int64)
         slots = self._locate(keys)
         return np.where(slots < 0, np.int64(-1), self._places[slots])
+
+    def reserve(self, more: int) -> None:
+        """Make room for so many keys more at once."""
+        self._make_room(more, ahead=1)
 
     def set(self, key: int, place: int) -> None:
         """Put *key*, which is absent, at *place*."""
@@ -197,9 +217,9 @@ class HashIndex:
         self._used += there == _EMPTY
         self._live += 1
 
-    def _make_room(self, more: int) -> None:
+    def _make_room(self, more: int, ahead: int = _AHEAD) -> None:
         if self._used + more > self._most:
-            self._rebuild(self._live + more)
+            self._rebuild(self._live + ahead * more)
 
     def _rebuild(self, expected: int) -> None:
         keys, places = self._keys, self._places
@@ -228,3 +248,13 @@ def _slots_for(expected: int) -> int:
 def hashes_of(ids: Sequence[str]) -> Hashes:
     """Give the hashes of *ids* in this process, shape (n,)."""
     return np.fromiter(map(hash, ids), dtype=np.int64, count=len(ids))
+
+
+def repeated(keys: Hashes) -> NDArray[np.intp]:
+    """Give where in *keys*, shape (n,), those stand that are there more than once, but for one of each."""
+    ordered = np.sort(keys)
+    if not (ordered[1:] == ordered[:-1]).any():
+        return np.empty(0, dtype=np.intp)
+    order = np.argsort(keys)
+    again: NDArray[np.intp] = order[1:][keys[order[1:]] == keys[order[:-1]]]
+    return again

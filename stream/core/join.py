@@ -9,7 +9,7 @@ batch is cut.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from operator import attrgetter
 from typing import NamedTuple, cast
@@ -17,24 +17,25 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.events import Feedback, Prediction
+from schemas.events import Event, Feedback, Prediction
 from schemas.policy import Policy
-from stream.core.columns import Arrivals, Outcomes
+from stream.core.columns import Arrivals, Outcomes, versions_of
+from stream.core.entries import Newcomers
 from stream.core.hashed import Hashes, hashes_of
 from stream.core.nouns import (
     TRUTH,
-    UNVERSIONED,
     Outcome,
     PredictionKept,
     Tally,
     Topic,
     says_what_was_true,
 )
-from stream.core.pending import Pending, Waiting
+from stream.core.pending import Pending, Standing
 from stream.core.rows import Moment
+from stream.core.waiting import Waiting
 
 _ID, _PREDICTION_ID = attrgetter("id"), attrgetter("prediction_id")
-_VERSION, _OUTPUT, _SCORE = attrgetter("version"), attrgetter("output"), attrgetter("score")
+_OUTPUT, _SCORE = attrgetter("output"), attrgetter("score")
 _KIND, _LABEL = attrgetter("kind"), attrgetter("label")
 
 
@@ -67,46 +68,60 @@ class Join:
     came" or as an orphan; what finds no room is evicted, oldest first.
     """
 
-    def __init__(self, model: str, policy: Policy) -> None:
-        self._model = model
-        self._label_seconds = policy.horizons.label_seconds
+    def __init__(self, model: str, policy: Policy, standing: Standing | None = None) -> None:
+        """Keep predictions in *standing*, with those of all models of a pipeline; else alone."""
+        self.model = model
+        self.label_seconds = policy.horizons.label_seconds
         self._orphan_seconds = policy.horizons.orphan_seconds
         self._bounds = policy.bounds
-        self.pending = Pending(policy.bounds.pending)
+        self.pending = Pending(policy.bounds.pending, standing)
         self.orphans: Waiting[Orphans] = Waiting(policy.bounds.orphans, Orphans)
         self.clock = 0.0
         self.labelled = 0
         self.unlabelled = 0
         self.dropping: dict[str, list[int]] = {}
         """The numbers of events that made a full store drop something, by store; whoever asks empties it."""
-        self._delays: list[float] = []
+        self.delays: list[float] = []
 
     def match(self, events: Arrivals, tally: Tally) -> list[Outcomes]:
         """Take predictions and feedback in the log's order; give the outcomes they complete, in order."""
-        parts = [part for part in self._match(events, tally) if len(part)]
+        return self.finish(self._match(events, tally), tally)
+
+    def finish(self, parts: Iterable[Outcomes], tally: Tally) -> list[Outcomes]:
+        """Give the outcomes of a batch, *parts*; count them, and let go of what has waited too long."""
+        outcomes = [part for part in parts if len(part)]
         self._expire(tally)
-        tally.count("outcomes_total", self._model, by=sum(map(len, parts)))
-        if self._delays:
-            tally.observations["label_delay_seconds", (self._model,)] += self._delays
-            self._delays = []
-        return parts
+        tally.count("outcomes_total", self.model, by=sum(map(len, outcomes)))
+        if self.delays:
+            tally.observations["label_delay_seconds", (self.model,)] += self.delays
+            self.delays = []
+        return outcomes
+
+    def release(self) -> None:
+        """Let go of what waits: the model is watched no longer."""
+        self.pending.release()
 
     def gauges(self, tally: Tally) -> None:
         """Tell what stands: predictions that wait, and the share of labels that came of those that ended."""
-        tally.gauge("pending_predictions", self._model, value=len(self.pending))
+        tally.gauge("pending_predictions", self.model, value=len(self.pending))
         if ended := self.labelled + self.unlabelled:
-            tally.gauge("label_coverage_ratio", self._model, value=self.labelled / ended)
+            tally.gauge("label_coverage_ratio", self.model, value=self.labelled / ended)
 
     def _match(self, events: Arrivals, tally: Tally) -> Iterator[Outcomes]:
         predictions, said = events.of(Topic.PREDICTIONS), events.of(Topic.FEEDBACK)
-        ids, hashes = list(map(_ID, predictions.events())), predictions.hashes()
+        ids = list(map(_ID, predictions.events()))
         is_single = len(events) == 1
-        if not is_single and self._is_crowded(predictions, ids, len(said)):
+        if not is_single and self.is_crowded(predictions, ids, len(said)):
             yield from self._match_runs(events, tally)
             return
-        if ids and not self._add(predictions, ids, hashes, tally, may_replace=is_single):
+        if ids and not self._add(predictions, ids, tally, may_replace=is_single):
             yield from self._match_runs(events, tally)
             return
+        yield from self.match_waiting(events, ids, tally)
+
+    def match_waiting(self, events: Arrivals, ids: Sequence[str], tally: Tally) -> Iterator[Outcomes]:
+        """Do what :meth:`match` does once the predictions among *events*, with these *ids*, wait."""
+        predictions, said = events.of(Topic.PREDICTIONS), events.of(Topic.FEEDBACK)
         clocks = np.maximum(np.maximum.accumulate(events.times()), self.clock)
         if len(clocks):
             self.clock = float(clocks[-1])
@@ -114,7 +129,7 @@ class Join:
         feedback = self._said(said, clocks[by_topic == Topic.FEEDBACK])
         singles: list[tuple[int, Outcome]] = []
         if ids and feedback.feedback:
-            feedback = self._put_aside(feedback, predictions, hashes, tally)
+            feedback = self._put_aside(feedback, predictions, tally)
         if ids and len(self.orphans):
             ticks = clocks[by_topic == Topic.PREDICTIONS]
             self._meet_orphans(predictions, ids, ticks, singles, tally)
@@ -126,7 +141,7 @@ class Join:
             yield from self._match(part, tally)
             self._expire(tally)
 
-    def _is_crowded(self, predictions: Arrivals, ids: Sequence[str], said: int) -> bool:
+    def is_crowded(self, predictions: Arrivals, ids: Sequence[str], said: int) -> bool:
         """Tell whether a bound decides what becomes of an event, beside its own prediction."""
         if len(self.orphans) + said > self._bounds.orphans:
             return True
@@ -136,38 +151,31 @@ class Join:
         if said or len(ids) > self._bounds.pending or any(name in self.orphans for name in ids):
             return True
         newest = max(self.clock, float(predictions.times().max()))
-        return bool((self.pending.oldest_times(excess) < newest - self._label_seconds).any())
+        return bool((self.pending.oldest_times(excess) < newest - self.label_seconds).any())
 
-    def _add(
-        self, predictions: Arrivals, ids: Sequence[str], hashes: Hashes, tally: Tally, *, may_replace: bool
-    ) -> bool:
+    def _add(self, predictions: Arrivals, ids: Sequence[str], tally: Tally, *, may_replace: bool) -> bool:
         """Let predictions wait; False, and none does, where one waits already and may not be replaced.
 
         That is an id whose first event was long forgotten.
         """
-        events = predictions.events()
-        versions = [version or UNVERSIONED for version in map(_VERSION, events)]
-        columns = (
-            ids,
-            hashes,
-            predictions.times(),
-            versions,
-            list(map(_OUTPUT, events)),
-            list(map(_SCORE, events)),
-        )
-        evicted = self.pending.add(*columns) if may_replace else self.pending.add_new(*columns)
-        if evicted:
-            self._dropped("pending", predictions.batch.seqs[predictions.places[-evicted:]].tolist())
-            tally.count("evicted_total", "pending", by=evicted)
+        new = newcomers(predictions.events(), ids, predictions.hashes(), predictions.times())
+        evicted = self.pending.add(new, may_replace=may_replace)
+        self.count_evicted(evicted or 0, predictions, tally)
         return evicted is not None
+
+    def count_evicted(self, number: int, predictions: Arrivals, tally: Tally) -> None:
+        """Count predictions that went so that *predictions* found room."""
+        if number:
+            self._dropped("pending", predictions.batch.seqs[predictions.places[-number:]].tolist())
+            tally.count("evicted_total", "pending", by=number)
 
     def _said(self, said: Arrivals, clocks: NDArray[np.float64]) -> _Said:
         feedback = cast("list[Feedback]", said.events())
         return _Said(said, feedback, hashes_of(list(map(_PREDICTION_ID, feedback))), clocks)
 
-    def _put_aside(self, said: _Said, predictions: Arrivals, hashes: Hashes, tally: Tally) -> _Said:
+    def _put_aside(self, said: _Said, predictions: Arrivals, tally: Tally) -> _Said:
         """Let feedback wait whose prediction comes later in the batch; give the rest."""
-        place_of = dict(zip(hashes.tolist(), predictions.places.tolist(), strict=True))
+        place_of = dict(zip(predictions.hashes().tolist(), predictions.places.tolist(), strict=True))
         own = [place_of.get(meant, -1) for meant in said.hashes.tolist()]
         is_ahead = np.array(own) > said.at.places
         if not is_ahead.any():
@@ -192,7 +200,7 @@ class Join:
             for feedback in orphans.feedback:
                 kept = self.pending.get(name)
                 if kept is None:
-                    tally.count("orphans_total", self._model)
+                    tally.count("orphans_total", self.model)
                 else:
                     self._complete(predictions, place, kept, feedback, singles, tally)
 
@@ -202,7 +210,7 @@ class Join:
         there = places >= 0
         predicted = np.zeros(len(places))
         predicted[there] = self.pending.times_at(places[there])
-        odd = ~there | (predicted < said.clocks - self._label_seconds)
+        odd = ~there | (predicted < said.clocks - self.label_seconds)
         several = Counter(said.hashes.tolist())
         if len(several) < len(odd):
             odd |= np.array([several[own] > 1 for own in said.hashes.tolist()])
@@ -212,9 +220,9 @@ class Join:
             plain = np.flatnonzero(~odd)
             said, places, predicted = said.only(plain), places[plain], predicted[plain]
         said_at = said.at.times()
-        in_time = said_at - predicted <= self._label_seconds
+        in_time = said_at - predicted <= self.label_seconds
         if not in_time.all():
-            tally.count("orphans_total", self._model, by=float(np.count_nonzero(~in_time)))
+            tally.count("orphans_total", self.model, by=float(np.count_nonzero(~in_time)))
             which = np.flatnonzero(in_time)
             said, places = said.only(which), places[which]
             predicted, said_at = predicted[which], said_at[which]
@@ -228,16 +236,17 @@ class Join:
         said_at: NDArray[np.float64],
     ) -> Outcomes:
         """Complete the predictions at *places* of those that wait, each with its own feedback."""
-        versions, outputs, scores = self.pending.columns_at(places)
-        outcomes = Outcomes(said.at, predicted, versions, outputs, scores, said.feedback, said_at)
-        labels = list(map(_LABEL, said.feedback))
-        delays = np.maximum(said_at - predicted, 0.0)
-        if None in labels or not TRUTH.issuperset(map(_KIND, said.feedback)):
-            is_truth = np.array(list(map(says_what_was_true, said.feedback)))
-            places, delays = places[is_truth], delays[is_truth]
-        self.pending.take(places)
+        found = self.pending.found(places)
+        outcomes = Outcomes(
+            said.at, predicted, found.versions, found.outputs, found.scores, said.feedback, said_at
+        )
+        delays, hashes = np.maximum(said_at - predicted, 0.0), said.hashes
+        is_truth = says_truth(said.feedback)
+        if is_truth is not None:
+            places, hashes, delays = places[is_truth], hashes[is_truth], delays[is_truth]
+        self.pending.take(places, hashes)
         self.labelled += len(places)
-        self._delays += delays.tolist()
+        self.delays += delays.tolist()
         return outcomes
 
     def _take_feedback(
@@ -245,7 +254,7 @@ class Join:
     ) -> None:
         feedback, clock = said.feedback[place], float(said.clocks[place])
         kept = self.pending.get(feedback.prediction_id)
-        if kept is not None and kept.time < clock - self._label_seconds:
+        if kept is not None and kept.time < clock - self.label_seconds:
             self.pending.take_id(feedback.prediction_id)
             self._count_unlabelled(1, tally)
             kept = None
@@ -275,7 +284,7 @@ class Join:
         """Tell, and count, whether *orphans* waited too long, whether or not a batch has ended since."""
         is_expired = orphans.time < clock - self._orphan_seconds
         if is_expired:
-            tally.count("orphans_total", self._model, by=len(orphans.feedback))
+            tally.count("orphans_total", self.model, by=len(orphans.feedback))
         return is_expired
 
     def _complete(
@@ -289,25 +298,42 @@ class Join:
     ) -> None:
         """Make an outcome of one prediction that waits, by the event at *place* of *at*."""
         said_at = feedback.time.timestamp()
-        if said_at - kept.time > self._label_seconds:
-            tally.count("orphans_total", self._model)
+        if said_at - kept.time > self.label_seconds:
+            tally.count("orphans_total", self.model)
             return
         if says_what_was_true(feedback):
             self.pending.take_id(_id_of(at, place))
             self.labelled += 1
-            self._delays.append(max(0.0, said_at - kept.time))
+            self.delays.append(max(0.0, said_at - kept.time))
         outcome = Outcome(at[place], max(kept.time, said_at), kept, feedback, said_at)
         singles.append((int(at.places[place]), outcome))
 
     def _expire(self, tally: Tally) -> None:
-        if expired := self.pending.take_oldest_before(self.clock - self._label_seconds):
+        if expired := self.pending.take_oldest_before(self.clock - self.label_seconds):
             self._count_unlabelled(expired, tally)
         for orphans in self.orphans.take_oldest_before(self.clock - self._orphan_seconds):
-            tally.count("orphans_total", self._model, by=len(orphans.feedback))
+            tally.count("orphans_total", self.model, by=len(orphans.feedback))
 
     def _count_unlabelled(self, number: int, tally: Tally) -> None:
         self.unlabelled += number
-        tally.count("unlabelled_total", self._model, by=number)
+        tally.count("unlabelled_total", self.model, by=number)
+
+
+def newcomers(
+    predictions: Sequence[Event], ids: Sequence[str], hashes: Hashes, times: NDArray[np.float64]
+) -> Newcomers:
+    """Give of *predictions* what waits for their labels."""
+    versions = versions_of(predictions)
+    return Newcomers(
+        ids, hashes, times, versions, list(map(_OUTPUT, predictions)), list(map(_SCORE, predictions))
+    )
+
+
+def says_truth(feedback: Sequence[Feedback]) -> NDArray[np.bool_] | None:
+    """Tell which of *feedback* say what was true, shape (n,); None where all of it does."""
+    if None in list(map(_LABEL, feedback)) or not TRUTH.issuperset(map(_KIND, feedback)):
+        return np.array(list(map(says_what_was_true, feedback)))
+    return None
 
 
 def _id_of(at: Arrivals, place: int) -> str:

@@ -12,18 +12,20 @@ from schemas.policy import Policy
 from stream.core.admission import Admission
 from stream.core.alert import decide
 from stream.core.bounds import STORES, bound_key, watch_bound
-from stream.core.columns import Arrivals
+from stream.core.columns import Arrivals, Outcomes
 from stream.core.detect import Banks
 from stream.core.forms import Shape
 from stream.core.incident import Incidents
 from stream.core.join import Join, Orphans
 from stream.core.nouns import Change, SeriesKey, Tally, Topic, Watched
 from stream.core.observe import Observer
-from stream.core.pending import Pending, Waiting
+from stream.core.pending import Pending
 from stream.core.portions import Portion, portions
 from stream.core.reading import Source
 from stream.core.rows import UNREADABLE, Moment, Number
 from stream.core.seen import SeenIds
+from stream.core.shared import Shared
+from stream.core.waiting import Waiting
 
 RowKey = tuple[str, ...]
 """What a row holds, the model, and what of the model: ``("series", model, version, segment, signal)``."""
@@ -48,22 +50,24 @@ _decode_shape = msgspec.msgpack.Decoder(Shape).decode
 class Model:
     """All that a pipeline knows of one model, and the way of its events through the stages."""
 
-    def __init__(self, name: str, policy: Policy, banks: Banks, prefix: str) -> None:
+    def __init__(self, name: str, policy: Policy, banks: Banks, shared: Shared, prefix: str) -> None:
         self.name = name
         self.last_seq = 0
         self._policy = policy
         self._prefix = prefix
         self._versions: dict[str, Observer] = {}
         self._version_seq: dict[str, int] = {}
-        self.admission = Admission(name, policy)
-        self._join = Join(name, policy)
+        self.admission = Admission(name, policy, shared.seen)
+        self.join = Join(name, policy, shared.standing)
         self.sight = banks.of(policy)
         self.incidents = Incidents(policy, decide)
 
-    def enter(self, events: Arrivals, tally: Tally) -> list[Portion]:
-        """Join *events*, all of them taken; give the portions that go through the stages behind the join."""
-        clock = self._join.clock
-        outcomes = self._join.match(events, tally)
+    def enter(self, events: Arrivals, outcomes: Sequence[Outcomes], clock: float) -> list[Portion]:
+        """Take note of *events*, all of them taken, and of the *outcomes* that they complete.
+
+        *clock*, in seconds since the epoch, is where the join's stood before them. Gives the portions that go
+        through the stages behind the join.
+        """
         self.last_seq = int(events.batch.seqs[events.places[-1]])
         bound = self._policy.bounds.versions
         return portions(Portion(events, outcomes, clock), self._version_seq, bound)
@@ -101,6 +105,8 @@ class Model:
         """Let go of every series and close what is open: the model is watched no longer."""
         for observer in self._versions.values():
             self.sight.watch.forget(observer)
+        self.admission.release()
+        self.join.release()
         return self.incidents.close_unwatched()
 
     def _watch_bounds(self, portion: Portion, tally: Tally) -> Iterator[Watched]:
@@ -122,15 +128,15 @@ class Model:
                 for store, seqs in observer.dropping.items():
                     dropping.setdefault(store, []).extend(seqs)
                 observer.dropping = {}
-        for store, seqs in list(self._join.dropping.items()):
+        for store, seqs in list(self.join.dropping.items()):
             seqs.sort()
             own = bisect_right(seqs, portion.last_seq)
             if own:
                 dropping[store] = seqs[:own]
             if own == len(seqs):
-                del self._join.dropping[store]
+                del self.join.dropping[store]
             else:
-                self._join.dropping[store] = seqs[own:]
+                self.join.dropping[store] = seqs[own:]
         return dropping
 
     def gauges(self, tally: Tally) -> None:
@@ -140,7 +146,7 @@ class Model:
         """
         if newest := max(self.admission.newest.values()):
             tally.gauge("last_event_timestamp_seconds", self.name, value=newest)
-        self._join.gauges(tally)
+        self.join.gauges(tally)
         for version, observer in self._versions.items():
             for signal, mean in self.sight.watch.means(observer).items():
                 tally.gauge("signal_value", self.name, version, signal, value=mean)
@@ -160,9 +166,9 @@ class Model:
             _encode(
                 Summary(
                     newest={topic.suffix: newest for topic, newest in self.admission.newest.items()},
-                    clock=self._join.clock,
-                    labelled=self._join.labelled,
-                    unlabelled=self._join.unlabelled,
+                    clock=self.join.clock,
+                    labelled=self.join.labelled,
+                    unlabelled=self.join.unlabelled,
                     versions=self._version_seq,
                     last_seq=self.last_seq,
                 )
@@ -220,9 +226,9 @@ class Model:
         self.admission.newest.update(
             {topic: summary.newest[topic.suffix] for topic in Topic if topic.suffix in summary.newest}
         )
-        self._join.clock = summary.clock
-        self._join.labelled = summary.labelled
-        self._join.unlabelled = summary.unlabelled
+        self.join.clock = summary.clock
+        self.join.labelled = summary.labelled
+        self.join.unlabelled = summary.unlabelled
         self.last_seq = summary.last_seq
         for version, seq in summary.versions.items():
             self._observer(version)
@@ -238,8 +244,8 @@ class Model:
         """Give the stores that are kept in chunks, by what their rows' keys begin with."""
         return {
             **{("seen", self.name, topic.suffix): seen for topic, seen in self.admission.seen.items()},
-            ("pending", self.name): self._join.pending,
-            ("orphans", self.name): self._join.orphans,
+            ("pending", self.name): self.join.pending,
+            ("orphans", self.name): self.join.orphans,
         }
 
 

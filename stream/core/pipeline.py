@@ -17,12 +17,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.alerts import AlertReason, Incident, Rejected
+from schemas.alerts import Incident
 from schemas.events import Event
-from stream.core.admission import takes_first
+from stream.core.admission import Group, Refusal, admit_together, takes_first
 from stream.core.alert import decide
 from stream.core.bounds import bound_key, watch_bound
-from stream.core.columns import Arrivals, Batch, by_name
+from stream.core.columns import Arrivals, Batch, by_model
 from stream.core.detect import Banks
 from stream.core.hashed import hashes_of
 from stream.core.incident import Incidents
@@ -32,8 +32,11 @@ from stream.core.model import Model, RowKey, lead
 from stream.core.nouns import TOPIC_OF, TYPE_NAMES, Change, Record, Result, Tally, Topic
 from stream.core.portions import Portion
 from stream.core.ports import DetectorFactory, Policies
+from stream.core.results import count, put_in_order
 from stream.core.roster import Part, Roster
 from stream.core.rows import UNREADABLE, Moment, Number
+from stream.core.shared import Shared
+from stream.core.together import Joined, match_together
 
 
 class Position(msgspec.Struct, array_like=True):
@@ -83,6 +86,7 @@ class Pipeline:
         self._prefix = prefix
         self._policies = policies
         self._banks = Banks(factory)
+        self._shared = Shared()
         self._max_models = max_models
         self._intake = Intake(partition, prefix, partition_of)
         self._models = Roster(max_models)
@@ -128,8 +132,8 @@ class Pipeline:
         for topic in Topic:
             if len(where := np.flatnonzero(came_by == topic)):
                 self.positions[topic] = records[int(where[-1])].offset + 1
-        _put_in_order(result.rejected, records, self._prefix)
-        _count(result)
+        put_in_order(result.rejected, records, self._prefix)
+        count(result)
         return result
 
     def lateness_of(self, model: str) -> float:
@@ -155,7 +159,7 @@ class Pipeline:
             told = lost_input(topic, self.partition, gap, prefix=self._prefix, alerting=alerting, at=at)
             _publish([told], result)
             result.tally.count("lost_offsets_total", topic.suffix, by=gap.stop - gap.start)
-        _count(result)
+        count(result)
         return result
 
     def gauges(self) -> Tally:
@@ -212,6 +216,7 @@ class Pipeline:
             except (*UNREADABLE, IndexError):
                 unreadable.append(repr(raw_key))
                 self._foreign.append(raw_key)
+        self._shared.expect((key[0], row) for of_model in by_model.values() for key, row in of_model.items())
         for name, of_model in sorted(by_model.items()):
             lost = list(of_model)
             if is_placed and not name:
@@ -248,7 +253,10 @@ class Pipeline:
         return self._new_model(name) if is_taken else None
 
     def _took(self, step: _Step, model: Model, places: Sequence[int]) -> bool:
-        self._admit(step, model, Arrivals(step.batch, np.array(places, dtype=np.intp)))
+        arrivals = Arrivals(step.batch, np.array(places, dtype=np.intp))
+        self._admit(
+            step, [Group(model.admission, Topic(topic), of) for topic, of in arrivals.by_topic().items()]
+        )
         return bool(step.is_taken[places].any())
 
     def _take(self, step: _Step, names: Sequence[str], part: Part) -> None:
@@ -264,8 +272,7 @@ class Pipeline:
             for place, incidents in closed
             for incident in incidents
         ]
-        ways = [self._enter(model, taken, result) for model, taken in came]
-        for turn in zip_longest(*ways):
+        for turn in zip_longest(*self._enter_all(came, result)):
             pairs = zip((model for model, _ in came), turn, strict=True)
             entered = [(model, portion) for model, portion in pairs if portion is not None]
             for model, own, void in lead(entered, result.tally):
@@ -277,20 +284,25 @@ class Pipeline:
 
     def _admit_all(self, step: _Step, names: Sequence[str], part: range) -> list[tuple[Model, Arrivals]]:
         """Admit what is not judged yet of a part; give the models of which something is taken, with it."""
-        came: list[tuple[Model, Arrivals]] = []
+        came = by_model(step.batch, names, part)
+        models = {name: self._models.get(name) or self._new_model(name) for name in came}
         is_judged = step.is_judged[part.start : part.stop].any()
-        for name, places in by_name(names, part).items():
-            model = self._models.get(name) or self._new_model(name)
-            arrivals = Arrivals(step.batch, places)
-            own = arrivals.only(~step.is_judged[places]) if is_judged else arrivals
+        groups: list[Group] = []
+        for name, arrivals in came.items():
+            own = arrivals.only(~step.is_judged[arrivals.places]) if is_judged else arrivals
+            admission = models[name].admission
+            groups += [Group(admission, Topic(topic), of) for topic, of in own.by_topic().items()]
+        self._admit(step, groups)
+        is_whole = step.is_taken[part.start : part.stop].all()
+        taken: list[tuple[Model, Arrivals]] = []
+        for name, arrivals in came.items():
+            is_taken = step.is_taken[arrivals.places]
+            own = arrivals if is_whole or is_taken.all() else arrivals.only(is_taken)
             if len(own):
-                self._admit(step, model, own)
-            is_taken = step.is_taken[places]
-            if is_taken.any():
-                self._models.add(model)
-                came.append((model, arrivals if is_taken.all() else arrivals.only(is_taken)))
-        self._models.saw(model.name for model, _ in sorted(came, key=lambda one: int(one[1].places[-1])))
-        return came
+                self._models.add(models[name])
+                taken.append((models[name], own))
+        self._models.saw(model.name for model, _ in sorted(taken, key=lambda one: int(one[1].places[-1])))
+        return taken
 
     def _watch_bound(self, step: _Step, part: Part) -> list[Change]:
         """Follow whether models had to go so that others could come."""
@@ -305,39 +317,47 @@ class Pipeline:
         watched = watch_bound(self._bound_key, self._max_models, taken, dropping, clock, tally)
         return self._incidents.follow([watched], self._prefix)
 
-    def _admit(self, step: _Step, model: Model, arrivals: Arrivals) -> None:
-        """Mark which of *arrivals*, events of one model, are taken; say why the others are not."""
-        for topic, of_topic in arrivals.by_topic().items():
-            events = of_topic.events()
-            ids = list(map(_ID, events))
-            seen = model.admission.seen[Topic(topic)]
-            known = len(seen)
-            refusals = model.admission.admit(Topic(topic), ids, of_topic.hashes(), of_topic.times(), step.now)
-            step.is_judged[of_topic.places] = True
-            step.is_taken[of_topic.places] = True
-            for place, refusal in enumerate(refusals or ()):
-                if refusal is None:
-                    continue
-                own = int(of_topic.places[place])
-                step.is_taken[own] = False
-                if refusal.reason is None:
-                    step.result.tally.count("duplicates_total", model.name, TYPE_NAMES[type(events[place])])
-                else:
-                    record, index = arrivals.batch.records[own], step.elements.get(own)
-                    step.result.rejected.append(self._intake.refuse(events[place], refusal, record, index))
-            known += int(np.count_nonzero(step.is_taken[of_topic.places]))
-            if known > len(seen):
-                step.result.tally.count("evicted_total", "seen_ids", by=known - len(seen))
+    def _admit(self, step: _Step, groups: Sequence[Group]) -> None:
+        """Mark which events of *groups* are taken; say why the others are not."""
+        seen = [group.admission.seen[group.topic] for group in groups]
+        known = list(map(len, seen))
+        refused = admit_together(groups, self._shared.seen, step.now)
+        for group, refusals, store, before in zip(groups, refused, seen, known, strict=True):
+            places = group.events.places
+            step.is_judged[places] = step.is_taken[places] = True
+            if refusals is not None:
+                self._refuse(step, group, refusals)
+            gone = before + int(np.count_nonzero(step.is_taken[places])) - len(store)
+            if gone:
+                step.result.tally.count("evicted_total", "seen_ids", by=gone)
 
-    def _enter(self, model: Model, taken: Arrivals, result: Result) -> list[Portion]:
-        """Join the events of one model; give the portions in which they go through the other stages."""
-        self._touched.add(model.name)
-        topics = taken.batch.topics[taken.places]
-        numbers = np.bincount(topics, minlength=len(Topic)).tolist()
-        for topic, number in zip(Topic, numbers, strict=True):
-            if number:
-                result.tally.count("events_total", model.name, _TYPE_NAMES[topic], by=number)
-        return model.enter(taken, result.tally)
+    def _refuse(self, step: _Step, group: Group, refusals: Sequence[Refusal | None]) -> None:
+        """Mark which of *group* are not taken; say why."""
+        model, events, tally = group.admission.model, group.events.events(), step.result.tally
+        for place, refusal in enumerate(refusals):
+            if refusal is None:
+                continue
+            own = int(group.events.places[place])
+            step.is_taken[own] = False
+            if refusal.reason is None:
+                tally.count("duplicates_total", model, TYPE_NAMES[type(events[place])])
+            else:
+                record, index = step.batch.records[own], step.elements.get(own)
+                step.result.rejected.append(self._intake.refuse(events[place], refusal, record, index))
+
+    def _enter_all(self, came: Sequence[tuple[Model, Arrivals]], result: Result) -> list[list[Portion]]:
+        """Join the events of all models; give for each the portions that go through the other stages."""
+        for model, own in came:
+            self._touched.add(model.name)
+            for topic, of_topic in own.by_topic().items():
+                result.tally.count("events_total", model.name, _TYPE_NAMES[Topic(topic)], by=len(of_topic))
+        clocks = [model.join.clock for model, _ in came]
+        joined = [Joined(model.join, own) for model, own in came]
+        outcomes = match_together(joined, self._shared.standing, result.tally)
+        return [
+            model.enter(own, completed, clock)
+            for (model, own), completed, clock in zip(came, outcomes, clocks, strict=True)
+        ]
 
     def _void(self, model: Model, keys: Sequence[RowKey]) -> None:
         """Have the rows with these *keys* deleted, those that were written."""
@@ -356,14 +376,7 @@ class Pipeline:
         return model.close()
 
     def _new_model(self, name: str) -> Model:
-        return Model(name, self._policies.of(name), self._banks, self._prefix)
-
-
-def _put_in_order(rejected: list[Rejected], records: Sequence[Record], prefix: str) -> None:
-    """Sort messages that were rejected for different reasons by where they stand."""
-    if len(rejected) > 1:
-        turn = {(prefix + r.topic.suffix, r.offset): place for place, r in enumerate(records)}
-        rejected.sort(key=lambda one: (turn[one.source.topic, one.source.offset], one.source.index or 0))
+        return Model(name, self._policies.of(name), self._banks, self._shared, self._prefix)
 
 
 def _publish(changes: Sequence[Change], result: Result) -> None:
@@ -371,18 +384,3 @@ def _publish(changes: Sequence[Change], result: Result) -> None:
         if change.alert is not None:
             result.alerts.append(change.alert)
         result.incidents.append(change.incident)
-
-
-def _count(result: Result) -> None:
-    tally = result.tally
-    for alert in result.alerts:
-        labels = (alert.model, alert.kind.value, alert.severity.value)
-        tally.count("alerts_total", *labels)
-        if alert.reason is AlertReason.FIRST:
-            tally.count("incidents_total", *labels)
-            delay = (alert.detected_at - alert.evidence.window_start).total_seconds()
-            tally.observe("detection_delay_seconds", alert.model, value=delay)
-    for rejected in result.rejected:
-        tally.count("rejected_total", rejected.reason.value)
-    for forward in result.forwards:
-        tally.count("forwarded_total", forward.topic.suffix)

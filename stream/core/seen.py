@@ -4,45 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from stream.core.hashed import FEW, Hashes, HashIndex, hashes_of
+from stream.core.hashed import FEW, Hashes, HashIndex, hashes_of, repeated
+from stream.core.packed import PackedIds, decode_ids
 from stream.core.rows import UNREADABLE, chunk_number
 
 CHUNK_IDS = 2_048
 """Ids that one row of state holds."""
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(list[str]).decode
-
 
 class SeenIds:
-    """Remembers at least the last *bound* ids, and at most two chunks more.
+    """Remembers at least the last *bound* ids of one model and topic, and at most two chunks more.
 
     Beyond that the oldest chunk is forgotten. What is known of an id is its hash, ``hash(id)``: see
-    :class:`HashIndex` for the odds that two ids are one. An id takes about 50 bytes.
+    :class:`HashIndex` for the odds that two ids are one. An id takes about 50 bytes. The keys of *index*,
+    which others may share, are those hashes with the *salt*; it says in which chunk an id is.
     """
 
-    def __init__(self, bound: int) -> None:
+    def __init__(self, bound: int, index: HashIndex | None = None) -> None:
+        """Keep what is known in *index*, which those of all models of a pipeline share; else alone."""
         self._bound = bound
-        self._index = HashIndex()
+        self._index = HashIndex() if index is None else index
+        self.salt = self._index.new_salt()
         self._closed: dict[int, Hashes] = {}
         self._number = 0
-        self._open: list[str] = []
+        self._open = PackedIds()
         self._open_changed = False
         self._unwritten: dict[int, bytes | None] = {}
+        self._live = 0
 
     def __len__(self) -> int:
-        return len(self._index)
+        return self._live
 
     def __contains__(self, event_id: str) -> bool:
-        return self._index.get(hash(event_id)) >= 0
+        return self._index.get(hash(event_id) ^ self.salt) >= 0
 
     def add(self, event_id: str) -> None:
         """Remember *event_id*, which is not known."""
-        self._index.set(hash(event_id), self._number)
+        self._index.set(hash(event_id) ^ self.salt, self._number)
         self._open.append(event_id)
+        self._live += 1
         self._open_changed = True
         if len(self._open) >= CHUNK_IDS:
             self._close()
@@ -52,68 +55,100 @@ class SeenIds:
 
         *hashes* are those of the ids, shape (n,).
         """
+        keys = hashes ^ self.salt
         if len(ids) <= FEW:
-            if any(self._index.get(key) >= 0 for key in hashes.tolist()):
+            if any(self._index.get(key) >= 0 for key in keys.tolist()):
                 return False
             for event_id in ids:
                 self.add(event_id)
             return True
-        slots = self._index.claim(hashes)
+        slots = self._index.claim(keys)
         if slots is None:
             return False
-        self._index.put(slots, self._number + (len(self._open) + np.arange(len(ids))) // CHUNK_IDS)
+        self._index.put(slots, self.chunks_of(len(ids)))
+        self.append(ids)
+        return True
+
+    def chunks_of(self, more: int) -> NDArray[np.int64]:
+        """Give the chunk in which each of so many ids more will be, shape (more,)."""
+        return self._number + (len(self._open) + np.arange(more)) // CHUNK_IDS
+
+    def append(self, ids: Sequence[str]) -> None:
+        """Remember *ids*, whose chunks the index knows already."""
         start = 0
         while start < len(ids):
             stop = start + CHUNK_IDS - len(self._open)
-            self._open += ids[start:stop]
+            self._open.extend(ids[start:stop])
             self._open_changed = True
             if len(self._open) >= CHUNK_IDS:
                 self._close()
             start = stop
-        return True
+        self._live += len(ids)
+
+    def release(self) -> None:
+        """Forget all: the model is watched no longer."""
+        for hashes in (*self._closed.values(), np.unique(self._open.hashes())):
+            self._index.remove(hashes ^ self.salt)
+        self._live = 0
 
     def rows(self) -> dict[str, bytes | None]:
         """Give the chunks that changed since the last call, by number; None for one that is forgotten."""
         changed, self._unwritten = self._unwritten, {}
         if self._open_changed:
-            changed[self._number] = _encode(self._open)
+            changed[self._number] = self._open.row()
             self._open_changed = False
         return {str(number): row for number, row in changed.items()}
 
     def restore(self, rows: dict[str, bytes]) -> list[str]:
-        """Take the chunks that :meth:`rows` gave; give the numbers of those that cannot be read."""
+        """Take the chunks that :meth:`rows` gave; give the numbers of those that cannot be read.
+
+        Nothing is remembered yet.
+        """
         chunks: dict[int, list[str]] = {}
         unreadable: list[str] = []
         for number, row in rows.items():
             try:
-                chunks[chunk_number(number)] = _decode(row)
+                chunks[chunk_number(number)] = decode_ids(row)
             except UNREADABLE:
                 unreadable.append(number)
         self._number = max(chunks, default=0)
-        self._open = chunks.pop(self._number, [])
-        self._index = HashIndex(len(self._open) + sum(map(len, chunks.values())))
-        for place in sorted(chunks):
-            self._closed[place] = self._remember(place, chunks[place])
-        self._remember(self._number, self._open)
+        self._open = PackedIds(chunks.get(self._number, ()))
+        hashes = {place: hashes_of(chunks[place]) for place in sorted(chunks)}
+        if not self._remember(hashes):
+            hashes = {place: self._remember_anyhow(place, of_chunk) for place, of_chunk in hashes.items()}
+        self._closed = {place: of_chunk for place, of_chunk in hashes.items() if place != self._number}
         if len(self._open) >= CHUNK_IDS:
             self._close()
         return unreadable
 
-    def _remember(self, number: int, ids: list[str]) -> Hashes:
-        """Index the ids of a chunk; give the hashes of those that no chunk before it has."""
-        hashes = np.unique(hashes_of(ids))
-        hashes = hashes[self._index.find(hashes) < 0]
-        self._index.insert(hashes, np.full(len(hashes), number))
+    def _remember(self, hashes: dict[int, Hashes]) -> bool:
+        """Index the hashes of chunks by number; False, and nothing is done, where one is there twice."""
+        keys = np.concatenate([np.empty(0, dtype=np.int64), *hashes.values()]) ^ self.salt
+        slots = None if len(repeated(keys)) else self._index.claim(keys)
+        if slots is None:
+            return False
+        self._index.put(slots, np.repeat(list(hashes), list(map(len, hashes.values()))))
+        self._live += len(keys)
+        return True
+
+    def _remember_anyhow(self, number: int, hashes: Hashes) -> Hashes:
+        """Index the hashes of a chunk; give those that no chunk before it has."""
+        hashes = np.unique(hashes)
+        hashes = hashes[self._index.find(hashes ^ self.salt) < 0]
+        self._index.insert(hashes ^ self.salt, np.full(len(hashes), number))
+        self._live += len(hashes)
         return hashes
 
     def _close(self) -> None:
-        self._unwritten[self._number] = _encode(self._open)
-        hashes = hashes_of(self._open)
-        self._closed[self._number] = hashes[self._index.find(hashes) == self._number]
+        self._unwritten[self._number] = self._open.row()
+        hashes = np.unique(self._open.hashes())
+        self._closed[self._number] = hashes[self._index.find(hashes ^ self.salt) == self._number]
         self._number += 1
-        self._open = []
+        self._open = PackedIds()
         self._open_changed = False
         while (len(self._closed) - 1) * CHUNK_IDS >= self._bound:
             oldest = next(iter(self._closed))
-            self._index.remove(self._closed.pop(oldest))
+            forgotten = self._closed.pop(oldest)
+            self._index.remove(forgotten ^ self.salt)
+            self._live -= len(forgotten)
             self._unwritten[oldest] = None

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 from schemas.events import Event
 from schemas.policy import Bounds, Horizons, Policy
-from stream.core.columns import Batch
+from stream.core.columns import Batch, by_model
 from stream.core.join import Join
 from stream.core.nouns import TOPIC_OF, Admitted, Record, Tally
+from stream.core.shared import Shared
+from stream.core.together import Joined, match_together
 from tests.flow.timeline import Happening, at, feedback, label, prediction, to_bytes
 
 COUNTED = ("outcomes_total", "unlabelled_total", "orphans_total", "evicted_total")
@@ -62,3 +64,40 @@ def test_batches_give_what_single_events_give(
 ) -> None:
     log = [admitted(number, time, happening) for number, (time, happening) in enumerate(timeline)]
     assert matched(policy, log, sizes) == matched(policy, log, [1])
+
+
+def matched_together(
+    policy: Policy, log: list[tuple[str, Admitted]], sizes: list[int]
+) -> tuple[dict[str, list[object]], dict[tuple[str, tuple[str, ...]], float]]:
+    """Give the outcomes by model of a log of several, cut into batches, and what was counted."""
+    shared, tally, start = Shared(), Tally(), 0
+    joins = {name: Join(name, policy, shared.standing) for name in dict(log)}
+    found: dict[str, list[object]] = {name: [] for name in joins}
+    while start < len(log):
+        size = sizes[start % len(sizes)]
+        names = [name for name, _ in log[start : start + size]]
+        batch = Batch.of([event for _, event in log[start : start + size]])
+        came = by_model(batch, names, range(len(names)))
+        parts = [Joined(joins[name], events) for name, events in came.items()]
+        for name, outcomes in zip(came, match_together(parts, shared.standing, tally), strict=True):
+            found[name] += [tuple(outcome) for part in outcomes for outcome in part]
+        start += size
+    assert len(shared.standing.index) == sum(len(join.pending) for join in joins.values())
+    for join in joins.values():
+        join.release()
+    assert len(shared.standing.index) == 0
+    return found, {key: value for key, value in tally.counts.items() if value}
+
+
+model_timelines = st.lists(st.tuples(st.sampled_from("xyz"), st.integers(0, 40), happenings), max_size=60)
+
+
+@settings(max_examples=2000, deadline=None)
+@given(policy=policies, timeline=model_timelines, sizes=st.lists(st.integers(2, 60), min_size=1, max_size=3))
+def test_models_that_are_matched_together_are_as_each_alone(
+    policy: Policy, timeline: list[tuple[str, int, Happening]], sizes: list[int]
+) -> None:
+    log = [
+        (name, admitted(number, time, happening)) for number, (name, time, happening) in enumerate(timeline)
+    ]
+    assert matched_together(policy, log, sizes) == matched_together(policy, log, [1])

@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from stream.core.kept import Output
+from stream.core.entries import Newcomers, Output
 from stream.core.nouns import PredictionKept
-from stream.core.pending import Pending, Waiting
+from stream.core.pending import Pending
+from stream.core.waiting import Waiting
 
 Rows = dict[str, bytes]
 
@@ -40,7 +41,10 @@ def hashes(ids: list[str]) -> NDArray[np.int64]:
 
 def add(pending: Pending, ids: list[str], kept: list[PredictionKept]) -> int:
     times, versions, outputs, scores = zip(*kept, strict=True) if kept else ((), (), (), ())
-    return pending.add(ids, hashes(ids), np.array(times, dtype=np.float64), versions, outputs, scores)
+    new = Newcomers(ids, hashes(ids), np.array(times, dtype=np.float64), versions, outputs, scores)
+    evicted = pending.add(new)
+    assert evicted is not None
+    return evicted
 
 
 def keep(pending: Pending | Waiting[PredictionKept], rows: Rows) -> None:
@@ -97,11 +101,12 @@ class Both:
         places = places[places >= 0]
         want = [self.model.take(event_id) for event_id in known]
         assert self.pending.times_at(places).tolist() == [kept.time for kept in want if kept]
-        versions, outputs, scores = self.pending.columns_at(places)
-        assert versions == [kept.version for kept in want if kept]
-        assert outputs == [kept.output for kept in want if kept]
-        assert scores == [kept.score for kept in want if kept]
-        self.pending.take(places)
+        found = self.pending.found(places)
+        assert found.times.tolist() == [kept.time for kept in want if kept]
+        assert found.versions == [kept.version for kept in want if kept]
+        assert found.outputs == [kept.output for kept in want if kept]
+        assert found.scores == [kept.score for kept in want if kept]
+        self.pending.take(places, hashes(known))
 
     def expire(self, age: int) -> None:
         before = self.clock - age

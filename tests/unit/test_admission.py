@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.events import Event
 from schemas.policy import Bounds, Horizons, Policy
-from stream.core.admission import KNOWN, Admission, Refusal
-from stream.core.hashed import hashes_of
-from stream.core.nouns import Topic
-from tests.flow.timeline import at
+from stream.core.admission import KNOWN, Admission, Group, Refusal, admit_together
+from stream.core.columns import Batch, by_model
+from stream.core.hashed import HashIndex, hashes_of
+from stream.core.nouns import Admitted, Record, Topic
+from tests.flow.timeline import at, prediction, to_bytes
 
 FAR = float("inf")
 
@@ -91,3 +94,60 @@ def test_the_cut_into_batches_is_invisible(
         start += size
     assert found == wanted
     assert pieces.newest == whole.newest
+
+
+ASKING = st.tuples(
+    st.sampled_from("xyz"), st.sampled_from(Topic), st.sampled_from("abcdefgh"), st.integers(0, 300)
+)
+
+
+@given(
+    asking=st.lists(ASKING, max_size=50),
+    now=st.integers(0, 300),
+    sizes=st.lists(st.integers(2, 50), min_size=1, max_size=3),
+)
+def test_models_that_are_admitted_together_are_as_each_alone(
+    asking: list[tuple[str, Topic, str, int]], now: int, sizes: list[int]
+) -> None:
+    assert verdicts_of(asking, now, sizes) == verdicts_of(asking, now, [1])
+
+
+def verdicts_of(
+    asking: list[tuple[str, Topic, str, int]], now: int, sizes: list[int]
+) -> list[tuple[str, Topic, str, Refusal | None]]:
+    """Give for each event its model, topic, id and what became of it, in batches of *sizes* in turn."""
+    index, start, found = HashIndex(), 0, list[tuple[int, str, Topic, str, Refusal | None]]()
+    policy = Policy(
+        horizons=Horizons(lateness_seconds=100.0, future_seconds=10.0), bounds=Bounds(seen_ids=10_000)
+    )
+    models = {name: Admission(name, policy, index) for name in "xyz"}
+    while start < len(asking):
+        size = sizes[start % len(sizes)]
+        part = asking[start : start + size]
+        batch = Batch.of(
+            [
+                Admitted(0, at(time), an_event(name), Record(topic, 0, 0, 0.0, b""))
+                for _, topic, name, time in part
+            ]
+        )
+        groups = [
+            Group(models[name], Topic(topic), events)
+            for name, arrivals in by_model(batch, [name for name, *_ in part], range(len(part))).items()
+            for topic, events in arrivals.by_topic().items()
+        ]
+        for group, verdicts in zip(groups, admit_together(groups, index, at(now)), strict=True):
+            for turn, (event, place) in enumerate(
+                zip(group.events.events(), group.events.places.tolist(), strict=True)
+            ):
+                verdict = None if verdicts is None else verdicts[turn]
+                found.append((start + place, group.admission.model, group.topic, event.id, verdict))
+        start += size
+    for admission in models.values():
+        admission.release()
+    assert len(index) == 0
+    return [one[1:] for one in sorted(found, key=lambda one: one[0])]
+
+
+def an_event(name: str) -> Event:
+    event: Event = msgspec.json.decode(to_bytes(at(0), prediction(name, 1)), type=Event)
+    return event

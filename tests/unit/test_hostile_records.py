@@ -8,7 +8,7 @@ import pytest
 from schemas.alerts import Rejected, RejectReason, Source
 from schemas.codec import DETAIL_MAX_CHARACTERS, RAW_MAX_BYTES, RECORD_MAX_BYTES, decode_record, encode
 from stream.core.join import Orphans
-from stream.core.pending import Waiting
+from stream.core.waiting import Waiting
 from tests.flow.timeline import DAY, HOUR, MODEL, at, prediction, to_bytes, watch, with_horizons
 
 SOURCE = Source(topic="driftline.predictions", partition=0, offset=0)

@@ -10,9 +10,11 @@ import pytest
 from numpy.typing import NDArray
 
 from stream.core.chunks import CLOSED_FROM, PACKED_PLACES
+from stream.core.entries import Newcomers
 from stream.core.kept import CHUNK_PLACES
 from stream.core.nouns import PredictionKept
-from stream.core.pending import Pending, Waiting
+from stream.core.pending import Pending
+from stream.core.waiting import Waiting
 
 Rows = dict[str, bytes]
 
@@ -21,16 +23,17 @@ def hashes(numbers: Iterable[int]) -> NDArray[np.int64]:
     return np.array([hash(str(number)) for number in numbers], dtype=np.int64)
 
 
-def add(pending: Pending, numbers: Iterable[int]) -> int:
+def add(pending: Pending, numbers: Iterable[int]) -> int | None:
     numbers = list(numbers)
     ids = [str(number) for number in numbers]
     count = len(ids)
     times = np.array(numbers, dtype=np.float64)
-    return pending.add(ids, hashes(numbers), times, ["1"] * count, [True] * count, [None] * count)
+    return pending.add(Newcomers(ids, hashes(numbers), times, ["1"] * count, [True] * count, [None] * count))
 
 
 def take(pending: Pending, numbers: Iterable[int]) -> None:
-    pending.take(pending.find(hashes(numbers)))
+    hashed = hashes(numbers)
+    pending.take(pending.find(hashed), hashed)
 
 
 def of(numbers: Iterable[int], bound: int = 1_000_000) -> Pending:
@@ -140,7 +143,8 @@ def test_what_is_packed_from_several_chunks_keeps_its_version_and_its_output() -
         kept = [PredictionKept(float(n), versions[n % 2], outputs[n // 2 % 2], n / 2) for n in numbers]
         want |= dict(zip(numbers, kept, strict=True))
         times, of_each, out, scores = zip(*kept, strict=True)
-        pending.add([str(n) for n in numbers], hashes(numbers), np.array(times), of_each, out, scores)
+        ids = [str(n) for n in numbers]
+        pending.add(Newcomers(ids, hashes(numbers), np.array(times), of_each, out, scores))
     take(pending, (number for number in want if number % 41))
     rows = keep(pending, {})
     assert list(rows) == ["0"]
@@ -156,7 +160,7 @@ def test_what_stands_all_over_the_chunks_is_found_and_taken() -> None:
     some = list(range(7, 20 * CHUNK_PLACES, 1_000))
     places = pending.find(hashes(some))
     assert pending.times_at(places).tolist() == some
-    pending.take(places)
+    pending.take(places, hashes(some))
     assert len(pending) == 20 * CHUNK_PLACES - len(some)
     assert there(pending, some) == []
     assert (pending.find(hashes(some)) == -1).all()

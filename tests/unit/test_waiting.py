@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from stream.core.pending import CHUNK_ENTRIES, Waiting
+from stream.core.waiting import CHUNK_ENTRIES, Waiting
 
 
 class Entry(NamedTuple):

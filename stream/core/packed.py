@@ -1,0 +1,60 @@
+"""Ids in the order in which they came, as MessagePack writes a list of them: a third of what strings take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from stream.core.hashed import Hashes, hashes_of
+
+encode_ids = msgspec.msgpack.Encoder().encode
+decode_ids = msgspec.msgpack.Decoder(list[str]).decode
+
+_SHORT: Final = 16
+_LONG: Final = 65_536
+"""Lists of fewer elements have a head of one byte, of three, else of five."""
+
+
+class PackedIds:
+    """A list of ids that grows, up to what its owner lets it hold; an id takes its bytes and one to five."""
+
+    __slots__ = ("_body", "_size")
+
+    def __init__(self, ids: Sequence[str] = ()) -> None:
+        self._body = bytearray()
+        self._size = 0
+        self.extend(ids)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def append(self, event_id: str) -> None:
+        """Put one id behind the others."""
+        self._body += encode_ids(event_id)
+        self._size += 1
+
+    def extend(self, ids: Sequence[str]) -> None:
+        """Put *ids* behind the others."""
+        self._body += memoryview(encode_ids(ids))[len(_head(len(ids))) :]
+        self._size += len(ids)
+
+    def row(self) -> bytes:
+        """Give the list as it is written in a row of state."""
+        return b"".join((_head(self._size), self._body))
+
+    def ids(self) -> list[str]:
+        """Give the ids."""
+        return decode_ids(self.row())
+
+    def hashes(self) -> Hashes:
+        """Give the ids' hashes, shape (n,)."""
+        return hashes_of(self.ids())
+
+
+def _head(size: int) -> bytes:
+    """Give how MessagePack begins a list of that many elements."""
+    if size < _SHORT:
+        return bytes([0x90 | size])
+    return b"\xdc" + size.to_bytes(2) if size < _LONG else b"\xdd" + size.to_bytes(4)

@@ -1,0 +1,218 @@
+"""The join of many models at once: what is ordinary of a batch costs by its events, not by its models.
+
+Ordinary is a model's part of a batch in which :class:`Join` would find no event out of the ordinary. What is
+not is left to it. Both give the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain, pairwise
+from operator import attrgetter
+from typing import Final, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.events import Event, Feedback
+from stream.core.columns import Arrivals, Outcomes
+from stream.core.entries import entries_of
+from stream.core.hashed import Hashes, hashes_of, repeated
+from stream.core.join import Join, newcomers, says_truth
+from stream.core.nouns import Tally, Topic
+from stream.core.pending import Standing
+
+_TOGETHER: Final = 2
+"""Parts from which on they are matched together."""
+
+_ID, _PREDICTION_ID = attrgetter("id"), attrgetter("prediction_id")
+
+
+class Joined(NamedTuple):
+    """The events of one model that a batch brings, in the log's order."""
+
+    join: Join
+    events: Arrivals
+
+
+class _Row(NamedTuple):
+    """The events of one topic of all parts, one part behind the other.
+
+    Those of part k are from ``ends[k]`` to before ``ends[k + 1]``; *of_each* tells the part of each event.
+    *hashes* are those of the ids of the predictions that are meant; *keys* have the salts of their models.
+    """
+
+    at: list[Arrivals]
+    ends: NDArray[np.intp]
+    of_each: NDArray[np.intp]
+    places: NDArray[np.intp]
+    events: list[Event]
+    ids: list[str]
+    hashes: Hashes
+    keys: Hashes
+
+    @classmethod
+    def of(cls, parts: Sequence[Joined], topic: Topic) -> _Row:
+        at = [part.events.of(topic) for part in parts]
+        sizes = np.array([len(one) for one in at])
+        of_each = np.repeat(np.arange(len(parts)), sizes)
+        places = np.concatenate([one.places for one in at])
+        events = list(chain.from_iterable(one.events() for one in at))
+        if topic is Topic.PREDICTIONS:
+            ids, hashes = list(map(_ID, events)), parts[0].events.batch.hashes[places]
+        else:
+            ids = list(map(_PREDICTION_ID, events))
+            hashes = hashes_of(ids)
+        salts = np.array([part.join.pending.salt for part in parts])
+        ends = np.concatenate(([0], np.cumsum(sizes)))
+        return cls(at, ends, of_each, places, events, ids, hashes, hashes ^ salts[of_each])
+
+    def bounds(self) -> list[tuple[int, int]]:
+        return list(pairwise(self.ends.tolist()))
+
+    def times(self) -> NDArray[np.float64]:
+        return self.at[0].batch.times[self.places]
+
+    def newest(self) -> NDArray[np.float64]:
+        """Give the newest time of each part, of shape (parts,); 0 for a part without events."""
+        newest = np.zeros(len(self.at))
+        there = np.flatnonzero(np.diff(self.ends))
+        if len(there):
+            newest[there] = np.maximum.reduceat(self.times(), self.ends[there])
+        return newest
+
+
+def match_together(parts: Sequence[Joined], standing: Standing, tally: Tally) -> list[list[Outcomes]]:
+    """Give for each part what :meth:`Join.match` gives, for all of them at once.
+
+    No two parts are of one model; *standing* is where the predictions of all of them wait.
+    """
+    if len(parts) < _TOGETHER:
+        return [join.match(events, tally) for join, events in parts]
+    predictions, said = _Row.of(parts, Topic.PREDICTIONS), _Row.of(parts, Topic.FEEDBACK)
+    is_alone = _let_wait(parts, predictions, said, standing, tally)
+    is_odd, clocks = is_alone.copy(), np.maximum(predictions.newest(), said.newest())
+    clocks = np.maximum(clocks, [part.join.clock for part in parts])
+    found = _match(parts, predictions, said, standing, is_odd, clocks)
+    outcomes: list[list[Outcomes]] = []
+    own = zip(parts, predictions.bounds(), is_alone.tolist(), is_odd.tolist(), clocks.tolist(), strict=True)
+    for at, ((join, events), (start, end), alone, odd, clock) in enumerate(own):
+        if alone:
+            outcomes.append(join.match(events, tally))
+        elif odd:
+            ids = predictions.ids[start:end]
+            outcomes.append(join.finish(join.match_waiting(events, ids, tally), tally))
+        else:
+            join.clock = clock
+            outcomes.append(join.finish(found.get(at, ()), tally))
+    return outcomes
+
+
+def _let_wait(
+    parts: Sequence[Joined], predictions: _Row, said: _Row, standing: Standing, tally: Tally
+) -> NDArray[np.bool_]:
+    """Let predictions wait; give of which parts none does, as they are to be matched alone."""
+    is_alone = np.zeros(len(parts), dtype=np.bool_)
+    bounds = predictions.bounds()
+    numbers = np.diff(said.ends).tolist()
+    for at, ((join, _), (start, end)) in enumerate(zip(parts, bounds, strict=True)):
+        join.pending.pack()
+        is_alone[at] = join.is_crowded(predictions.at[at], predictions.ids[start:end], numbers[at])
+    if not predictions.ids:
+        return is_alone
+    is_alone[predictions.of_each[repeated(predictions.keys)]] = True
+    slots = standing.index.claim(predictions.keys[~is_alone[predictions.of_each]])
+    if slots is None:
+        is_alone[predictions.of_each[standing.index.find(predictions.keys) >= 0]] = True
+        slots = standing.index.claim(predictions.keys[~is_alone[predictions.of_each]])
+    new = newcomers(predictions.events, predictions.ids, predictions.hashes, predictions.times())
+    entries = entries_of(new)
+    plain = [at for at, alone in enumerate(is_alone.tolist()) if not alone and bounds[at][0] < bounds[at][1]]
+    places = [parts[at].join.pending.append(new.part(*bounds[at]), entries.part(*bounds[at])) for at in plain]
+    if slots is not None and places:
+        standing.index.put(slots, np.concatenate(places))
+    for at in plain:
+        join = parts[at].join
+        join.count_evicted(join.pending.evict(), predictions.at[at], tally)
+    return is_alone
+
+
+def _match(
+    parts: Sequence[Joined],
+    predictions: _Row,
+    said: _Row,
+    standing: Standing,
+    is_odd: NDArray[np.bool_],
+    clocks: NDArray[np.float64],
+) -> dict[int, list[Outcomes]]:
+    """Match the feedback of the parts that are ordinary; the others are marked in *is_odd*."""
+    for at, (start, end) in enumerate(predictions.bounds()):
+        orphans = parts[at].join.orphans
+        if len(orphans) and any(name in orphans for name in predictions.ids[start:end]):
+            is_odd[at] = True
+    places = standing.index.find(said.keys)
+    is_odd[said.of_each[places < 0]] = True
+    is_odd[said.of_each[repeated(said.keys)]] = True
+    is_odd[said.of_each[_ahead(said, predictions)]] = True
+    waits = np.array([part.join.label_seconds for part in parts])[said.of_each]
+    said_at = said.times()
+    which = np.flatnonzero(~is_odd[said.of_each])
+    entries = standing.slots.entries_at(places[which])
+    of, least = said.of_each[which], np.maximum(clocks[said.of_each], said_at)[which] - waits[which]
+    is_late = entries["time"] < least
+    if is_late.any():
+        is_odd[of[is_late]] = True
+        stays = ~is_odd[of]
+        which, entries = which[stays], entries[stays]
+    return _outcomes(parts, said, standing, which, places[which], entries) if len(which) else {}
+
+
+def _ahead(said: _Row, predictions: _Row) -> NDArray[np.bool_]:
+    """Tell which feedback stands before its prediction in the batch."""
+    if not len(predictions.keys):
+        return np.zeros(len(said.keys), dtype=np.bool_)
+    order = np.argsort(predictions.keys)
+    ordered = predictions.keys[order]
+    near = np.minimum(np.searchsorted(ordered, said.keys), len(ordered) - 1)
+    is_ahead: NDArray[np.bool_] = predictions.places[order[near]] > said.places
+    is_ahead &= ordered[near] == said.keys
+    return is_ahead
+
+
+def _outcomes(
+    parts: Sequence[Joined],
+    said: _Row,
+    standing: Standing,
+    which: NDArray[np.intp],
+    places: NDArray[np.int64],
+    entries: NDArray[np.void],
+) -> dict[int, list[Outcomes]]:
+    """Complete the predictions at *places* by the feedback at *which* of *said*: whole parts of it."""
+    found = standing.found(places, entries)
+    feedback = cast("list[Feedback]", [said.events[at] for at in which.tolist()])
+    said_at, of = said.times()[which], said.of_each[which]
+    delays = np.maximum(said_at - found.times, 0.0)
+    is_truth, keys = says_truth(feedback), said.keys[which]
+    if is_truth is None:
+        is_truth = np.ones(len(which), dtype=np.bool_)
+    standing.take(places[is_truth], keys[is_truth])
+    outcomes: dict[int, list[Outcomes]] = {}
+    ends = np.flatnonzero(np.diff(of)) + 1
+    for start, end in pairwise([0, *ends.tolist(), len(of)]):
+        at = int(of[start])
+        join, own = parts[at].join, slice(start, end)
+        told = delays[own][is_truth[own]].tolist()
+        join.labelled += len(told)
+        join.delays += told
+        outcomes[at] = [
+            Outcomes(
+                said.at[at],
+                found.times[own],
+                found.versions[own],
+                found.outputs[own],
+                found.scores[own],
+                feedback[own],
+                said_at[own],
+            )
+        ]
+    return outcomes
