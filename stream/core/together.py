@@ -73,26 +73,17 @@ class _Row(NamedTuple):
     def times(self) -> NDArray[np.float64]:
         return self.at[0].batch.times[self.places]
 
-    def newest(self) -> NDArray[np.float64]:
-        """Give the newest time of each part, of shape (parts,); 0 for a part without events."""
-        newest = np.zeros(len(self.at))
-        there = np.flatnonzero(np.diff(self.ends))
-        if len(there):
-            newest[there] = np.maximum.reduceat(self.times(), self.ends[there])
-        return newest
-
 
 def match_together(parts: Sequence[Joined], standing: Standing, tally: Tally) -> list[list[Outcomes]]:
     """Give for each part what :meth:`Join.match` gives, for all of them at once.
 
-    No two parts are of one model; *standing* is where the predictions of all of them wait.
+    No two parts are of one model, and none is empty; *standing* is where the predictions of all of them wait.
     """
     if len(parts) < _TOGETHER:
         return [join.match(events, tally) for join, events in parts]
     predictions, said = _Row.of(parts, Topic.PREDICTIONS), _Row.of(parts, Topic.FEEDBACK)
     is_alone = _let_wait(parts, predictions, said, standing, tally)
-    is_odd, clocks = is_alone.copy(), np.maximum(predictions.newest(), said.newest())
-    clocks = np.maximum(clocks, [part.join.clock for part in parts])
+    is_odd, clocks = is_alone.copy(), _clocks(parts)
     found = _match(parts, predictions, said, standing, is_odd, clocks)
     outcomes: list[list[Outcomes]] = []
     own = zip(parts, predictions.bounds(), is_alone.tolist(), is_odd.tolist(), clocks.tolist(), strict=True)
@@ -106,6 +97,14 @@ def match_together(parts: Sequence[Joined], standing: Standing, tally: Tally) ->
             join.clock = clock
             outcomes.append(join.finish(found.get(at, ()), tally))
     return outcomes
+
+
+def _clocks(parts: Sequence[Part]) -> NDArray[np.float64]:
+    """Give the clock of each part after its events, of whatever topic; no part is empty."""
+    before = np.array([part.join.clock for part in parts])
+    starts = np.cumsum([0, *(len(part.events) for part in parts[:-1])])
+    places = np.concatenate([part.events.places for part in parts])
+    return np.maximum(np.maximum.reduceat(parts[0].events.batch.times[places], starts), before)
 
 
 def _let_wait(

@@ -13,7 +13,7 @@ from stream.core.join import Join
 from stream.core.nouns import TOPIC_OF, Admitted, Record, Tally
 from stream.core.shared import Shared
 from stream.core.together import Joined, match_together
-from tests.flow.timeline import Happening, at, feedback, label, prediction, to_bytes
+from tests.flow.timeline import Happening, at, feedback, label, lifecycle, prediction, to_bytes
 
 COUNTED = ("outcomes_total", "unlabelled_total", "orphans_total", "evicted_total")
 
@@ -23,6 +23,7 @@ happenings = st.one_of(
     names.map(lambda name: label(name, 1)),
     names.map(lambda name: feedback(name, "thumbs", value=True)),
     names.map(lambda name: feedback(name, "override", label=0)),
+    names.map(lifecycle),
 )
 timelines = st.lists(st.tuples(st.integers(0, 40), happenings), max_size=30)
 policies = st.builds(
@@ -68,8 +69,8 @@ def test_batches_give_what_single_events_give(
 
 def matched_together(
     policy: Policy, log: list[tuple[str, Admitted]], sizes: list[int]
-) -> tuple[dict[str, list[object]], dict[tuple[str, tuple[str, ...]], float]]:
-    """Give the outcomes by model of a log of several, cut into batches, and what was counted."""
+) -> tuple[dict[str, object], dict[tuple[str, tuple[str, ...]], float]]:
+    """Give outcomes and clock by model of a log of several, cut into batches, and what was counted."""
     shared, tally, start = Shared(), Tally(), 0
     joins = {name: Join(name, policy, shared.standing) for name in dict(log)}
     found: dict[str, list[object]] = {name: [] for name in joins}
@@ -82,11 +83,13 @@ def matched_together(
         for name, outcomes in zip(came, match_together(parts, shared.standing, tally), strict=True):
             found[name] += [tuple(outcome) for part in outcomes for outcome in part]
         start += size
+    clocks = {name: join.clock for name, join in joins.items()}
     assert len(shared.standing.index) == sum(len(join.pending) for join in joins.values())
     for join in joins.values():
         join.release()
     assert len(shared.standing.index) == 0
-    return found, {key: value for key, value in tally.counts.items() if value}
+    counts = {key: value for key, value in tally.counts.items() if value}
+    return {name: (found[name], clocks[name]) for name in joins}, counts
 
 
 model_timelines = st.lists(st.tuples(st.sampled_from("xyz"), st.integers(0, 40), happenings), max_size=60)
