@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from operator import attrgetter
 from typing import NamedTuple, cast
 
@@ -26,7 +27,7 @@ from stream.core.detect import Banks
 from stream.core.hashed import hashes_of
 from stream.core.incident import Incidents
 from stream.core.intake import Intake, PartitionOf, topics_of
-from stream.core.lost import Gap, lost_input
+from stream.core.lost import Gap, follow_reading, lost_input, lost_key
 from stream.core.model import Model, RowKey
 from stream.core.nouns import TOPIC_OF, TYPE_NAMES, UNVERSIONED, Change, Record, Result, Tally, Topic
 from stream.core.ports import DetectorFactory, Policies
@@ -137,8 +138,8 @@ class Pipeline:
         result = Result()
         self.positions[topic] = gap.stop
         if gap.is_lost:
-            alerting = self._policies.of("").alerting
-            told = lost_input(topic, self.partition, gap, prefix=self._prefix, alerting=alerting, at=at)
+            mine, alerting = self._incidents, self._policy.alerting
+            told = lost_input(mine, topic, self.partition, gap, prefix=self._prefix, alerting=alerting, at=at)
             _publish([told], result)
             result.tally.count("lost_offsets_total", topic.suffix, by=gap.stop - gap.start)
         _count(result)
@@ -212,13 +213,15 @@ class Pipeline:
         return unreadable
 
     def _restore_own(self, rows: dict[RowKey, bytes]) -> list[RowKey]:
-        """Take the partition's own incident, which is of no model; give the keys of all else."""
-        own: RowKey = ("incident", *self._bound_key)
-        try:
-            self._incidents.restore(self._bound_key, rows[own])
-        except (*UNREADABLE, KeyError):
-            return list(rows)
-        return [key for key in rows if key != own]
+        """Take the partition's own incidents, which are of no model; give the keys of all else."""
+        unread = dict(rows)
+        for series in (self._bound_key, *(lost_key(topic, self.partition) for topic in Topic)):
+            own: RowKey = ("incident", *series)
+            if own in rows:
+                with suppress(*UNREADABLE):
+                    self._incidents.restore(series, rows[own])
+                    del unread[own]
+        return list(unread)
 
     def _restore_position(self, position: Position) -> None:
         self._seq, self._clock = position.seq, position.clock
@@ -269,23 +272,24 @@ class Pipeline:
             taken = arrivals if is_taken.all() else arrivals.only(is_taken)
             if len(taken):
                 changes += self._lead(self._models[name], taken, step.result)
-        changes += self._watch_bound(step, part)
+        changes += self._watch_own(step, part)
         changes.sort(key=lambda change: change.seq)
         _publish(changes, step.result)
 
-    def _watch_bound(self, step: _Step, part: range) -> list[Change]:
-        """Follow whether models had to go so that others could come."""
+    def _watch_own(self, step: _Step, part: range) -> list[Change]:
+        """Follow what concerns no model alone: whether models had to go, whether losses of input are over."""
         making_room, self._making_room = self._making_room, set()
         taken = Arrivals(step.batch, part.start + np.flatnonzero(step.is_taken[part.start : part.stop]))
         if not len(taken):
             return []
         clock, self._clock = self._clock, max(self._clock, float(taken.times().max()))
-        if not self._policy.signals.bounds or not (making_room or self._incidents.is_open(self._bound_key)):
-            return []
-        dropping = step.batch.seqs[sorted(making_room)].tolist()
-        tally = step.result.tally
-        watched = watch_bound(self._bound_key, self._max_models, taken, dropping, clock, tally)
-        return self._incidents.follow([watched], self._prefix)
+        changes = follow_reading(self._incidents, self.partition, taken, clock, self._prefix)
+        if self._policy.signals.bounds and (making_room or self._incidents.is_open(self._bound_key)):
+            dropping = step.batch.seqs[sorted(making_room)].tolist()
+            tally = step.result.tally
+            watched = watch_bound(self._bound_key, self._max_models, taken, dropping, clock, tally)
+            changes += self._incidents.follow([watched], self._prefix)
+        return changes
 
     def _admit(self, step: _Step, model: Model, arrivals: Arrivals, topic: Topic) -> None:
         """Mark which of *arrivals*, events of one model and topic, are taken; say why the others are not."""
