@@ -13,7 +13,7 @@ import pytest
 from tests.chaos.checker import check
 from tests.chaos.faults import Kind
 from tests.chaos.proxy import Proxy
-from tests.chaos.storm import LISTENER, SESSION_S, Storm, make_kafka, pass_over
+from tests.chaos.storm import LISTENER, SESSION_S, SPOILED, Storm, make_kafka, pass_over
 from tests.integration import logs, reading
 from tests.integration.apache_kafka import ApacheKafka
 from tests.integration.replaying import replay
@@ -29,13 +29,14 @@ class Place(NamedTuple):
     proxy: Proxy
 
 
-@pytest.fixture
-def place(tmp_path: Path, pytestconfig: pytest.Config) -> Iterator[Place]:
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Place]:
     """Start Kafka behind a proxy."""
     if pytestconfig.getoption("--broker") != "kafka":
         pytest.skip("a storm takes a broker that remembers: make test-kafka, make chaos")
     assert pytestconfig.cache is not None
-    kafka, proxy = make_kafka(tmp_path, pytestconfig.cache.mkdir("apache-kafka"))
+    cache = pytestconfig.cache.mkdir("apache-kafka")
+    kafka, proxy = make_kafka(tmp_path_factory.mktemp("storm"), cache)
     with ExitStack() as stack:
         stack.enter_context(proxy)
         stack.callback(kafka.kill)
@@ -52,6 +53,8 @@ def test_nothing_is_lost_and_nothing_counts_twice_whatever_dies_when(place: Plac
     assert passed.faults == SHORT
     assert verdict.counts["outcomes"] > 8_000
     assert verdict.counts["incidents compared"] > 20
+    assert verdict.counts["rejected messages compared"] == SPOILED
+    assert passed.full_buffers == 1
 
 
 def test_what_a_lost_worker_had_on_its_way_does_not_take_an_incident_back(
