@@ -64,7 +64,6 @@ def figures(passed: Passed, verdict: Verdict, *, seed: int, checked_s: float) ->
         "worker starts": passed.starts,
         "workers that ended by themselves": dict(passed.ended),
         "bursts sent again": passed.sent_again,
-        "blocked outputs that filled a worker's buffer": passed.full_buffers,
         "faults after which nothing was processed in time": dict(passed.unsettled),
         "compared": dict(verdict.counts),
         "wrong": dict(verdict.wrong),

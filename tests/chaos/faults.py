@@ -30,7 +30,7 @@ class Kind(StrEnum):
     """The broker takes tens of milliseconds more for everything."""
 
     BLOCKED = "blocked outputs"
-    """The broker takes nothing that workers write, while they can read, until no more fits into a buffer."""
+    """The broker takes nothing that workers write, while they can read, and have much to write."""
 
     REBALANCE = "rebalances"
     """All workers but one leave in good order, and later come back."""
