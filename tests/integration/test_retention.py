@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -66,6 +67,7 @@ def test_input_that_is_deleted_before_a_running_worker_fetches_it_is_an_incident
         reading.wait_until_committed(kafka, environment, first)
         position = len(reading.records(kafka, topic))
         worker.freeze()
+        time.sleep(1)  # the broker answers the fetch that is under way, with nothing, before there is more
         publish(second, environment)
         end = len(reading.records(kafka, topic))
         delete_records(kafka, topic, end - 10)
