@@ -29,6 +29,7 @@ class Cause(StrEnum):
     QUIET = "quiet"
     UNWATCHED = "unwatched"
     LOST = "lost"
+    READ = "read"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +43,12 @@ class Transition:
 TRANSITIONS: Mapping[tuple[IncidentState | None, Cause], Transition] = {
     (None, Cause.DETECTED): Transition(to=IncidentState.DETECTED, reason="a detector found a change"),
     (None, Cause.LOST): Transition(to=IncidentState.DETECTED, reason="input was deleted before it was read"),
+    (IncidentState.DETECTED, Cause.LOST): Transition(
+        to=IncidentState.DETECTED, reason="more input was deleted before it was read"
+    ),
+    (IncidentState.DETECTED, Cause.READ): Transition(
+        to=IncidentState.RECOVERED, reason="input was read without a further loss for the recovery time"
+    ),
     (IncidentState.DETECTED, Cause.QUIET): Transition(
         to=IncidentState.RECOVERED, reason="no detector found a change for the recovery time"
     ),
@@ -81,12 +88,15 @@ class Incidents:
     def __len__(self) -> int:
         return len(self._open)
 
-    def follow(self, watched: Sequence[Watched], prefix: str) -> list[Change]:
-        """Take what was read and found; give the incidents as they changed, in the log's order."""
+    def follow(self, watched: Sequence[Watched], prefix: str, ended_by: Cause = Cause.QUIET) -> list[Change]:
+        """Take what was read and found; give the incidents as they changed, in the log's order.
+
+        *ended_by* is what the end of an incident that recovers is put down to.
+        """
         changes: list[Change] = []
         for part in watched:
             if part.findings or part.spec.key in self._open:
-                changes += self._follow_series(part, prefix)
+                changes += self._follow_series(part, prefix, ended_by)
         changes.sort(key=lambda change: (change.seq, change.incident.signal, change.incident.version))
         return changes
 
@@ -106,6 +116,15 @@ class Incidents:
     def is_open(self, key: SeriesKey) -> bool:
         """Tell whether an incident of that series is open."""
         return key in self._open
+
+    def held(self, key: SeriesKey) -> Open | None:
+        """Give the open incident of a series, None where there is none."""
+        return self._open.get(key)
+
+    def hold(self, key: SeriesKey, held: Open) -> None:
+        """Take an incident that was opened, or went on, for a reason other than a finding of a detector."""
+        self._open[key] = held
+        self._changed.add(key)
 
     def open_incidents(self) -> list[Incident]:
         """Give the incidents that are open now."""
@@ -128,13 +147,13 @@ class Incidents:
             raise UnreadableRowError(f"the incident {one.id} does not stand here")
         self._open[key] = held
 
-    def _follow_series(self, part: Watched, prefix: str) -> Iterator[Change]:
+    def _follow_series(self, part: Watched, prefix: str, ended_by: Cause) -> Iterator[Change]:
         key, readings = part.spec.key, part.readings
         held = self._open.get(key)
         self._changed.add(key)
         start = 0
         for finding in part.findings:
-            held, quiet = self._recover(key, held, readings, start, finding.index + 1)
+            held, quiet = self._recover(part, held, start, finding.index + 1, ended_by)
             yield from quiet
             at = float(readings.times[finding.index])
             start = finding.index
@@ -156,28 +175,24 @@ class Incidents:
             alert = _alert(part.spec, held.incident, reason, finding, at, _trigger(readings, finding, prefix))
             self._open[key] = held
             yield Change(readings.at[finding.index].seq, alert, held.incident)
-        held, quiet = self._recover(key, held, readings, start, len(readings))
+        held, quiet = self._recover(part, held, start, len(readings), ended_by)
         yield from quiet
         if held is not None:
             held.clock = float(readings.times[-1])
 
     def _recover(
-        self,
-        key: SeriesKey,
-        held: Open | None,
-        readings: Readings,
-        start: int,
-        stop: int,
+        self, part: Watched, held: Open | None, start: int, stop: int, ended_by: Cause
     ) -> tuple[Open | None, list[Change]]:
         """Close *held* when its series went on for the recovery time without a finding, before *stop*."""
         if held is None:
             return None, []
+        readings = part.readings
         due = held.last_finding + self._alerting.recover_seconds
         place = start + int(np.searchsorted(readings.times[start:stop], due))
         if place >= stop:
             return held, []
-        del self._open[key]
-        return None, [Change(readings.at[place].seq, None, _close(held, Cause.QUIET, due))]
+        del self._open[part.spec.key]
+        return None, [Change(readings.at[place].seq, None, _close(held, ended_by, due))]
 
     def _begin(self, spec: SeriesSpec, readings: Readings, finding: Finding, at: float, prefix: str) -> Open:
         trigger = _trigger(readings, finding, prefix)

@@ -9,6 +9,7 @@ records alone, never on how they were cut into batches.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import zip_longest
 from operator import attrgetter
 from typing import NamedTuple
@@ -27,7 +28,7 @@ from stream.core.detect import Banks
 from stream.core.hashed import hashes_of
 from stream.core.incident import Incidents
 from stream.core.intake import Intake, PartitionOf, topics_of
-from stream.core.lost import Gap, lost_input
+from stream.core.lost import Gap, follow_reading, lost_input, lost_key
 from stream.core.model import Model, RowKey, lead
 from stream.core.nouns import TOPIC_OF, TYPE_NAMES, Change, Record, Result, Tally, Topic
 from stream.core.portions import Portion
@@ -155,8 +156,8 @@ class Pipeline:
         result = Result()
         self.positions[topic] = gap.stop
         if gap.is_lost:
-            alerting = self._policies.of("").alerting
-            told = lost_input(topic, self.partition, gap, prefix=self._prefix, alerting=alerting, at=at)
+            mine, alerting = self._incidents, self._policy.alerting
+            told = lost_input(mine, topic, self.partition, gap, prefix=self._prefix, alerting=alerting, at=at)
             _publish([told], result)
             result.tally.count("lost_offsets_total", topic.suffix, by=gap.stop - gap.start)
         count(result)
@@ -233,13 +234,15 @@ class Pipeline:
         return unreadable
 
     def _restore_own(self, rows: dict[RowKey, bytes]) -> list[RowKey]:
-        """Take the partition's own incident, which is of no model; give the keys of all else."""
-        own: RowKey = ("incident", *self._bound_key)
-        try:
-            self._incidents.restore(self._bound_key, rows[own])
-        except (*UNREADABLE, KeyError):
-            return list(rows)
-        return [key for key in rows if key != own]
+        """Take the partition's own incidents, which are of no model; give the keys of all else."""
+        unread = dict(rows)
+        for series in (self._bound_key, *(lost_key(topic, self.partition) for topic in Topic)):
+            own: RowKey = ("incident", *series)
+            if own in rows:
+                with suppress(*UNREADABLE):
+                    self._incidents.restore(series, rows[own])
+                    del unread[own]
+        return list(unread)
 
     def _restore_position(self, position: Position) -> None:
         self._seq, self._clock = position.seq, position.clock
@@ -278,7 +281,7 @@ class Pipeline:
             for model, own, void in lead(entered, result.tally):
                 changes += own
                 self._void(model, void)
-        changes += self._watch_bound(step, part)
+        changes += self._watch_own(step, part)
         changes.sort(key=lambda change: change.seq)
         _publish(changes, result)
 
@@ -304,18 +307,19 @@ class Pipeline:
         self._models.saw(model.name for model, _ in sorted(taken, key=lambda one: int(one[1].places[-1])))
         return taken
 
-    def _watch_bound(self, step: _Step, part: Part) -> list[Change]:
-        """Follow whether models had to go so that others could come."""
+    def _watch_own(self, step: _Step, part: Part) -> list[Change]:
+        """Follow what concerns no model alone: whether models had to go, whether losses of input are over."""
         taken = Arrivals(step.batch, part.start + np.flatnonzero(step.is_taken[part.start : part.stop]))
         if not len(taken):
             return []
         clock, self._clock = self._clock, max(self._clock, float(taken.times().max()))
-        if not self._policy.signals.bounds or not (part.evicted or self._incidents.is_open(self._bound_key)):
-            return []
-        dropping = step.batch.seqs[[place for place, _ in part.evicted]].tolist()
-        tally = step.result.tally
-        watched = watch_bound(self._bound_key, self._max_models, taken, dropping, clock, tally)
-        return self._incidents.follow([watched], self._prefix)
+        changes = follow_reading(self._incidents, self.partition, taken, clock, self._prefix)
+        if self._policy.signals.bounds and (part.evicted or self._incidents.is_open(self._bound_key)):
+            dropping = step.batch.seqs[[place for place, _ in part.evicted]].tolist()
+            tally = step.result.tally
+            watched = watch_bound(self._bound_key, self._max_models, taken, dropping, clock, tally)
+            changes += self._incidents.follow([watched], self._prefix)
+        return changes
 
     def _admit(self, step: _Step, groups: Sequence[Group]) -> None:
         """Mark which events of *groups* are taken; say why the others are not."""

@@ -37,14 +37,13 @@ from aiokafka.errors import (
 from aiokafka.structs import RecordMetadata, TopicPartition
 
 from stream.shell.connection import Connection
+from stream.shell.retried import note_retries
 from stream.shell.topics import LARGE_RECORD_BYTES
 
 logger = logging.getLogger(__name__)
 
 Transactions = Literal["auto", "on", "off"]
-
 READ_COMMITTED: Final = "read_committed"
-
 START_SECONDS: Final = 60.0
 """How long the broker may take to give a producer its transactional id."""
 
@@ -138,6 +137,7 @@ class FencedProducer:
         self._waiting: list[_Waiting] = []
         self._sending: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
+        self._retried = note_retries(self._producer)
 
     async def start(self) -> None:
         """Shut out who wrote under this id before.
@@ -204,6 +204,7 @@ class FencedProducer:
         """
         async with self._one_at_a_time:
             self._check()
+            self._retried.clear()
             together = Together(self._producer)
             numbered = dict(self._producer._txn_manager._sequence_numbers)
             try:
@@ -289,8 +290,8 @@ class FencedProducer:
         with suppress(TimeoutError):
             if await asyncio.wait_for(client.force_metadata_update(), STOP_SECONDS):
                 missing = [topic for topic in blamed if not client.cluster.partitions_for_topic(topic)]
-                reason = UnknownTopicOrPartitionError() if missing else RequestTimedOutError()
-                return TopicRefusedError([*missing, *blamed][0], reason)
+                reason = UnknownTopicOrPartitionError() if missing else self._retried.get(blamed[0])
+                return TopicRefusedError([*missing, *blamed][0], reason or RequestTimedOutError())
         return None
 
     def _hear_out(self, together: Together) -> None:

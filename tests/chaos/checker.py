@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from tests.chaos import core, standing
 from tests.chaos.faults import Kind
-from tests.chaos.oracle import TOPICS, Implied, Turn, implied, merged
+from tests.chaos.oracle import TOPICS, Implied, Turn, implied, is_bad, merged
 from tests.chaos.standing import RowKey, Stood
 from tests.chaos.storm import PREFIX, Passed
 from tests.integration.reading import Message, by_id
@@ -77,8 +77,7 @@ def check(broker: str, passed: Passed, folder: Path) -> Verdict:
         late_writes=is_unfenced and passed.faults[Kind.LATE_WRITE] > 0,
     )
     check_alerts(verdict, alerts, standing.messages(standing.read(broker, PREFIX + "alerts", partitions)))
-    rejected = standing.messages(standing.read(broker, PREFIX + "rejected", partitions))
-    verdict.want("rejected messages", (message["reason"] for message in rejected))
+    check_rejected(verdict, logs, standing.messages(standing.read(broker, PREFIX + "rejected", partitions)))
     _check_replay(verdict, passed, logs, by_id(published), taken_back, folder)
     return verdict
 
@@ -90,7 +89,8 @@ def _check_delivery(
 ) -> None:
     """See that the broker has kept what it acknowledged: what it has not no worker can count."""
     for topic, ids in acknowledged.items():
-        stands = {message["id"] for message in standing.messages(inputs[topic])}
+        events = {number: (one for one in log if not is_bad(one)) for number, log in inputs[topic].items()}
+        stands = {message["id"] for message in standing.messages(events)}
         verdict.want("acknowledged events that are not in the log", set(ids) - stands)
         verdict.counts["records"] += sum(map(len, inputs[topic].values()))
 
@@ -161,6 +161,22 @@ def check_alerts(verdict: Verdict, expected: Sequence[str], published: Sequence[
     verdict.counts["alerts published again"] += found.total() - len(found)
     verdict.want("alerts not published", set(expected) - found.keys())
     verdict.want("alerts that the log does not imply", found.keys() - set(expected))
+
+
+def check_rejected(verdict: Verdict, logs: Sequence[Sequence[Turn]], published: Sequence[Message]) -> None:
+    """See that every record that is no event was rejected, and no other."""
+    bad = {
+        (PREFIX + turn.topic, number, turn.stood.offset)
+        for number, turns in enumerate(logs)
+        for turn in turns
+        if is_bad(turn.stood)
+    }
+    sources = [message["source"] for message in published]
+    found = Counter((source["topic"], source["partition"], source["offset"]) for source in sources)
+    verdict.counts["rejected messages compared"] += len(bad)
+    verdict.counts["rejected messages published again"] += found.total() - len(found)
+    verdict.want("rejected messages not published", bad - found.keys())
+    verdict.want("rejected messages that were events", found.keys() - bad)
 
 
 def _check_replay(

@@ -24,13 +24,13 @@ class Kind(StrEnum):
     """Kafka ends, with SIGKILL or in good order, and is started again."""
 
     OUTAGE = "outages"
-    """The broker answers no worker for a while: connections hang or are reset."""
+    """The broker answers no worker for a while, at first for a minute: connections hang or are reset."""
 
     SLOW = "slow times"
     """The broker takes tens of milliseconds more for everything."""
 
     BLOCKED = "blocked outputs"
-    """The broker takes nothing that workers write, while they can read."""
+    """The broker takes nothing that workers write, while they can read, and have much to write."""
 
     REBALANCE = "rebalances"
     """All workers but one leave in good order, and later come back."""
@@ -61,4 +61,8 @@ def schedule(counts: Mapping[Kind, int], seed: int) -> list[Fault]:
     numbers = random.Random(seed)
     kinds = [kind for kind in Kind for _ in range(counts.get(kind, 0))]
     numbers.shuffle(kinds)
-    return [Fault(kind, (numbers.random(), numbers.random(), numbers.random())) for kind in kinds]
+    faults = [Fault(kind, (numbers.random(), numbers.random(), numbers.random())) for kind in kinds]
+    if Kind.OUTAGE in kinds:
+        first = kinds.index(Kind.OUTAGE)
+        faults[first] = Fault(Kind.OUTAGE, (*faults[first].chances[:2], 1.0))
+    return faults

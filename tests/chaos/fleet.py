@@ -17,6 +17,7 @@ RESTART_S: Final = 1.0
 _POLL_S: Final = 0.05
 WORDS_MAX: Final = 120
 _NUMBER: Final = re.compile(r"\d+")
+_SAID: Final = re.compile(r"^(?:\S+ \S+ ERROR )?driftline: (.*)$", re.MULTILINE)
 _LAST_WORDS: Final = "stopped by an error: "
 
 
@@ -116,9 +117,15 @@ class Fleet:
         self._look_after()
 
     def is_at_work(self) -> bool:
-        """Tell whether some worker has processed something since it got its partitions."""
+        """Tell whether some worker has processed something since it started, or found nothing to do."""
         workers = [self._places[number].worker for number in self.running()]
-        return any(it is not None and it.is_ready and it.metric("events_total") > 0 for it in workers)
+        ready = [it for it in workers if it is not None and it.is_ready]
+        return any(it.metric("events_total") > 0 or it.has_caught_up for it in ready)
+
+    def metric(self, name: str) -> float:
+        """Give the sum of a metric over the workers that run."""
+        workers = [self._places[number].worker for number in self.running()]
+        return sum(it.metric(name) for it in workers if it is not None)
 
     def has_caught_up(self, partitions: int) -> bool:
         """Tell whether the workers have all *partitions* between them, and nothing left to do."""
@@ -152,7 +159,7 @@ class Fleet:
     def _note(self, worker: RunningWorker, status: int) -> None:
         if status in {0, -signal.SIGTERM}:  # asked to stop before it knew how to
             return
-        said = [line for line in worker.log.splitlines() if line.startswith("driftline: ")]
+        said = _SAID.findall(worker.log)
         lines = [line for line in said if _LAST_WORDS in line] or said or ["silent"]
-        last = _NUMBER.sub("N", lines[-1].removeprefix("driftline: ").split(_LAST_WORDS)[-1])
+        last = _NUMBER.sub("N", lines[-1].split(_LAST_WORDS)[-1])
         self.ended[f"status {status}: {last[:WORDS_MAX]}"] += 1

@@ -24,6 +24,9 @@ BURST: Final = 8
 LATEST: Final = 12
 """Rounds after which the last label has come."""
 
+BAD: Final = b"no event"
+"""What the value of a message begins with that has to be rejected."""
+
 SHARES: Final = {"never": 0.02, "first": 0.02, "again": 0.01}
 """Predictions without a label, labels that come before their prediction, events that are delivered twice."""
 

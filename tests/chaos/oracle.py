@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from tests.chaos.load import BAD
 from tests.chaos.standing import Stood
 
 TOPICS: Final = ("lifecycle", "predictions", "feedback", "commands")
@@ -40,6 +41,11 @@ class Implied:
     duplicates: int = 0
 
 
+def is_bad(stood: Stood) -> bool:
+    """Tell whether a record is no event, and has to be rejected."""
+    return (stood.value or b"").startswith(BAD)
+
+
 def merged(topics: Mapping[str, Sequence[Stood]]) -> list[Turn]:
     """Give the records of one partition in the order in which they count."""
     turns: list[Turn] = []
@@ -53,10 +59,12 @@ def merged(topics: Mapping[str, Sequence[Stood]]) -> list[Turn]:
 
 
 def implied(turns: Iterable[Turn]) -> dict[str, Implied]:
-    """Work out, by model, what records in their order imply."""
+    """Work out, by model, what records in their order imply, those that are events."""
     found: dict[str, Implied] = {}
     known: set[tuple[str, str, str]] = set()
     for turn in turns:
+        if is_bad(turn.stood):
+            continue
         event = json.loads(turn.stood.value or b"null")
         model = found.setdefault(event["model"], Implied())
         mark = (event["model"], turn.topic, event["id"])

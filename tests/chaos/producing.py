@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 
-from tests.chaos.load import Round, Sent
+from tests.chaos.load import BAD, Round, Sent
 
 PATIENCE_S: Final = 60
 _PAUSE_S: Final = 0.02
@@ -38,6 +38,7 @@ class Producing:
         self._rounds = rounds
         self._allowed = 0.0
         self._rate = 0.0
+        self._bad = 0
         self._is_over = False
         self._error: BaseException | None = None
         self._producer: AIOKafkaProducer | None = None
@@ -66,6 +67,10 @@ class Producing:
         self._allowed += events
         self._rate = max(0.0, self._allowed - self.events) / within_s
 
+    def spoil(self, count: int) -> None:
+        """Let *count* messages that are no events come to one partition before the next round."""
+        self._bad += count
+
     def finish(self, deadline_s: float) -> None:
         """Let all the rest be sent at once and wait for its end. Raises what went wrong."""
         self._allowed, self._rate = float("inf"), float("inf")
@@ -85,10 +90,12 @@ class Producing:
                         return
                     if self._rate == float("inf"):
                         break
+                    await self._send_bad(one)
                     await asyncio.sleep(_PAUSE_S)
                     now = time.monotonic()
                     budget, seen = min(budget + self._rate * (now - seen), 2.0 * size), now
                 budget -= size
+                await self._send_bad(one)
                 await self._burst("predictions", one.predictions)
                 await self._burst("feedback", one.feedback)
         except BaseException as error:  # told to whoever waits for the end
@@ -96,6 +103,14 @@ class Producing:
             raise
         finally:
             await self._disconnect()
+
+    async def _send_bad(self, one: Round) -> None:
+        """Send what is bad as of the moment in which *one* begins."""
+        first = next(iter(one.predictions or one.feedback), None)
+        if first is not None and self._bad:
+            count, self._bad = self._bad, 0
+            bad = [first._replace(id="", value=b"%s %d" % (BAD, number)) for number in range(count)]
+            await self._burst("predictions", bad)
 
     async def _burst(self, topic: str, burst: Sequence[Sent]) -> None:
         while burst and not self._is_over:
@@ -106,7 +121,7 @@ class Producing:
                 await self._disconnect()
                 await asyncio.sleep(10 * _PAUSE_S)
             else:
-                self.acknowledged[topic] += [sent.id for sent in burst]
+                self.acknowledged[topic] += [sent.id for sent in burst if sent.id]
                 return
 
     async def _send(self, topic: str, burst: Sequence[Sent]) -> None:

@@ -30,6 +30,12 @@ SETTLE_S: Final = 25.0
 """How long the group may take after a fault to be at work again; the next fault comes anyway."""
 
 CATCH_UP_S: Final = 300.0
+SLOWEST: Final = 1_000
+"""Events a second that are sent, and processed, even on a crowded machine when the faults are over."""
+
+SPOILED: Final = 6_000
+"""Messages that are rejected, each of which is an output, while the broker takes none."""
+
 COMPACTION: Final = {
     "min.compaction.lag.ms": "45000",
     "min.cleanable.dirty.ratio": "0.1",
@@ -67,7 +73,7 @@ class Passed:
     starts: int = 0
     ended: Counter[str] = field(default_factory=Counter)
     sent_again: int = 0
-    unsettled: int = 0
+    unsettled: Counter[str] = field(default_factory=Counter)
     has_caught_up: bool = False
     seconds: float = 0.0
 
@@ -99,7 +105,7 @@ def pass_over(
         producing = stack.enter_context(Producing(kafka.bootstrap, PREFIX, storm.partitions, rounds_of(load)))
         fleet = stack.enter_context(Fleet(environment, folder, storm.workers))
         passed = Passed(environment=environment, acknowledged=producing.acknowledged, ended=fleet.ended)
-        weather = Weather(kafka, proxy, fleet)
+        weather = Weather(kafka, proxy, fleet, producing)
         faults = schedule(storm.faults, storm.seed)
         all_seconds = sum(SECONDS[fault.kind] for fault in faults)
         for number, fault in enumerate(faults, start=1):
@@ -108,11 +114,12 @@ def pass_over(
             weather.do(fault)
             passed.faults[fault.kind] += 1
             if not fleet.until(fleet.is_at_work, SETTLE_S):
-                passed.unsettled += 1
+                passed.unsettled[fault.kind] += 1
             if number % 10 == 0 or number == len(faults):
                 tell(f"{number}/{len(faults)} faults, {producing.events:,} events, {_told(passed)}")
-        producing.finish(CATCH_UP_S)
-        passed.has_caught_up = fleet.until(lambda: fleet.has_caught_up(storm.partitions), CATCH_UP_S)
+        patience = CATCH_UP_S + storm.events / SLOWEST
+        producing.finish(patience)
+        passed.has_caught_up = fleet.until(lambda: fleet.has_caught_up(storm.partitions), patience)
         fleet.stop()
         passed.starts, passed.sent_again = fleet.starts, producing.sent_again
     passed.seconds = time.monotonic() - began
@@ -122,10 +129,11 @@ def pass_over(
 class Weather:
     """Does the faults."""
 
-    def __init__(self, kafka: ApacheKafka, proxy: Proxy, fleet: Fleet) -> None:
+    def __init__(self, kafka: ApacheKafka, proxy: Proxy, fleet: Fleet, producing: Producing) -> None:
         self._kafka = kafka
         self._proxy = proxy
         self._fleet = fleet
+        self._producing = producing
 
     def do(self, fault: Fault) -> None:
         """Do one fault from its beginning to its end."""
@@ -189,6 +197,7 @@ class Weather:
         self._proxy.pass_all()
 
     def _blocked(self, _victim: int, _how: float, length: float) -> None:
+        self._producing.spoil(SPOILED)
         self._proxy.hold_writes()
         self._fleet.wait(1 + 11 * length)
         self._proxy.pass_all()
@@ -208,7 +217,7 @@ def make_kafka(folder: Path, cache: Path) -> tuple[ApacheKafka, Proxy]:
     kafka = ApacheKafka(
         directory=folder / "kafka",
         cache=cache,
-        properties={"group.min.session.timeout.ms": "1000", "log.cleaner.backoff.ms": "3000"},
+        properties={"log.cleaner.backoff.ms": "3000"},
         listeners={LISTENER: "PLAINTEXT"},
         advertised={LISTENER: f"{LOOPBACK}:{port}"},
     )

@@ -14,11 +14,19 @@ import msgspec
 import pytest
 
 from tests.chaos import core
-from tests.chaos.checker import Verdict, check_alerts, check_incidents, check_models, check_rows
+from tests.chaos.checker import (
+    Verdict,
+    check_alerts,
+    check_incidents,
+    check_models,
+    check_rejected,
+    check_rows,
+)
 from tests.chaos.faults import Kind, schedule
-from tests.chaos.load import POLICY, Load, rounds_of
+from tests.chaos.load import BAD, POLICY, Load, rounds_of
 from tests.chaos.oracle import Turn, implied, merged
 from tests.chaos.standing import RowKey, Stood, committed, joined
+from tests.chaos.storm import PREFIX
 
 MODELS = ("credit", "churn")
 Rows = dict[RowKey, Any]
@@ -235,3 +243,35 @@ def test_a_seed_decides_the_schedule() -> None:
     first, again, other = schedule(counts, 1), schedule(counts, 1), schedule(counts, 2)
     assert first == again != other
     assert Counter(fault.kind for fault in first) == counts
+
+
+def rejected(*offsets: int) -> list[dict[str, Any]]:
+    """Give messages that were rejected, by where they stood."""
+    return [{"source": {"topic": f"{PREFIX}predictions", "partition": 0, "offset": at}} for at in offsets]
+
+
+@pytest.mark.parametrize(
+    ("published", "wrong"),
+    [
+        (rejected(1, 2), {}),
+        (rejected(1, 2, 2), {}),
+        (rejected(1), {"rejected messages not published": 1}),
+        (rejected(0, 1, 2), {"rejected messages that were events": 1}),
+    ],
+)
+def test_what_has_to_be_rejected_is_and_nothing_else(
+    published: list[dict[str, Any]], wrong: dict[str, int]
+) -> None:
+    values = [b'{"model":"credit","id":"p"}', BAD + b" 0", BAD + b" 1"]
+    log = merged({"predictions": [Stood(at, at, b"credit", value) for at, value in enumerate(values)]})
+    verdict = Verdict()
+    check_rejected(verdict, [log], published)
+    assert dict(+verdict.wrong) == wrong
+    assert list(implied(log)) == ["credit"]
+
+
+def test_the_first_outage_is_a_minute_long_whatever_the_seed() -> None:
+    counts = {Kind.KILL: 5, Kind.OUTAGE: 3}
+    for seed in range(5):
+        first = next(fault for fault in schedule(counts, seed) if fault.kind is Kind.OUTAGE)
+        assert first.chances[2] == 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import pairwise
@@ -10,14 +11,17 @@ from typing import NamedTuple
 
 import pytest
 
+from stream.shell.fencing import WAITING_RECORDS
 from tests.chaos.checker import check
 from tests.chaos.faults import Kind
+from tests.chaos.load import BAD
 from tests.chaos.proxy import Proxy
-from tests.chaos.storm import LISTENER, SESSION_S, Storm, make_kafka, pass_over
+from tests.chaos.storm import LISTENER, SESSION_S, SPOILED, Storm, make_kafka, pass_over
 from tests.integration import logs, reading
 from tests.integration.apache_kafka import ApacheKafka
 from tests.integration.replaying import replay
-from tests.integration.running import RunningWorker, publish, settings, wait_until
+from tests.integration.running import RunningWorker, make_topics, publish, settings, wait_until
+from tests.integration.test_bad_messages import send
 
 SHORT = {Kind.KILL: 2, Kind.STOP: 1, Kind.BROKER_RESTART: 1, Kind.BLOCKED: 1}
 
@@ -29,13 +33,14 @@ class Place(NamedTuple):
     proxy: Proxy
 
 
-@pytest.fixture
-def place(tmp_path: Path, pytestconfig: pytest.Config) -> Iterator[Place]:
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Place]:
     """Start Kafka behind a proxy."""
     if pytestconfig.getoption("--broker") != "kafka":
         pytest.skip("a storm takes a broker that remembers: make test-kafka, make chaos")
     assert pytestconfig.cache is not None
-    kafka, proxy = make_kafka(tmp_path, pytestconfig.cache.mkdir("apache-kafka"))
+    cache = pytestconfig.cache.mkdir("apache-kafka")
+    kafka, proxy = make_kafka(tmp_path_factory.mktemp("storm"), cache)
     with ExitStack() as stack:
         stack.enter_context(proxy)
         stack.callback(kafka.kill)
@@ -52,6 +57,35 @@ def test_nothing_is_lost_and_nothing_counts_twice_whatever_dies_when(place: Plac
     assert passed.faults == SHORT
     assert verdict.counts["outcomes"] > 8_000
     assert verdict.counts["incidents compared"] > 20
+    assert verdict.counts["rejected messages compared"] == SPOILED
+
+
+def test_a_worker_whose_buffer_is_full_waits_and_then_publishes_everything(
+    place: Place, tmp_path: Path
+) -> None:
+    kafka, proxy = place
+    environment = settings(
+        kafka,
+        "full.",
+        brokers=kafka.address(LISTENER),
+        checkpoint_seconds=3_600,  # one that waits for the broker would let nothing more be processed
+        max_poll_records=500,
+    )
+    make_topics(environment)
+    with RunningWorker(environment, tmp_path / "log").ready() as worker:
+        proxy.hold_writes()
+        bad = {"topic": "full.predictions", "value": BAD, "key": b"credit"}
+        send(kafka, [bad] * 4 * WAITING_RECORDS)
+        worker.wait_for(lambda it: it.metric("rejected_total") > WAITING_RECORDS)
+        worker.wait_for(lambda it: it.metric("lag_events") > 0)
+        taken = worker.metric("rejected_total")
+        time.sleep(1)  # during which it would have taken all of them
+        assert worker.metric("rejected_total") <= taken + 500 < 4 * WAITING_RECORDS
+        proxy.pass_all()
+        worker.wait_for(lambda it: it.has_caught_up)
+        assert worker.terminate() == 0
+    sources = [one["source"]["offset"] for one in reading.messages(kafka, "full.rejected")]
+    assert sources == list(range(4 * WAITING_RECORDS))
 
 
 def test_what_a_lost_worker_had_on_its_way_does_not_take_an_incident_back(

@@ -158,6 +158,7 @@ class ApacheKafka:
             "transaction.state.log.min.isr": "1",
             "transaction.state.log.num.partitions": "4",
             "group.initial.rebalance.delay.ms": "0",
+            "group.min.session.timeout.ms": "1000",
             # After a kill the controller refuses the broker until its old session has run out.
             "broker.heartbeat.interval.ms": "500",
             "broker.session.timeout.ms": "3000",

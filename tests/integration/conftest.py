@@ -17,7 +17,7 @@ Broker: TypeAlias = EmbeddedBroker | ApacheKafka
 
 @pytest.fixture(scope="session")
 def new_broker(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Broker]:
-    """Make brokers of the chosen kind, not started: for tests that stop or kill them."""
+    """Make brokers of the chosen kind, not started."""
 
     def make() -> Broker:
         if pytestconfig.getoption("--broker") == "embedded":
@@ -33,6 +33,29 @@ def broker(new_broker: Callable[[], Broker]) -> Iterator[Broker]:
     """Share one running broker; don't stop it, and stay within your prefix."""
     with new_broker() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def made_mortal(new_broker: Callable[[], Broker]) -> Iterator[Broker]:
+    """Make the broker that is there to be stopped and killed, once: Kafka takes seconds to be made."""
+    made = new_broker()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def mortal(made_mortal: Broker) -> Broker:
+    """Give a running broker to stop, kill and start; stay within your prefix."""
+    made_mortal.start()
+    return made_mortal
+
+
+@pytest.fixture
+def kafka(broker: Broker) -> Broker:
+    """Share a broker that has transactions and retention, and whose topics can be altered and deleted."""
+    if broker.name != "kafka":
+        pytest.skip("the embedded broker has no transactions, deletes and alters nothing: make test-kafka")
+    return broker
 
 
 @pytest.fixture(scope="session")

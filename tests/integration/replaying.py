@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.integration.reading import Message, by_id
-from tests.integration.running import driftline
+from tests.integration.running import command
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ def replay(file: Path, environment: Mapping[str, str]) -> Replayed:
     names = ("incidents", "alerts", "rejected", "summary")
     paths = {name: file.with_suffix(f".{name}") for name in names}
     options = [text for name, path in paths.items() for text in (f"--{name}", str(path))]
-    done = driftline("replay", str(file), *options, environment=environment)
+    done = command("replay", str(file), *options, environment=environment)
     assert done.returncode == 0, done.stderr
     found = {
         name: [json.loads(line) for line in path.read_bytes().splitlines()] for name, path in paths.items()

@@ -15,7 +15,7 @@ from stream.shell.topics import LARGE_RECORD_BYTES, Topics
 from tests.contract.corpus import BadMessage, bad_messages
 from tests.integration import reading
 from tests.integration.conftest import Broker
-from tests.integration.running import RunningWorker, driftline, settings
+from tests.integration.running import RunningWorker, make_topics, settings
 
 ROOM_BYTES = LARGE_RECORD_BYTES - 64 * 1024
 """What is larger does not get into a topic: the producer refuses it."""
@@ -29,7 +29,7 @@ def test_every_bad_message_is_kept_with_its_reason_and_the_stream_goes_on(
 ) -> None:
     bad = [message for message in (*bad_messages(), NESTED) if message.size <= ROOM_BYTES]
     environment = settings(broker, prefix)
-    assert driftline("topics", "create", environment=environment).returncode == 0
+    make_topics(environment)
     places = dict(zip(send(broker, [as_record(prefix, message) for message in bad]), bad, strict=True))
     send(broker, [good(prefix, number) for number in range(len(bad))])
     with RunningWorker(environment, tmp_path / "log") as worker:
@@ -53,7 +53,7 @@ def test_an_event_on_the_wrong_partition_is_sent_on_once_and_watched_once(
     broker: Broker, prefix: str, tmp_path: Path
 ) -> None:
     environment = settings(broker, prefix, partitions=4)
-    assert driftline("topics", "create", environment=environment).returncode == 0
+    make_topics(environment)
     home = Topics(prefix=prefix, partitions=4).partition_of("steady")
     strays = [
         good(prefix, 1) | {"key": b"steady", "partition": (home + 1) % 4},

@@ -9,7 +9,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -98,23 +98,22 @@ async def test_the_end_of_a_log_is_known_when_its_last_record_is_a_batch_of_its_
     assert last.offset == 10
 
 
-def test_a_stopped_broker_leaves_no_process(new_broker: Callable[[], Broker]) -> None:
-    with new_broker() as running:
-        assert running.pid is not None
-        process = os.pidfd_open(running.pid)
+def test_a_killed_broker_starts_again_on_the_same_address(mortal: Broker) -> None:
+    before = mortal.bootstrap
+    mortal.kill()
+    mortal.start()
+    assert mortal.bootstrap == before
+    assert cluster_of(int(before.rpartition(":")[2])) is not None
+
+
+def test_a_stopped_broker_leaves_no_process(mortal: Broker) -> None:
+    assert mortal.pid is not None
+    process = os.pidfd_open(mortal.pid)
+    mortal.stop()
     try:
         assert has_ended(process)
     finally:
         os.close(process)
-
-
-def test_a_killed_broker_starts_again_on_the_same_address(new_broker: Callable[[], Broker]) -> None:
-    with new_broker() as running:
-        before = running.bootstrap
-        running.kill()
-        running.start()
-        assert running.bootstrap == before
-        assert cluster_of(int(before.rpartition(":")[2])) is not None
 
 
 def test_a_broker_dies_when_its_parent_is_killed(
@@ -138,13 +137,10 @@ def test_a_broker_dies_when_its_parent_is_killed(
             os.close(process)
 
 
-def test_a_broker_started_from_a_thread_outlives_the_thread(new_broker: Callable[[], Broker]) -> None:
-    running = new_broker()
-    try:
-        asyncio.run(asyncio.to_thread(running.start))  # the loop ends its threads with itself
-        assert cluster_of(int(running.bootstrap.rpartition(":")[2])) is not None
-    finally:
-        running.stop()
+def test_a_broker_started_from_a_thread_outlives_the_thread(made_mortal: Broker) -> None:
+    made_mortal.stop()
+    asyncio.run(asyncio.to_thread(made_mortal.start))  # the loop ends its threads with itself
+    assert cluster_of(int(made_mortal.bootstrap.rpartition(":")[2])) is not None
 
 
 def test_kafka_without_maven_is_a_failure_that_says_so(

@@ -7,7 +7,6 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,6 @@ from stream.shell.state import StateStore
 from stream.shell.topics import STATE
 from stream.wiring import build_connection, build_replay_pipeline
 from tests.integration import logs, reading
-from tests.integration.apache_kafka import ApacheKafka
 from tests.integration.conftest import Broker
 from tests.integration.replaying import essence, replay
 from tests.integration.running import ROOT, RunningWorker, publish, settings, wait_until
@@ -33,6 +31,17 @@ def broken(*_):
     raise RuntimeError("a bug of ours")
 
 Pipeline.step = broken
+sys.exit(main(["worker"]))
+"""
+IDLE = """
+import sys
+from stream.shell.partition import Partition
+from stream.cli import main
+
+async def idle(*_):
+    return 0
+
+Partition.advance = idle
 sys.exit(main(["worker"]))
 """
 
@@ -121,37 +130,43 @@ def test_a_worker_with_a_bug_ends_with_status_1(broker: Broker, prefix: str, tmp
     assert "stopped by an error: RuntimeError: a bug of ours" in log
 
 
-def test_a_worker_whose_broker_is_gone_ends_with_status_1(
-    broker: Broker, new_broker: Callable[[], Broker], tmp_path: Path, pytestconfig: pytest.Config
+def test_a_worker_that_processes_nothing_while_records_wait_ends_with_status_1(
+    broker: Broker, prefix: str, tmp_path: Path
 ) -> None:
-    with short_sessions(new_broker, tmp_path, pytestconfig) as own:
-        environment = settings(own, "gone.", session_timeout_seconds=1, rebalance_timeout_seconds=1)
-        with RunningWorker(environment, tmp_path / "log").ready() as worker:
-            own.kill()
-            status, log = worker.ended(), worker.log
-    assert broker.name == own.name
+    environment = settings(broker, prefix, session_timeout_seconds=1, rebalance_timeout_seconds=1)
+    publish(logs.write(tmp_path / "events.jsonl", logs.shifted(["credit"], 10)), environment)
+    with RunningWorker(environment, tmp_path / "log", program=("-c", IDLE)) as worker:
+        status, log = worker.ended(), worker.log
+    assert status == 1
+    assert "stopped by an error: StalledError: partition 0 has had records and processed none for" in log
+
+
+def test_a_worker_whose_broker_is_gone_ends_with_status_1(
+    mortal: Broker, prefix: str, tmp_path: Path
+) -> None:
+    environment = settings(mortal, prefix, session_timeout_seconds=1, rebalance_timeout_seconds=1)
+    with RunningWorker(environment, tmp_path / "log").ready() as worker:
+        mortal.kill()
+        status, log = worker.ended(), worker.log
     assert status == 1
     assert "stopped by an error: StalledError: " in log
 
 
-def test_a_worker_goes_on_when_its_broker_comes_back(
-    new_broker: Callable[[], Broker], broker: Broker, tmp_path: Path
-) -> None:
-    if broker.name == "embedded":
+def test_a_worker_goes_on_when_its_broker_comes_back(mortal: Broker, prefix: str, tmp_path: Path) -> None:
+    if mortal.name == "embedded":
         pytest.skip("the embedded broker has forgotten everything when it comes back")
-    with new_broker() as own:
-        environment = settings(own, "back.")
-        file = logs.write(tmp_path / "events.jsonl", logs.shifted(["credit"], 4_000))
-        first, second = logs.split(file, 2)
-        with RunningWorker(environment, tmp_path / "log").ready() as worker:
-            publish(first, environment)
-            worker.wait_for(lambda it: it.metric("events_total") > 500)
-            own.kill()
-            own.start()
-            publish(second, environment)
-            reading.wait_until_committed(own, environment, file)
-            assert worker.terminate() == 0
-        assert reading.incidents(own, "back.") == replay(file, environment).incidents
+    environment = settings(mortal, prefix)
+    file = logs.write(tmp_path / "events.jsonl", logs.shifted(["credit"], 4_000))
+    first, second = logs.split(file, 2)
+    with RunningWorker(environment, tmp_path / "log").ready() as worker:
+        publish(first, environment)
+        worker.wait_for(lambda it: it.metric("events_total") > 500)
+        mortal.kill()
+        mortal.start()
+        publish(second, environment)
+        reading.wait_until_committed(mortal, environment, file)
+        assert worker.terminate() == 0
+    assert reading.incidents(mortal, prefix) == replay(file, environment).incidents
 
 
 def test_a_worker_whose_topics_were_made_anew_beside_its_state_ends_with_status_1(
@@ -179,17 +194,6 @@ async def write_positions(broker: Broker, prefix: str, *, offset: int) -> None:
     await store.start()
     await (await store.restore([0], "before"))[0].writer.write(pipeline.rows())
     await store.stop()
-
-
-def short_sessions(new_broker: Callable[[], Broker], folder: Path, pytestconfig: pytest.Config) -> Broker:
-    """Make a broker that lets sessions be as short as a test wants them."""
-    if not isinstance(made := new_broker(), ApacheKafka):
-        return made
-    assert pytestconfig.cache is not None
-    cache = pytestconfig.cache.mkdir("apache-kafka")
-    return ApacheKafka(
-        directory=folder / "kafka", cache=cache, properties={"group.min.session.timeout.ms": "1000"}
-    )
 
 
 def publishing(file: Path, environment: dict[str, str], *, rate: int) -> subprocess.Popen[bytes]:

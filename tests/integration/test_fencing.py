@@ -30,14 +30,6 @@ from tests.integration.running import RunningWorker, publish, settings, wait_unt
 Claim = Callable[[str, Transactions], Awaitable[Restored]]
 
 
-@pytest.fixture
-def kafka(broker: Broker) -> Broker:
-    """Give a broker that has transactions."""
-    if broker.name != "kafka":
-        pytest.skip("the embedded broker has no transactions: make test-kafka")
-    return broker
-
-
 @pytest_asyncio.fixture
 async def claim(kafka: Broker, prefix: str) -> AsyncIterator[Claim]:
     """Give what takes partition 0 of an empty state topic over."""

@@ -12,7 +12,7 @@ from tests.fuzz.holding import FATES, elements_of
 from tests.fuzz.mutations import mutated_records
 from tests.integration import reading
 from tests.integration.conftest import Broker
-from tests.integration.running import RunningWorker, driftline, settings
+from tests.integration.running import RunningWorker, make_topics, settings
 from tests.integration.test_bad_messages import send
 
 MESSAGES: Final = 10_000
@@ -23,7 +23,7 @@ def test_a_worker_takes_ten_thousand_mutated_messages_and_goes_on(
     broker: Broker, prefix: str, tmp_path: Path
 ) -> None:
     environment = settings(broker, prefix)
-    assert driftline("topics", "create", environment=environment).returncode == 0
+    make_topics(environment)
     log = mutated_records(20, MESSAGES)
     sent = [
         {

@@ -67,6 +67,8 @@ def test_every_cause_has_its_transition_from_every_state_that_it_can_meet() -> N
         (None, Cause.LOST),
         *((state, Cause.QUIET) for state in is_open),
         *((state, Cause.UNWATCHED) for state in is_open),
+        *((state, Cause.LOST) for state in is_open),
+        *((state, Cause.READ) for state in is_open),
     }
 
 

@@ -268,3 +268,23 @@ def test_a_right_that_is_taken_away_ends_the_worker_with_a_line_that_says_so(
         last = worker.log.splitlines()[-1]
     assert "stopped by an error: user worker may not do that" in last
     assert prefix + "predictions" in last
+
+
+def test_a_topic_that_becomes_read_only_ends_the_worker_with_a_line_that_says_so(
+    guarded: Guarded, prefix: str, tmp_path: Path
+) -> None:
+    make_topics(guarded, prefix)
+    grants = of_worker(topics_of(prefix), prefix + "workers")
+    guarded.grant("worker", grants)
+    guarded.grant("publisher", of_publisher(topics_of(prefix)))
+    file = logs.write(tmp_path / "events.jsonl", logs.shifted(["credit"], 3_000))
+    with RunningWorker(environment_of(guarded, prefix), tmp_path / "log").ready() as worker:
+        guarded.revoke("worker", next(grant for grant in grants if grant.name == prefix + "incidents"))
+        publish(file, environment_of(guarded, prefix, user="publisher"))
+        assert worker.ended() == 1
+        no_secret_in(worker.log)
+        last = worker.log.splitlines()[-1]
+    assert (
+        f"stopped by an error: PublishError: topic {prefix}incidents takes no messages "
+        "(TopicAuthorizationFailedError): writing to it is not allowed: grant this user Write on it"
+    ) in last
