@@ -203,9 +203,9 @@ class Model:
                         self._observer(version)
                         self._watch.restore(SeriesKey(model, version, segment, signal), rows[key])
                     case ("incident", model, version, segment, signal):
-                        if version:  # a bound's incident is of none
-                            self._observer(version)
-                        self.incidents.restore(SeriesKey(model, version, segment, signal), rows[key])
+                        series = SeriesKey(model, version, segment, signal)
+                        for awaited in sorted(self.incidents.restore(series, rows[key])):
+                            self._observer(awaited)
                     case _:
                         unreadable.append(key)
             except UNREADABLE:
