@@ -102,10 +102,15 @@ class Severities(_Table, frozen=True, kw_only=True):
 
 
 class Alerting(_Table, frozen=True, kw_only=True):
-    """When an incident is repeated and when it has recovered by itself, in event time of its series."""
+    """When an incident is repeated, when it has recovered by itself, and what belongs to it, in event time.
+
+    A series in which something is found no more than ``group_seconds`` after another one joined an open
+    incident of the same model becomes a part of it; with 0 every series has incidents of its own.
+    """
 
     repeat_seconds: Positive = 86_400.0
     recover_seconds: Positive = 86_400.0
+    group_seconds: Annotated[float, msgspec.Meta(ge=0)] = 86_400.0
     severity: Severities = Severities()
     roles: tuple[str, ...] = ("ai_dev_team", "data_science_lead")
 

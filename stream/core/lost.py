@@ -7,13 +7,15 @@ from typing import Final, NamedTuple
 import numpy as np
 from msgspec.structs import replace
 
-from schemas.alerts import Alert, AlertReason, Evidence, HistoryEntry, Incident, Kind, Trigger
+from schemas.alerts import Alert, AlertReason, Evidence, Incident, Kind, Trigger
 from schemas.policy import Alerting
 from stream.core.alert import decide
 from stream.core.columns import Arrivals
 from stream.core.identity import digest, fingerprint
-from stream.core.incident import SYSTEM, TRANSITIONS, Cause, Incidents, Open
+from stream.core.incident import Incidents, Open
 from stream.core.nouns import Change, Readings, SeriesKey, SeriesSpec, Topic, Watched, utc
+from stream.core.parts import Held
+from stream.core.procedure import TRANSITIONS, Cause, moved
 
 DETECTOR: Final = "log_start"
 """Named as the detector in the evidence: what was compared is where the log of a topic begins."""
@@ -59,15 +61,15 @@ def lost_input(
     is_first = held is None
     if held is None:
         held = _begin(topic, partition, gap, prefix=prefix, alerting=alerting, at=at)
-    reason = decide(None if is_first else held.last_alert, at, alerting.repeat_seconds)
+    last_alert = None if is_first else held.last_alert
+    reason = decide(last_alert, at, alerting.repeat_seconds, escalates=False)
     before, alert = held.incident, None
     count, history = before.evidence.n + gap.stop - gap.start, before.history
     if len(history) < NAMED_LOSSES:
-        step = TRANSITIONS[None if is_first else before.state, Cause.LOST]
-        said = f"{step.reason}: offsets {gap.start} to {gap.stop - 1} of topic {prefix}{topic.suffix}"
-        said += f", partition {partition}"
-        seq = len(history) + 1
-        history = (*history, HistoryEntry(seq=seq, state=step.to, at=utc(at), actor=SYSTEM, reason=said))
+        where = (
+            f"offsets {gap.start} to {gap.stop - 1} of topic {prefix}{topic.suffix}, partition {partition}"
+        )
+        _, history = moved(None if is_first else before.state, history, Cause.LOST, at, where)
     incident = replace(
         before,
         findings=before.findings + 1,
@@ -78,7 +80,7 @@ def lost_input(
         incident = replace(incident, alerts=before.alerts + 1, last_alert_at=utc(at))
         alert = _alert(incident, reason, gap, at)
         held.last_alert = at
-    held.incident, held.last_finding = incident, max(held.last_finding, at)
+    held.incident, held.held[0].last_finding = incident, max(held.held[0].last_finding, at)
     incidents.hold(key, held)
     return Change(0, alert, incident)
 
@@ -127,7 +129,7 @@ def _begin(topic: Topic, partition: int, gap: Gap, *, prefix: str, alerting: Ale
         roles=alerting.roles,
         history=(),
     )
-    return Open(incident=incident, last_finding=at, last_alert=at, clock=at)
+    return Open(incident=incident, last_alert=at, joined=at, held=[Held(key, at, at)])
 
 
 def _evidence(count: int, begin: float, end: float) -> Evidence:
