@@ -8,7 +8,7 @@ from schemas.policy import Policy
 from stream import __version__
 from stream.config import ConfigError, PolicyBook, Settings, load_policies
 from stream.core.pipeline import Pipeline
-from stream.detectors.registry import DETECTORS, Registry
+from stream.detectors.registry import DETECTORS, QUIET, Registry
 from stream.shell.connection import Connection
 from stream.shell.http import Endpoints, Served
 from stream.shell.metrics import Metrics
@@ -116,7 +116,14 @@ def build_endpoints(settings: Settings, served: Served) -> Endpoints:
 
 
 def _check_detectors(policy: Policy, where: str) -> None:
-    unknown = [name for name in policy.detectors.use if name not in DETECTORS]
-    if unknown or not policy.detectors.use:
-        known = ", ".join(sorted(DETECTORS))
+    use = policy.detectors.use
+    unknown = [name for name in use if name not in {QUIET, *DETECTORS}]
+    if unknown or not use:
+        known = ", ".join((QUIET, *sorted(DETECTORS)))
         raise ConfigError(f"{where}: detectors.use: {unknown or 'none'} is not among {known}")
+    if QUIET in use and len(use) > 1:
+        raise ConfigError(
+            f'{where}: detectors.use: "{QUIET}" watches alone: use = ["{QUIET}"], or the others without it'
+        )
+    if len(set(use)) < len(use):
+        raise ConfigError(f"{where}: detectors.use: {list(use)} names a detector twice")

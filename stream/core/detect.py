@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.policy import Detectors, Policy
+from stream.core.columns import Arrivals
 from stream.core.errors import UnreadableRowError
-from stream.core.nouns import Column, Finding, Readings, SeriesKey, SeriesSpec, Tally, Watched
+from stream.core.nouns import Column, Finding, Healed, Readings, SeriesKey, SeriesSpec, Tally, Watched
 from stream.core.ports import Bank, DetectorFactory
 from stream.core.rows import UNREADABLE, Moment
 
@@ -59,6 +60,10 @@ class Watch:
         self._series: dict[SeriesKey, Series] = {}
         self._changed: set[SeriesKey] = set()
 
+    def __contains__(self, key: object) -> bool:
+        """Tell whether the series named *key* is watched."""
+        return key in self._series
+
     def watch(self, columns: Iterable[Column], tally: Tally) -> list[Watched]:
         """Show all columns to the bank at once; give what was read and what was found.
 
@@ -81,8 +86,10 @@ class Watch:
         ends = lengths.cumsum()
         values = np.concatenate([readings.values for readings in read])
         times = np.concatenate([readings.times for readings in read])
-        findings: dict[int, list[Finding]] = {}
-        for _, finding in self._bank.update(np.array(slots, dtype=np.intp).repeat(lengths), values, times):
+        findings: dict[int, list[Finding | Healed]] = {}
+        order = _order_of(read)
+        found_in = self._bank.update(np.array(slots, dtype=np.intp).repeat(lengths), values, times, order)
+        for _, finding in found_in:
             column = int(ends.searchsorted(finding.index, side="right"))
             index = finding.index - int(ends[column] - lengths[column])
             findings.setdefault(column, []).append(replace(finding, index=index))
@@ -91,6 +98,8 @@ class Watch:
             tally.gauge("signal_value", spec.key.model, spec.key.version, spec.key.signal, value=mean)
         for column, found in sorted(findings.items()):
             for finding in found:
+                if isinstance(finding, Healed):
+                    continue
                 tally.count(
                     "findings_total", specs[column].key.model, specs[column].key.signal, finding.detector
                 )
@@ -126,8 +135,15 @@ class Watch:
         self._series[key] = Series(slot, kept.only_rise, kept.clock)
 
     def _new(self, spec: SeriesSpec) -> Series:
-        series = self._series[spec.key] = Series(self._bank.add(only_rise=spec.only_rise), spec.only_rise)
+        slot = self._bank.add(only_rise=spec.only_rise, spec=spec)
+        series = self._series[spec.key] = Series(slot, spec.only_rise)
         return series
+
+
+def _order_of(read: Sequence[Readings]) -> NDArray[np.int64] | None:
+    """Give the numbers in the log of the events behind *read*; None where one of them names no events."""
+    parts = [readings.at.seqs() for readings in read if isinstance(readings.at, Arrivals)]
+    return np.concatenate(parts) if len(parts) == len(read) else None
 
 
 class _Clocks:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -13,7 +13,17 @@ from schemas.alerts import Alert, AlertReason, HistoryEntry, Incident, IncidentS
 from schemas.policy import Policy
 from stream.core.errors import UnreadableRowError
 from stream.core.identity import digest, fingerprint
-from stream.core.nouns import Change, Finding, Readings, SeriesKey, SeriesSpec, Suppressed, Watched, utc
+from stream.core.nouns import (
+    Change,
+    Finding,
+    Healed,
+    Readings,
+    SeriesKey,
+    SeriesSpec,
+    Suppressed,
+    Watched,
+    utc,
+)
 from stream.core.rows import UNREADABLE, Moment
 
 SYSTEM = "system"
@@ -53,12 +63,16 @@ TRANSITIONS: Mapping[tuple[IncidentState | None, Cause], Transition] = {
 
 
 class Open(msgspec.Struct, kw_only=True):
-    """An open incident with the times of its last finding and last alert, in seconds since the epoch."""
+    """An open incident with the times of its last finding and last alert, in seconds since the epoch.
+
+    While it is *lasting* its detector will say when the change is over.
+    """
 
     incident: Incident
     last_finding: Moment
     last_alert: Moment
     clock: Moment
+    lasting: bool = False
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -69,7 +83,8 @@ class Incidents:
     """Opens, updates and closes the incidents of one model, in the log's order.
 
     An incident recovers by the readings of its own series: when they have gone on for ``recover_seconds`` of
-    event time without a finding. A series that falls silent does not recover.
+    event time without a finding. A change that lasts until its detector says so holds the incident open; the
+    recovery time begins when it is over. A series that falls silent does not recover.
     """
 
     def __init__(self, policy: Policy, decide: Decide) -> None:
@@ -104,6 +119,13 @@ class Incidents:
         """Tell whether an incident of that series is open."""
         return key in self._open
 
+    def let_go(self, watched: Container[SeriesKey]) -> None:
+        """Hold no incident open for a detector that is no more: whose series is not among those *watched*."""
+        for key, held in self._open.items():
+            if held.lasting and key not in watched:
+                held.lasting, held.last_finding = False, held.clock
+                self._changed.add(key)
+
     def open_incidents(self) -> list[Incident]:
         """Give the incidents that are open now."""
         return [held.incident for held in self._open.values()]
@@ -135,11 +157,15 @@ class Incidents:
             yield from quiet
             at = float(readings.times[finding.index])
             start = finding.index
+            if isinstance(finding, Healed):
+                if held is not None:
+                    held.lasting, held.last_finding = False, at
+                continue
             last_alert = None if held is None else held.last_alert
             reason = self._decide(last_alert, at, self._alerting.repeat_seconds)
             if held is None:
                 held = self._begin(part.spec, readings, finding, at, prefix)
-            held.last_finding = at
+            held.last_finding, held.lasting = at, finding.lasts
             if isinstance(reason, Suppressed):
                 held.incident = msgspec.structs.replace(held.incident, findings=held.incident.findings + 1)
                 continue
@@ -167,8 +193,8 @@ class Incidents:
         stop: int,
     ) -> tuple[Open | None, list[Change]]:
         """Close *held* when its series went on for the recovery time without a finding, before *stop*."""
-        if held is None:
-            return None, []
+        if held is None or held.lasting:
+            return held, []
         due = held.last_finding + self._alerting.recover_seconds
         place = start + int(np.searchsorted(readings.times[start:stop], due))
         if place >= stop:

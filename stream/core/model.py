@@ -210,6 +210,7 @@ class Model:
                         unreadable.append(key)
             except UNREADABLE:
                 unreadable.append(key)
+        self.incidents.let_go(self._watch)
         stores = self._stores()
         for key, of_store in chunks.items():
             store = stores.get(key)

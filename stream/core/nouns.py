@@ -108,13 +108,21 @@ class SeriesKey(NamedTuple):
     signal: str
 
 
+class Reads(StrEnum):
+    """What the readings of a series are: 0 or 1, for what they tell, or any number."""
+
+    RATE = "rate"
+    NUMBER = "number"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SeriesSpec:
-    """What a series is about, and whether only a rise of it is bad."""
+    """What a series is about, what its readings are, and whether only a rise of it is bad."""
 
     key: SeriesKey
     kind: Kind
     only_rise: bool = False
+    reads: Reads = Reads.NUMBER
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,7 +149,8 @@ Column = tuple[SeriesSpec, Readings]
 class Finding:
     """What a detector concludes at reading *index* of a batch, in the units of the series.
 
-    The window is the *n* readings that the conclusion rests on; its times are seconds since the epoch.
+    The window is the *n* readings that the conclusion rests on; its times are seconds since the epoch. What
+    *lasts* lasts until the detector says :class:`Healed`; of anything else nobody says that it is over.
     """
 
     index: int
@@ -153,6 +162,7 @@ class Finding:
     n: int
     window_start: float
     window_end: float
+    lasts: bool = False
 
     def evidence(self) -> Evidence:
         """Give the finding as the evidence that is published."""
@@ -169,12 +179,20 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Healed:
+    """What a detector says at reading *index* of a batch: the change that lasted is over."""
+
+    index: int
+    detector: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Watched:
     """One series' part of a batch: what was read, and what its detectors found in it."""
 
     spec: SeriesSpec
     readings: Readings
-    findings: Sequence[Finding]
+    findings: Sequence[Finding | Healed]
 
 
 class Suppressed(StrEnum):

@@ -19,6 +19,7 @@ from stream.core.nouns import (
     Column,
     Outcome,
     Readings,
+    Reads,
     SeriesKey,
     SeriesSpec,
     Tally,
@@ -130,7 +131,9 @@ class Observer:
                 None if one.value is None or one.kind is not FeedbackKind.THUMBS else 1.0 - bool(one.value)
                 for one in said
             ]
-            yield from self._optional("thumbs_down", Kind.FEEDBACK, stand, thumbs, only_rise=True)
+            yield from self._optional(
+                "thumbs_down", Kind.FEEDBACK, stand, thumbs, only_rise=True, reads=Reads.RATE
+            )
             ratings = [
                 None if one.value is None or one.kind is not FeedbackKind.RATING else float(one.value)
                 for one in said
@@ -168,6 +171,7 @@ class Observer:
         values: Sequence[float | None],
         *,
         only_rise: bool = False,
+        reads: Reads = Reads.NUMBER,
     ) -> Iterator[Column]:
         """Give the readings that there are of *values*, of which some may be None."""
         column = np.array(values, dtype=np.float64)  # None becomes NaN, which no event can hold
@@ -175,7 +179,7 @@ class Observer:
         if absent.any():
             there = np.flatnonzero(~absent)
             column, stand = column[there], stand.only(there.tolist())
-        yield from self._numbers(signal, kind, stand, column, only_rise=only_rise)
+        yield from self._numbers(signal, kind, stand, column, only_rise=only_rise, reads=reads)
 
     def _numbers(
         self,
@@ -185,11 +189,12 @@ class Observer:
         values: NDArray[np.float64],
         *,
         only_rise: bool = False,
+        reads: Reads = Reads.NUMBER,
     ) -> Iterator[Column]:
         if len(values):
             bounded = np.minimum(np.maximum(values, -LARGEST), LARGEST)
             readings = Readings(values=bounded, times=stand.times, at=stand.at)
-            yield self._spec(signal, kind, only_rise=only_rise), readings
+            yield self._spec(signal, kind, only_rise=only_rise, reads=reads), readings
 
     def _output(self, stand: Stand, outputs: Sequence[bool | int | float | str | None]) -> Iterator[Column]:
         kinds = set(map(type, outputs))
@@ -212,11 +217,13 @@ class Observer:
                 self.changed = True
         for wanted, start in starts.items():
             rate = np.array([name == wanted for name in names[start:]], dtype=np.float64)
-            yield from self._numbers(f"output:{wanted}", Kind.DRIFT, stand.since(start), rate)
+            own = stand.since(start)
+            yield from self._numbers(f"output:{wanted}", Kind.DRIFT, own, rate, reads=Reads.RATE)
         if len(classes) >= CLASSES_MAX:
             start = max(starts.values())
             rest = np.array([name not in starts for name in names[start:]], dtype=np.float64)
-            yield from self._numbers("output:other", Kind.DRIFT, stand.since(start), rest)
+            own = stand.since(start)
+            yield from self._numbers("output:other", Kind.DRIFT, own, rest, reads=Reads.RATE)
 
     def _features(self, stand: Stand, described: Sequence[Features], tally: Tally) -> Iterator[Column]:
         starts = self._meet(stand, described, tally)
@@ -237,7 +244,7 @@ class Observer:
                 absent = np.ones(len(given))
                 absent[places] = 0.0
             if self._signals.missing:
-                yield from self._numbers(f"missing:{name}", Kind.DATA_QUALITY, own, absent, only_rise=True)
+                yield from self._faults(f"missing:{name}", own, absent)
             if feature.numeric and self._signals.features:
                 numbers = np.array(column, dtype=np.float64)
                 yield from self._numbers(f"feature:{name}", Kind.DRIFT, fits, numbers)
@@ -285,15 +292,21 @@ class Observer:
             new = np.zeros(len(watched))
         else:
             new = np.array([value not in known for value in watched], dtype=np.float64)
+        yield from self._faults(f"new_category:{name}", stand.since(learning), new)
+
+    def _faults(self, signal: str, stand: Stand, faults: NDArray[np.float64]) -> Iterator[Column]:
+        """Give a series of data quality: 1 where there is a fault."""
         yield from self._numbers(
-            f"new_category:{name}", Kind.DATA_QUALITY, stand.since(learning), new, only_rise=True
+            signal, Kind.DATA_QUALITY, stand, faults, only_rise=True, reads=Reads.RATE
         )
 
-    def _spec(self, signal: str, kind: Kind, *, only_rise: bool) -> SeriesSpec:
+    def _spec(self, signal: str, kind: Kind, *, only_rise: bool, reads: Reads) -> SeriesSpec:
         spec = self._specs.get(signal)
         if spec is None:
             key = SeriesKey(self._model, self._version, "", signal)
-            spec = self._specs[signal] = SeriesSpec(key=key, kind=kind, only_rise=only_rise)
+            spec = self._specs[signal] = SeriesSpec(
+                key=key, kind=kind, only_rise=only_rise, reads=reads
+            )
         return spec
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.core.errors import UnreadableRowError
-from stream.core.nouns import Finding
+from stream.core.nouns import Finding, SeriesSpec
 from stream.core.ports import Found
 from stream.detectors.contract import Shift, ShiftBank
 from stream.detectors.cut import History
@@ -71,7 +71,7 @@ class Standardised:
         self._sd: Values = np.zeros(0)
         self._free: list[int] = []
 
-    def add(self, *, only_rise: bool) -> int:
+    def add(self, *, only_rise: bool, spec: SeriesSpec | None = None) -> int:  # noqa: ARG002 - as below
         """Take a new series; give its slot. With *only_rise* it stays silent about a fall."""
         if not self._free:
             self._grow()
@@ -92,7 +92,13 @@ class Standardised:
             detector.end(slot)
         self._free.append(slot)
 
-    def update(self, slots: Places, values: Values, times: Values) -> list[Found]:
+    def update(
+        self,
+        slots: Places,
+        values: Values,
+        times: Values,
+        order: NDArray[np.int64] | None = None,  # noqa: ARG002 - these series make no difference to each other
+    ) -> list[Found]:
         """Take readings of many series, all of shape (n,); give what was found, by its place in them.
 
         Raises ValueError where a value or a time is not finite, before anything is taken.
@@ -268,7 +274,7 @@ class Standardised:
             observed=cut.observed,
             expected=cut.expected,
             statistic=difference if shift.statistic is None else shift.statistic,
-            threshold=detector.threshold(slot, cut),
+            threshold=detector.threshold(slot, cut) if shift.threshold is None else shift.threshold,
             n=cut.after,
             window_start=cut.since,
             window_end=time,

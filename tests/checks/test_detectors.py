@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 from river import drift
 
 from schemas.policy import Adwin as AdwinSettings
+from schemas.policy import Kswin as KswinSettings
 from schemas.policy import PageHinkley as PageHinkleySettings
 from stream.core.errors import UnreadableRowError
 from stream.core.ports import Found
-from stream.detectors import adwin, page_hinkley
+from stream.detectors import adwin, kswin, page_hinkley, rivers
 from stream.detectors.contract import Shift, ShiftBank, restoring
+from stream.detectors.one_each import OneEach
 from stream.detectors.recent import CLIP
+from stream.detectors.registry import DETECTORS
 from stream.detectors.runs import runs_of
 from stream.detectors.standardised import State
 from tests.checks import bank, detector
@@ -67,7 +70,7 @@ def test_bank(maker: Maker, check: Callable[[Maker], None]) -> None:
 
 def test_there_are_checks_for_every_detector_alone_and_for_all_together() -> None:
     used = {maker.chosen.use for maker in MAKERS if not maker.name.startswith("rivers_own")}
-    assert used == {("adwin",), ("page_hinkley",), ("adwin", "page_hinkley")}
+    assert used == {*((name,) for name in DETECTORS), ("adwin", "page_hinkley")}
 
 
 @pytest.mark.parametrize("delta", [0.002, 0.2])
@@ -219,3 +222,44 @@ def test_many_series_side_by_side_have_the_findings_of_rivers_own(use: tuple[str
         assert own.finding.statistic == pytest.approx(rivers.finding.statistic, rel=1e-6)
         assert own.slot == rivers.slot
         assert replace(own.finding, statistic=0.0) == replace(rivers.finding, statistic=0.0)
+
+
+@pytest.mark.parametrize(("n", "alpha"), [(10, 0.05), (30, 0.005), (30, 1e-7), (100, 1e-4)])
+def test_the_distance_that_is_too_large_for_kswin_is_that_of_scipys_exact_test(n: int, alpha: float) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    critical = kswin.critical(n, alpha)
+    for h, is_over in ((critical - 1, False), (critical, True)):
+        one, other = np.arange(n, dtype=np.float64), np.arange(n) + h - 0.5
+        level = stats.ks_2samp(one, other, method="exact").pvalue
+        assert bool(level <= alpha) is is_over, (h, level)
+
+
+def test_kswin_finds_what_rivers_own_finds_reading_by_reading() -> None:
+    values = RISE_AND_FALL.values[1_000:2_600]
+    ours = Alone(OneEach("kswin", lambda _only_rise: kswin.Kswin(KswinSettings(alpha=0.001))))
+    theirs = drift.KSWIN(alpha=0.001, window_size=100, stat_size=30, seed=kswin.SEED)
+    wanted = [place for place, value in enumerate(values.tolist()) if _detects(theirs, value)]
+    assert len(wanted) >= 2
+    assert [shift.place for shift in ours.update(values)] == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs", "flipped"),
+    [
+        ("ddm", drift.binary.DDM(warm_start=200, drift_threshold=3.5), False),
+        ("hddm", drift.binary.HDDMA(drift_confidence=1e-5), False),
+        ("fhddm", drift.binary.FHDDM(sliding_window_size=100, confidence_level=1e-8), True),
+    ],
+)
+def test_a_binary_detector_finds_what_rivers_own_finds_in_what_lies_high(
+    name: str,
+    theirs: River,
+    flipped: bool,  # noqa: FBT001 - pytest passes parameters by name
+) -> None:
+    maker = next(maker for maker in MAKERS if maker.name == f"{name}:only_rise")
+    values = RISE_AND_FALL.values
+    warm_up = values[:WARM_UP]
+    high = (values[WARM_UP:] - warm_up.mean()) / warm_up.std() > rivers.FAR
+    wanted = [WARM_UP + place for place, far in enumerate(high) if _detects(theirs, float(far != flipped))]
+    assert wanted
+    assert [found.index for found in maker.make().update(readings_of(values))] == wanted

@@ -80,6 +80,25 @@ def count(columns: Columns, places: Places, values: Floats) -> Floats:
     return flat.reshape(len(values), CELLS).astype(np.float64)
 
 
+def middles(columns: Columns, place: int, values: Floats) -> Floats:
+    """Give the mean of those *values*, shape (n,), that fall into each cell of the series at *place*."""
+    cell = (values[:, None] >= columns.edges[place]).sum(1)
+    counted = np.bincount(cell, minlength=CELLS)
+    scale = max(float(np.abs(values).max()), 1.0)  # sums stay finite
+    total = np.bincount(cell, values / scale, CELLS)
+    result: Floats = total / np.maximum(counted, 1) * scale
+    return result
+
+
+def mean(columns: Columns, place: int, counted: Floats, n: float) -> float:
+    """Give about the mean of *n* numbers of which so many were *counted* in each cell.
+
+    A number counts as the mean of what was learned in its cell: one that lies far outside of what was
+    learned counts as the mean of the outermost.
+    """
+    return float((counted / n * columns.middles[place]).sum())
+
+
 class Learning:
     """Holds the first readings of every series whose cells are not fixed yet."""
 

@@ -10,6 +10,7 @@ so that the budget follows the traffic.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -19,13 +20,26 @@ from stream.detectors.quiet.spec import Pool
 
 PERIOD_SECONDS: Final = 30 * DAY
 
-_PART: Final = {Pool.PERFORMANCE: 0.6, Pool.SEGMENT: 0.3, Pool.DRIFT: 0.25, Pool.QUALITY: 0.15}
+PARTS: Final[Mapping[Pool, float]] = {
+    Pool.PERFORMANCE: 0.6,
+    Pool.SEGMENT: 0.3,
+    Pool.OUTPUT: 0.05,
+    Pool.DRIFT: 0.25,
+    Pool.QUALITY: 0.15,
+    Pool.USAGE: 0.02,
+    Pool.FEEDBACK: 0.03,
+}
+"""What each pool has of a budget unless told otherwise; that of segments is taken from performance."""
 
 
 class Accounts:
-    """Counts the series of every account's pools; an account lives as long as it has a series."""
+    """Counts the series of every account's pools; an account lives as long as it has a series.
 
-    def __init__(self) -> None:
+    *parts* says what each pool has of the budget.
+    """
+
+    def __init__(self, parts: Mapping[Pool, float] = PARTS) -> None:
+        self._parts = parts
         self._members: Counter[tuple[str, Pool]] = Counter()
 
     def enter(self, account: str, pool: Pool) -> None:
@@ -40,9 +54,9 @@ class Accounts:
 
     def share(self, account: str, pool: Pool) -> float:
         """Give the share of the account's budget that one series of *pool* has now."""
-        part = _PART[pool]
+        part = self._parts[pool]
         if pool is Pool.PERFORMANCE and self._members[account, Pool.SEGMENT]:
-            part -= _PART[Pool.SEGMENT]
+            part -= self._parts[Pool.SEGMENT]
         return part / max(self._members[account, pool], 1)
 
 

@@ -47,6 +47,7 @@ class Engine:
         self.specs: dict[int, Spec] = {}
         self._free: list[int] = []
         self._used = 0
+        self._healed: list[tuple[int, int]] = []
 
     def add(self, spec: Spec, *, only_rise: bool) -> int:
         """Begin to watch a series; give its place."""
@@ -74,6 +75,11 @@ class Engine:
         del self.specs[place]
         self.learning.held.pop(place, None)
         self._free.append(place)
+
+    def take_healed(self) -> list[tuple[int, int]]:
+        """Give the places whose incidents were over since the last call, and at which index each."""
+        healed, self._healed = self._healed, []
+        return healed
 
     def update(
         self, places: Places, values: Floats, times: Floats, index: Places
@@ -125,7 +131,7 @@ class Engine:
         if tested.any():
             findings = self._look(now, ended, tested)
         windows.keep(columns, ended)
-        self._resolve(place[~calm])
+        self._resolve(place[~calm], now.last[~calm])
         if now.clock is not None:
             self._refresh_seasons(place, now.clock)
         return findings
@@ -151,13 +157,17 @@ class Engine:
         columns.base[place] = hit.past
         columns.joined[place] = -1
         columns.alarmed[place] = max(hit.scale, 1)
+        observed, expected = hit.observed, hit.expected
+        if self.specs[place].family is Family.NUMBER:
+            observed = bins.mean(columns, place, hit.total, hit.n)
+            expected = bins.mean(columns, place, hit.past, hit.past_n)
         columns.calm[place] = 0
         noise.hold(columns, place)
         return Finding(
             index=int(now.last[hit.row]),
             detector=NAME,
-            observed=hit.observed,
-            expected=hit.expected,
+            observed=observed,
+            expected=expected,
             statistic=hit.statistic,
             threshold=hit.threshold,
             n=hit.n,
@@ -165,10 +175,10 @@ class Engine:
             window_end=float(columns.latest[place]),
         )
 
-    def _resolve(self, places: Places) -> None:
-        """Look whether incidents are over."""
+    def _resolve(self, places: Places, last: Places) -> None:
+        """Look whether incidents are over; *last* is where the newest block of each of *places* ends."""
         columns = self.columns
-        for place in places.tolist():
+        for place, index in zip(places.tolist(), last.tolist(), strict=True):
             scale, count = int(columns.alarmed[place]), int(columns.blocks[place])
             quarter = count >> scale
             if count % (1 << scale) or quarter < 4:
@@ -183,6 +193,7 @@ class Engine:
             if columns.calm[place] >= STRIDES_TO_RESOLVE:
                 noise.release(columns, place)
                 windows.begin(columns, place)
+                self._healed.append((place, index))
 
     def _without_season(self, place: Places, total: Floats, clock: season.Clock) -> Floats:
         rows = np.flatnonzero(self.columns.seasonal[place])
@@ -211,4 +222,5 @@ class Engine:
             if values is not None:
                 numbers = self.specs[place].family is Family.NUMBER
                 bins.fix(columns, place, bins.of_numbers(values) if numbers else bins.of_categories(values))
+                columns.middles[place] = bins.middles(columns, place, values)
         return blocks.at(counted)

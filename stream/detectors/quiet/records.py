@@ -99,6 +99,7 @@ def layout(*, width: int, kept: int, season: bool) -> np.dtype[Any]:
             ("cells", i2),
             ("other", i2),
             ("edges", f8, (width - 1,)),
+            ("middles", f8, (width,)),
             ("learned", i2),
         ]
     by_size = sorted(fields, key=lambda field: -np.dtype(field[1]).itemsize)
