@@ -118,7 +118,7 @@ class Detectors(_Table, frozen=True, kw_only=True):
     detector.
     """
 
-    use: tuple[str, ...] = ("adwin", "page_hinkley")
+    use: tuple[str, ...] = ("quiet",)
     false_alarms: Annotated[float, msgspec.Meta(gt=0, le=1_000)] = 0.3
     shares: Shares = Shares()
     warm_up: Annotated[int, msgspec.Meta(ge=30, le=100_000)] = 1_000

@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 from schemas.policy import Detectors, Policy
 from stream.core.columns import Arrivals
 from stream.core.errors import UnreadableRowError
-from stream.core.nouns import Column, Finding, Healed, Readings, SeriesKey, SeriesSpec, Tally, Watched
+from stream.core.nouns import (
+    Column,
+    Explanation,
+    Finding,
+    Healed,
+    Readings,
+    SeriesKey,
+    SeriesSpec,
+    Tally,
+    Watched,
+)
 from stream.core.ports import Bank, DetectorFactory
 from stream.core.rows import UNREADABLE, Moment
 
@@ -107,6 +117,10 @@ class Watch:
             Watched(spec=spec, readings=readings, findings=findings.get(column, ()))
             for column, (spec, readings) in enumerate(zip(specs, read, strict=True))
         ]
+
+    def explain(self) -> list[tuple[SeriesKey, Explanation]]:
+        """Say how every series is watched now, in the order of their keys."""
+        return [(key, self._bank.explain(series.slot)) for key, series in sorted(self._series.items())]
 
     def forget(self, version: str | None = None) -> list[SeriesKey]:
         """Drop every series of *version*, of all where None is given; give their keys, in order."""

@@ -19,7 +19,7 @@ from stream.core.columns import Arrivals, Outcomes
 from stream.core.detect import Banks, Watch
 from stream.core.incident import Incidents
 from stream.core.join import Join, Orphans
-from stream.core.nouns import UNVERSIONED, Change, Column, SeriesKey, Tally, Topic, Watched
+from stream.core.nouns import UNVERSIONED, Change, Column, Explanation, SeriesKey, Tally, Topic, Watched
 from stream.core.observe import Observer, Shape
 from stream.core.pending import Pending, Waiting
 from stream.core.rows import UNREADABLE, Moment, Number
@@ -138,6 +138,10 @@ class Model:
             if version in self._versions:
                 for part in parts:
                     yield from self._versions[version].read_outcomes(part)
+
+    def explain(self) -> list[tuple[SeriesKey, Explanation]]:
+        """Say how every series is watched now, in the order of their keys."""
+        return self._watch.explain()
 
     def gauges(self, tally: Tally) -> None:
         """Tell what stands: the newest event, the open incidents, the labels that came.

@@ -108,21 +108,13 @@ class SeriesKey(NamedTuple):
     signal: str
 
 
-class Reads(StrEnum):
-    """What the readings of a series are: 0 or 1, for what they tell, or any number."""
-
-    RATE = "rate"
-    NUMBER = "number"
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SeriesSpec:
-    """What a series is about, what its readings are, and whether only a rise of it is bad."""
+    """What a series is about, and whether only a rise of it is bad."""
 
     key: SeriesKey
     kind: Kind
     only_rise: bool = False
-    reads: Reads = Reads.NUMBER
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -193,6 +185,44 @@ class Watched:
     spec: SeriesSpec
     readings: Readings
     findings: Sequence[Finding | Healed]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Smallest:
+    """The smallest change that a series shows within *days*: from its normal to these values, None for none."""
+
+    days: float
+    rise: float | None
+    fall: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explanation:
+    """How a series is watched now, in its units.
+
+    *share* is its part of the model's budget, *false_alarms* what that is in 30 days. An alarm needs a
+    statistic beyond *threshold*, which is that of a window of *window* readings. None is what its detectors
+    do not know.
+    """
+
+    watched_by: str
+    stage: Stage
+    readings: int
+    per_day: float | None = None
+    share: float | None = None
+    false_alarms: float | None = None
+    normal: float | None = None
+    threshold: float | None = None
+    window: int | None = None
+    smallest: tuple[Smallest, ...] = ()
+
+
+class Stage(StrEnum):
+    """What a detector does with a series: learn what is normal, watch, or wait for a change to be over."""
+
+    LEARNING = "learning"
+    WATCHING = "watching"
+    CHANGED = "changed"
 
 
 class Suppressed(StrEnum):

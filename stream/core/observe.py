@@ -19,7 +19,6 @@ from stream.core.nouns import (
     Column,
     Outcome,
     Readings,
-    Reads,
     SeriesKey,
     SeriesSpec,
     Tally,
@@ -131,9 +130,7 @@ class Observer:
                 None if one.value is None or one.kind is not FeedbackKind.THUMBS else 1.0 - bool(one.value)
                 for one in said
             ]
-            yield from self._optional(
-                "thumbs_down", Kind.FEEDBACK, stand, thumbs, only_rise=True, reads=Reads.RATE
-            )
+            yield from self._optional("thumbs_down", Kind.FEEDBACK, stand, thumbs, only_rise=True)
             ratings = [
                 None if one.value is None or one.kind is not FeedbackKind.RATING else float(one.value)
                 for one in said
@@ -171,7 +168,6 @@ class Observer:
         values: Sequence[float | None],
         *,
         only_rise: bool = False,
-        reads: Reads = Reads.NUMBER,
     ) -> Iterator[Column]:
         """Give the readings that there are of *values*, of which some may be None."""
         column = np.array(values, dtype=np.float64)  # None becomes NaN, which no event can hold
@@ -179,7 +175,7 @@ class Observer:
         if absent.any():
             there = np.flatnonzero(~absent)
             column, stand = column[there], stand.only(there.tolist())
-        yield from self._numbers(signal, kind, stand, column, only_rise=only_rise, reads=reads)
+        yield from self._numbers(signal, kind, stand, column, only_rise=only_rise)
 
     def _numbers(
         self,
@@ -189,12 +185,11 @@ class Observer:
         values: NDArray[np.float64],
         *,
         only_rise: bool = False,
-        reads: Reads = Reads.NUMBER,
     ) -> Iterator[Column]:
         if len(values):
             bounded = np.minimum(np.maximum(values, -LARGEST), LARGEST)
             readings = Readings(values=bounded, times=stand.times, at=stand.at)
-            yield self._spec(signal, kind, only_rise=only_rise, reads=reads), readings
+            yield self._spec(signal, kind, only_rise=only_rise), readings
 
     def _output(self, stand: Stand, outputs: Sequence[bool | int | float | str | None]) -> Iterator[Column]:
         kinds = set(map(type, outputs))
@@ -217,13 +212,11 @@ class Observer:
                 self.changed = True
         for wanted, start in starts.items():
             rate = np.array([name == wanted for name in names[start:]], dtype=np.float64)
-            own = stand.since(start)
-            yield from self._numbers(f"output:{wanted}", Kind.DRIFT, own, rate, reads=Reads.RATE)
+            yield from self._numbers(f"output:{wanted}", Kind.DRIFT, stand.since(start), rate)
         if len(classes) >= CLASSES_MAX:
             start = max(starts.values())
             rest = np.array([name not in starts for name in names[start:]], dtype=np.float64)
-            own = stand.since(start)
-            yield from self._numbers("output:other", Kind.DRIFT, own, rest, reads=Reads.RATE)
+            yield from self._numbers("output:other", Kind.DRIFT, stand.since(start), rest)
 
     def _features(self, stand: Stand, described: Sequence[Features], tally: Tally) -> Iterator[Column]:
         starts = self._meet(stand, described, tally)
@@ -244,7 +237,7 @@ class Observer:
                 absent = np.ones(len(given))
                 absent[places] = 0.0
             if self._signals.missing:
-                yield from self._faults(f"missing:{name}", own, absent)
+                yield from self._numbers(f"missing:{name}", Kind.DATA_QUALITY, own, absent, only_rise=True)
             if feature.numeric and self._signals.features:
                 numbers = np.array(column, dtype=np.float64)
                 yield from self._numbers(f"feature:{name}", Kind.DRIFT, fits, numbers)
@@ -292,21 +285,15 @@ class Observer:
             new = np.zeros(len(watched))
         else:
             new = np.array([value not in known for value in watched], dtype=np.float64)
-        yield from self._faults(f"new_category:{name}", stand.since(learning), new)
-
-    def _faults(self, signal: str, stand: Stand, faults: NDArray[np.float64]) -> Iterator[Column]:
-        """Give a series of data quality: 1 where there is a fault."""
         yield from self._numbers(
-            signal, Kind.DATA_QUALITY, stand, faults, only_rise=True, reads=Reads.RATE
+            f"new_category:{name}", Kind.DATA_QUALITY, stand.since(learning), new, only_rise=True
         )
 
-    def _spec(self, signal: str, kind: Kind, *, only_rise: bool, reads: Reads) -> SeriesSpec:
+    def _spec(self, signal: str, kind: Kind, *, only_rise: bool) -> SeriesSpec:
         spec = self._specs.get(signal)
         if spec is None:
             key = SeriesKey(self._model, self._version, "", signal)
-            spec = self._specs[signal] = SeriesSpec(
-                key=key, kind=kind, only_rise=only_rise, reads=reads
-            )
+            spec = self._specs[signal] = SeriesSpec(key=key, kind=kind, only_rise=only_rise)
         return spec
 
 

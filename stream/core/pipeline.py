@@ -98,6 +98,10 @@ class Pipeline:
         """Give the names of the models that are watched."""
         return list(self._models)
 
+    def model(self, name: str) -> Model:
+        """Give what there is to know of a model that is watched."""
+        return self._models[name]
+
     def step(self, records: Sequence[Record], now: float, decoded: Sequence[Event] | None = None) -> Result:
         """Take *records*, which stand in the order in which they count; give all that follows from them.
 

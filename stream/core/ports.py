@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.policy import Detectors, Policy
-from stream.core.nouns import Finding, Healed, SeriesSpec
+from stream.core.nouns import Explanation, Finding, Healed, SeriesSpec
 
 
 class Found(NamedTuple):
@@ -62,6 +62,9 @@ class Bank(Protocol):
 
         Raises UnreadableRowError where the snapshot is damaged, foreign or of other settings.
         """
+
+    def explain(self, slot: int) -> Explanation:
+        """Say how the series of *slot* is watched now."""
 
 
 class DetectorFactory(Protocol):

@@ -8,6 +8,7 @@ from there on, so that no threshold depends on how the log was cut into batches.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -18,16 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.core.errors import UnreadableRowError
-from stream.core.nouns import Finding, Healed, SeriesSpec
+from stream.core.nouns import Explanation, Finding, Healed, SeriesSpec, Smallest, Stage
 from stream.core.ports import Found
 from stream.detectors.forms import Form, Nature, form_of, nature_of, spec_of
-from stream.detectors.quiet import Family, QuietBank
+from stream.detectors.quiet import Change, Family, QuietBank, Sight
 from stream.detectors.runs import group, grown
 
 NAME: Final = "quiet"
 
 HELD: Final = 512
 """Readings that show what a series is: as many as quiet learns the cells of numbers from."""
+
+DAYS: Final = (1.0, 7.0, 30.0)
+"""The times for which the smallest change is told that is seen in them."""
 
 _FEWEST: Final = 16
 _CHECKSUM_BYTES: Final = 4
@@ -126,6 +130,35 @@ class Budgeted:
             if len(places):
                 found += self._show(slots[places], values[places], times[places], places)
         return self._sorted(found)
+
+    def explain(self, slot: int) -> Explanation:
+        """Say how the series of *slot* is watched now."""
+        self._check_one(slot)
+        form = self._forms.get(slot)
+        if form is None:
+            held = len(self._held[slot][0])
+            return Explanation(watched_by=NAME, stage=Stage.LEARNING, readings=held)
+        inner = int(self._inner[slot])
+        stands, share = self._quiet.sight(inner), self._quiet.share(inner)
+        stage = Stage.WATCHING if stands.is_learned else Stage.LEARNING
+        only_rise = self._natures[slot].only_rise or form.differs
+        sees = [self._quiet.smallest(inner, days * stands.per_day) for days in DAYS]
+        shown = next((change for change in sees if change is not None), None)
+        return Explanation(
+            watched_by=f"{NAME}: {form.family}",
+            stage=Stage.CHANGED if self._quiet.is_open(inner) else stage,
+            readings=int(stands.readings),
+            per_day=stands.per_day,
+            share=share,
+            false_alarms=share * self._quiet.false_alarms,
+            normal=_in_units(form, stands.normal),
+            threshold=None if shown is None else shown.threshold,
+            window=None if shown is None else shown.window,
+            smallest=tuple(
+                _smallest(days, form, stands, change, only_rise=only_rise)
+                for days, change in zip(DAYS, sees, strict=True)
+            ),
+        )
 
     def snapshot(self, slot: int) -> bytes:
         """Give all there is to know of *slot*, as bytes, behind their checksum."""
@@ -258,14 +291,39 @@ class Budgeted:
         return found
 
     def _in_units(self, slot: int, finding: Finding, index: int) -> Finding:
-        """Put a finding into the units of its series; of one that was constant, the rate of what differs."""
+        """Put a finding into the units of its series."""
         form = self._forms[slot]
-        low, unit = (0.0, 1.0) if form.differs or form.family is Family.NUMBER else (form.low, form.unit)
-        observed, expected = low + unit * finding.observed, low + unit * finding.expected
+        observed, expected = _in_units(form, finding.observed), _in_units(form, finding.expected)
         return replace(finding, index=index, observed=observed, expected=expected, lasts=True)
 
     def _sorted(self, found: Iterable[Found]) -> list[Found]:
         return sorted(found, key=lambda one: (one.finding.index, one.slot))
+
+
+def _in_units(form: Form, value: float) -> float:
+    """Put what quiet says of a level into the units of a series; of one that was constant it is a rate."""
+    if form.differs or form.family is Family.NUMBER:
+        return value
+    return form.low + form.unit * value
+
+
+def _smallest(days: float, form: Form, stands: Sight, change: Change | None, *, only_rise: bool) -> Smallest:
+    """Say what of a series is seen within *days*.
+
+    A normal whose mean moves by d standard deviations has a population stability index of d squared.
+    """
+    if change is None:
+        return Smallest(days=days, rise=None, fall=None)
+    away = change.level - stands.normal
+    if form.family is Family.NUMBER:
+        away = math.sqrt(change.level) * stands.spread
+    lower = stands.normal - away
+    is_seen = not only_rise and (form.family is Family.NUMBER or lower >= 0.0)
+    return Smallest(
+        days=days,
+        rise=_in_units(form, stands.normal + away),
+        fall=_in_units(form, lower) if is_seen else None,
+    )
 
 
 def _read(snapshot: bytes) -> State:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.alerts import Kind
-from stream.core.nouns import Reads, SeriesSpec
+from stream.core.nouns import SeriesSpec
 from stream.detectors.quiet import Family, Pool, Spec
 
 LOSS_QUANTILE: Final = 0.9
@@ -38,11 +38,11 @@ _SEASONAL: Final = {Pool.PERFORMANCE, Pool.SEGMENT, Pool.OUTPUT, Pool.FEEDBACK}
 
 
 class Nature(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
-    """What is known of a series before its first reading: whose budget it draws on, what it reads."""
+    """What is known of a series before its first reading: whose budget it draws on, whether it is 0 and 1."""
 
     account: str = ""
     pool: Pool = Pool.OUTPUT
-    reads: Reads = Reads.NUMBER
+    is_rate: bool = False
     only_rise: bool = False
 
 
@@ -67,7 +67,9 @@ def nature_of(spec: SeriesSpec | None, *, only_rise: bool) -> Nature:
         pool = Pool.DRIFT
     if spec.kind is Kind.PERFORMANCE and spec.key.segment:
         pool = Pool.SEGMENT
-    return Nature(account=spec.key.model, pool=pool, reads=spec.reads, only_rise=only_rise)
+    signal = spec.key.signal
+    is_rate = pool is Pool.QUALITY or signal == "thumbs_down" or signal.startswith("output:")
+    return Nature(account=spec.key.model, pool=pool, is_rate=is_rate, only_rise=only_rise)
 
 
 def form_of(values: NDArray[np.float64], nature: Nature) -> Form:
@@ -78,7 +80,7 @@ def form_of(values: NDArray[np.float64], nature: Nature) -> Form:
     numbers.
     """
     seen = np.unique(values).tolist()
-    if nature.reads is Reads.RATE or (nature.only_rise and set(seen) <= {0.0, 1.0}):
+    if nature.is_rate or (nature.only_rise and set(seen) <= {0.0, 1.0}):
         return Form(family=Family.RATE)
     if nature.only_rise:
         usual = float(np.sort(np.abs(values))[int(LOSS_QUANTILE * len(values))])

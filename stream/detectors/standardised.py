@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.core.errors import UnreadableRowError
-from stream.core.nouns import Finding, SeriesSpec
+from stream.core.nouns import Explanation, Finding, SeriesSpec, Stage
 from stream.core.ports import Found
 from stream.detectors.contract import Shift, ShiftBank
 from stream.detectors.cut import History
@@ -118,6 +118,17 @@ class Standardised:
         if not len(runs):
             return []
         return self._watch(runs, values, times, places)
+
+    def explain(self, slot: int) -> Explanation:
+        """Say how the series of *slot* is watched now."""
+        self._check_one(slot)
+        is_warm = bool(self._is_warm[slot])
+        return Explanation(
+            watched_by=", ".join(detector.name for detector in self._detectors),
+            stage=Stage.WATCHING if is_warm else Stage.LEARNING,
+            readings=self._warm_up if is_warm else len(self._learning[slot]),
+            normal=float(self._mean[slot]) if is_warm else None,
+        )
 
     def snapshot(self, slot: int) -> bytes:
         """Give all there is to know of *slot*, as bytes, behind their checksum."""

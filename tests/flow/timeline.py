@@ -18,7 +18,7 @@ from schemas.codec import Headers, encode
 from schemas.policy import DEFAULT_POLICY, Alerting, Bounds, Detectors, Horizons, Policy, Signals
 from stream.core.errors import UnreadableRowError
 from stream.core.lines import TOPIC_OF_TYPE
-from stream.core.nouns import Finding, Forward, Record, Result, SeriesSpec, Topic
+from stream.core.nouns import Explanation, Finding, Forward, Record, Result, SeriesSpec, Stage, Topic
 from stream.core.pipeline import Pipeline
 from stream.core.ports import DetectorFactory, Found
 from stream.detectors.registry import Registry
@@ -146,6 +146,9 @@ class AlarmBank:
             for index in np.flatnonzero(values >= 1.0).tolist()
         ]
 
+    def explain(self, slot: int) -> Explanation:
+        return Explanation(watched_by="alarm", stage=Stage.WATCHING, readings=self.taken[slot])
+
     def snapshot(self, slot: int) -> bytes:
         return b"alarm %d" % self.taken[slot]
 
@@ -211,7 +214,7 @@ ONLY_ERRORS: Final = Policy(
 
 
 EAGER: Final = Policy(
-    detectors=Detectors(warm_up=100),
+    detectors=Detectors(use=("adwin", "page_hinkley"), warm_up=100),
     alerting=ONLY_ERRORS.alerting,
 )
 """Real detectors over every signal, after a hundred readings."""

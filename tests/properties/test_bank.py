@@ -15,6 +15,7 @@ from stream.core.ports import Bank
 from stream.detectors.registry import Registry
 
 EASILY = Detectors(
+    use=("adwin", "page_hinkley"),
     warm_up=30,
     adwin=Adwin(delta=0.5),
     page_hinkley=PageHinkley(threshold=4.0, min_instances=2, delta=0.05),

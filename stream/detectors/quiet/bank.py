@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from stream.core.errors import UnreadableRowError
 from stream.core.nouns import Finding
-from stream.detectors.quiet import bins
+from stream.detectors.quiet import bins, budget, sight
 from stream.detectors.quiet.budget import PARTS, Accounts
 from stream.detectors.quiet.engine import Engine
 from stream.detectors.quiet.records import BLOCK, Places
+from stream.detectors.quiet.sight import Change, Sight
 from stream.detectors.quiet.spec import Pool, Spec
 
 FALSE_ALARMS: Final = 0.3
@@ -56,11 +57,10 @@ class QuietBank:
     is what each pool has of it. An even slot is a rate or a loss, an odd one is counted into cells.
     """
 
-    def __init__(
-        self, *, false_alarms: float = FALSE_ALARMS, parts: Mapping[Pool, float] = PARTS
-    ) -> None:
+    def __init__(self, *, false_alarms: float = FALSE_ALARMS, parts: Mapping[Pool, float] = PARTS) -> None:
         if not false_alarms > 0.0:
             raise ValueError(f"false_alarms is {false_alarms}: no test is sure enough never to be wrong")
+        self.false_alarms = false_alarms
         self._engines = (
             Engine(cells_of=False, false_alarms=false_alarms),
             Engine(cells_of=True, false_alarms=false_alarms),
@@ -118,6 +118,24 @@ class QuietBank:
             for kind, engine in enumerate(self._engines)
             for place, index in engine.take_healed()
         ]
+
+    def share(self, slot: int) -> float:
+        """Give the part of its account's budget that a series has now."""
+        spec = self._at(slot)[0].specs[slot >> 1]
+        return self._accounts.share(spec.account, spec.pool)
+
+    def sight(self, slot: int) -> Sight:
+        """Say how a series stands."""
+        engine, place = self._at(slot)
+        return sight.sight_of(engine.columns, place, cells=bool(slot & 1))
+
+    def smallest(self, slot: int, readings: float) -> Change | None:
+        """Give the smallest change that so many *readings* of a series show, None where they show none."""
+        self._share_out()
+        engine, place = self._at(slot)
+        allowed = float(budget.allowed(engine.columns, np.array([place]), engine.false_alarms)[0])
+        of = sight.of_cells if slot & 1 else sight.of_rate
+        return of(engine.columns, place, allowed, readings)
 
     def is_open(self, slot: int) -> bool:
         """Tell whether what was found in a series still lasts."""

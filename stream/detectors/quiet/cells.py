@@ -76,7 +76,7 @@ def look(columns: Columns, ended: Nodes, budget: Floats) -> list[Hit]:
         stability = stability_index(inside[pair, :cells], size, past[pair, :cells], left, noisy)
         if stability < columns.psi[own]:
             continue
-        nu, df = _freedoms(columns, own, at_scale + 2, cells)
+        nu, df = freedoms(columns, own, at_scale + 2, cells)
         level = float(min(ALPHA_MAX, budget[series] * 0.25 * size * OVERLAP * WEIGHTS[at_scale]))
         statistic = float(q[pair]) / noisy
         tail = fisher_tail(statistic, nu, nu * df)
@@ -122,7 +122,7 @@ def stability_index(inside: Floats, n: float, past: Floats, past_n: float, infla
     return float(((a - b) * np.log(a / b)).sum()) - chance
 
 
-def _freedoms(columns: Columns, place: int, rung: int, cells: int) -> tuple[float, float]:
+def freedoms(columns: Columns, place: int, rung: int, cells: int) -> tuple[float, float]:
     """Give nu of the statistic, and the degrees of freedom of the noise.
 
     One standard deviation of what chance makes of the variation of independent runs counts for nothing.

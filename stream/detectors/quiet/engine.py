@@ -39,7 +39,7 @@ class Engine:
 
     def __init__(self, *, cells_of: bool, false_alarms: float) -> None:
         self._cells = cells_of
-        self._false_alarms = false_alarms
+        self.false_alarms = false_alarms
         width, kept = (bins.CELLS, cells.KEPT) if cells_of else (1, rates.KEPT)
         kind = layout(width=width, kept=kept, season=not cells_of)
         self.columns = Columns(kind, _FEWEST)
@@ -138,7 +138,7 @@ class Engine:
 
     def _look(self, now: Round, ended: windows.Nodes, tested: Bools) -> list[tuple[int, Finding]]:
         columns, place = self.columns, now.place
-        allowed = budget.allowed(columns, place, self._false_alarms)
+        allowed = budget.allowed(columns, place, self.false_alarms)
         if self._cells:
             watched = ended._replace(ends=ended.ends & tested[ended.row])
             hits = cells.look(columns, watched, allowed)
