@@ -48,7 +48,7 @@ class PageHinkley(_Table, frozen=True, kw_only=True):
 
 
 class Ddm(_Table, frozen=True, kw_only=True):
-    """DDM over readings that lie far from the warm-up's mean: *threshold* in standard deviations of a rate."""
+    """DDM over readings far from the warm-up's mean: *threshold* in standard deviations of their rate."""
 
     threshold: Positive = 3.5
     min_instances: Count = 200
@@ -112,8 +112,8 @@ class Shares(_Table, frozen=True, kw_only=True):
 class Detectors(_Table, frozen=True, kw_only=True):
     """Which detectors watch every series of a model.
 
-    ``quiet`` watches alone: it raises ``false_alarms`` false alarms per model in 30 days at most, however many
-    series the model has. The others can be combined; each has settings of its own, and watches a series after
+    ``quiet`` watches alone: it raises ``false_alarms`` false alarms per model in 30 days at most, however
+    many series the model has. The others can be combined; each has settings of its own, and watches a series after
     ``warm_up`` readings. A category counts as new when it is not among the first ``warm_up``, whatever the
     detector.
     """

@@ -54,6 +54,18 @@ def build_policies(settings: Settings) -> PolicyBook:
     return book
 
 
+def build_pipeline(settings: Settings, partition: int) -> Pipeline:
+    """Make the pipeline that a worker has for *partition*, without its state."""
+    return Pipeline(
+        partition,
+        prefix=settings.prefix,
+        policies=build_policies(settings),
+        factory=Registry(),
+        partition_of=build_topics(settings).partition_of,
+        max_models=settings.max_models,
+    )
+
+
 def build_replay_pipeline(settings: Settings) -> Pipeline:
     """Make the pipeline of a replay: one partition that has all models."""
     return Pipeline(

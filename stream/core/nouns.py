@@ -189,7 +189,7 @@ class Watched:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Smallest:
-    """The smallest change that a series shows within *days*: from its normal to these values, None for none."""
+    """The smallest change that a series shows within *days*: from its normal to one of these values."""
 
     days: float
     rise: float | None

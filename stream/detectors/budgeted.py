@@ -44,7 +44,7 @@ Values = NDArray[np.float64]
 
 
 class State(msgspec.Struct, array_like=True):
-    """All there is to know of a series: held readings and their times, or its form and quiet's own snapshot."""
+    """All there is to know of a series: held readings and their times, or its form and quiet's snapshot."""
 
     bank: str
     nature: Nature

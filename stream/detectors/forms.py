@@ -1,7 +1,7 @@
 """Forms: what the first readings of a series show it to be, and how quiet is shown those that follow.
 
-A reading x is shown as (x - low) / unit. What quiet says of a rate or a loss is put back into the units of the
-series; numbers are shown as they are.
+A reading x is shown as (x - low) / unit. What quiet says of a rate or a loss is put back into the units of
+the series; numbers are shown as they are.
 """
 
 from __future__ import annotations

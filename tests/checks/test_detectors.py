@@ -218,10 +218,10 @@ def test_many_series_side_by_side_have_the_findings_of_rivers_own(use: tuple[str
             times = np.tile(np.arange(start, start + 4.0), len(values))
             found[-1] += each.update(slots.repeat(4), part.reshape(-1), times)
     assert len(found[0]) > 30
-    for own, rivers in zip(*found, strict=True):
-        assert own.finding.statistic == pytest.approx(rivers.finding.statistic, rel=1e-6)
-        assert own.slot == rivers.slot
-        assert replace(own.finding, statistic=0.0) == replace(rivers.finding, statistic=0.0)
+    for own, other in zip(*found, strict=True):
+        assert own.finding.statistic == pytest.approx(other.finding.statistic, rel=1e-6)
+        assert own.slot == other.slot
+        assert replace(own.finding, statistic=0.0) == replace(other.finding, statistic=0.0)
 
 
 @pytest.mark.parametrize(("n", "alpha"), [(10, 0.05), (30, 0.005), (30, 1e-7), (100, 1e-4)])
