@@ -113,9 +113,9 @@ class Detectors(_Table, frozen=True, kw_only=True):
     """Which detectors watch every series of a model.
 
     ``quiet`` watches alone: it raises ``false_alarms`` false alarms per model in 30 days at most, however
-    many series the model has. The others can be combined; each has settings of its own, and watches a series after
-    ``warm_up`` readings. A category counts as new when it is not among the first ``warm_up``, whatever the
-    detector.
+    many series the model has. The others can be combined; each has settings of its own, and watches a series
+    after ``warm_up`` readings. A category counts as new when it is not among the first ``warm_up``, whatever
+    the detector.
     """
 
     use: tuple[str, ...] = ("quiet",)

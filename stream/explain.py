@@ -29,13 +29,13 @@ _HEADINGS = (
 )  # fmt: skip
 _NUMBERS = range(2, 11)
 _SHOWN_MODELS = 10
-_LEGEND = (
-    "false alarms: what the series may raise in 30 days",
-    "threshold: what the statistic of a window has to exceed, for the one that sees most in a day (else a week, "
-    "a month)",
-    "in a day, a week, a month: the smallest lasting change that is found so soon, with an even chance, at the "
-    "present traffic; - is none",
-)
+_LEGEND = """
+false alarms: what the series may raise in 30 days
+threshold: what the statistic of a window has to exceed, for the window that sees most in a day (else a week,
+a month)
+in a day, a week, a month: the smallest lasting change that is found so soon, with an even chance, at the
+present traffic; - is none
+"""
 
 Explained = Sequence[tuple[SeriesKey, Explanation]]
 
@@ -84,8 +84,7 @@ def page(settings: Settings, model: str, explained: Explained) -> str:
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append("  ".join(cells).rstrip())
-    lines += ["", *_LEGEND]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + _LEGEND
 
 
 async def _rows(settings: Settings, partition: int) -> dict[bytes, bytes]:

@@ -13,7 +13,7 @@ from stream.core.nouns import Explanation, Finding, Healed, SeriesSpec
 
 
 class Found(NamedTuple):
-    """What was found and the slot of its series; its index is a reading's place in what the bank was given."""
+    """What was found and the slot of its series; its index is its place in what the bank was given."""
 
     slot: int
     finding: Finding | Healed

@@ -133,6 +133,8 @@ class QuietBank:
         """Give the smallest change that so many *readings* of a series show, None where they show none."""
         self._share_out()
         engine, place = self._at(slot)
+        if not engine.columns.seen[place]:
+            return None
         allowed = float(budget.allowed(engine.columns, np.array([place]), engine.false_alarms)[0])
         of = sight.of_cells if slot & 1 else sight.of_rate
         return of(engine.columns, place, allowed, readings)
