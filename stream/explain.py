@@ -24,10 +24,10 @@ from stream.wiring import (
 )
 
 _HEADINGS = (
-    "version", "series", "share", "false alarms", "readings/day", "normal",
+    "version", "series", "watched by", "share", "false alarms", "readings/day", "normal",
     "threshold", "window", "in a day", "in a week", "in a month", "stage",
 )  # fmt: skip
-_NUMBERS = range(2, 11)
+_NUMBERS = range(3, 12)
 _SHOWN_MODELS = 10
 _LEGEND = """
 false alarms: what the series may raise in 30 days
@@ -112,6 +112,7 @@ def _row(key: SeriesKey, one: Explanation) -> tuple[str, ...]:
     return (
         key.version,
         key.signal + (f" [{key.segment}]" if key.segment else ""),
+        one.watched_by,
         "-" if one.share is None else f"{one.share:.2%}",
         _number(one.false_alarms),
         "-" if one.per_day is None else f"{one.per_day:,.0f}",

@@ -75,7 +75,6 @@ class Budgeted:
         self._forms: dict[int, Form] = {}
         self._held: dict[int, tuple[Values, Values]] = {}
         self._own: dict[int, int] = {}
-        self._account: dict[str, int] = {}
         self._is_taken = np.zeros(0, dtype=np.bool_)
         self._inner: Places = np.zeros(0, dtype=np.intp)
         self._low: Values = np.zeros(0)

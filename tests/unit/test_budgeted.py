@@ -39,7 +39,7 @@ def add(bank: Budgeted, spec: SeriesSpec) -> int:
 
 
 def show(bank: Budgeted, slot: int, values: Values, start: int = 0) -> list[Finding | Healed]:
-    times = 1.7e9 + STEP_SECONDS * (start + np.arange(len(values)))
+    times = 1.7e9 + STEP_SECONDS * np.arange(start, start + len(values), dtype=np.float64)
     return [found.finding for found in bank.update(np.full(len(values), slot), values, times)]
 
 
@@ -226,7 +226,7 @@ def _timeline(rows: int) -> tuple[NDArray[np.intp], Values, Values, NDArray[np.i
         series == 0, rng.random(len(event)) < np.where(late, 0.3, 0.1), rng.normal(size=len(event))
     )
     values = np.where((series == 2) & late, values + 1.0, values)
-    return series, values.astype(np.float64), 1.7e9 + 30.0 * event, event.astype(np.int64)
+    return series, values.astype(np.float64), 1.7e9 + 30.0 * event.astype(np.float64), event.astype(np.int64)
 
 
 SERIES = (ERROR, AGE, spec_of("feature:income", Kind.DRIFT), spec_of("error", Kind.PERFORMANCE, model="b"))
