@@ -28,7 +28,7 @@ def test_the_state_of_a_running_worker_is_explained_and_left_alone(
     assert "0.3 false alarms in 30 days at most" in replayed.stdout
     assert "missing:amount" in replayed.stdout
     with RunningWorker(environment, tmp_path / "log") as worker:
-        worker.ready().wait_for(RunningWorker.has_caught_up)
+        worker.ready().wait_for(lambda own: own.has_caught_up)
         worker.wait_for(lambda _: driftline(*explain, environment=environment).stdout == replayed.stdout)
         written = worker.metric("checkpoints_total")
         publish(logs.write(tmp_path / "more.jsonl", logs.shifted(["fraud"], 20, seed=2)), environment)
