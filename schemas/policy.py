@@ -83,6 +83,13 @@ class Kswin(_Table, frozen=True, kw_only=True):
             raise ValueError(f"sample {self.sample} has to be half of window {self.window} at most")
 
 
+class Shown(StrEnum):
+    """What detectors but quiet are shown: readings in standard deviations of the warm-up, or as they are."""
+
+    STANDARDISED = "standardised"
+    RAW = "raw"
+
+
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 
@@ -113,14 +120,16 @@ class Detectors(_Table, frozen=True, kw_only=True):
     """Which detectors watch every series of a model.
 
     ``quiet`` watches alone: it raises ``false_alarms`` false alarms per model in 30 days at most, however
-    many series the model has. The others can be combined; each has settings of its own, and watches a series
-    after ``warm_up`` readings. A category counts as new when it is not among the first ``warm_up``, whatever
-    the detector.
+    many series the model has. The others can be combined; each has settings of its own, and is shown what
+    follows the first ``warm_up`` readings of a series: in standard deviations of those, so that a threshold
+    means the same for every series, or ``raw``, single events as they come. A category counts as new when it
+    is not among the first ``warm_up``, whatever the detector.
     """
 
     use: tuple[str, ...] = ("quiet",)
     false_alarms: Annotated[float, msgspec.Meta(gt=0, le=1_000)] = 0.3
     shares: Shares = Shares()
+    shown: Shown = Shown.STANDARDISED
     warm_up: Annotated[int, msgspec.Meta(ge=30, le=100_000)] = 1_000
     adwin: Adwin = Adwin()
     page_hinkley: PageHinkley = PageHinkley()

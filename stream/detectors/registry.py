@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from schemas.policy import Detectors, Shares
+from schemas.policy import Detectors, Shares, Shown
 from stream.detectors.adwin import Adwin
 from stream.detectors.budgeted import Budgeted
 from stream.detectors.contract import ShiftBank
@@ -46,6 +46,7 @@ class Registry:
             [DETECTORS[name](chosen) for name in chosen.use],
             warm_up=chosen.warm_up,
             settings=settings_of(chosen),
+            raw=chosen.shown is Shown.RAW,
         )
 
 
@@ -69,4 +70,6 @@ def settings_of(chosen: Detectors) -> str:
     """
     names = dict.fromkeys(("adwin", "page_hinkley", *chosen.use))
     own = {name: getattr(chosen, name) for name in names if hasattr(chosen, name)}
+    if chosen.shown is not Shown.STANDARDISED:
+        own["shown"] = chosen.shown
     return _encode({"use": chosen.use, "warm_up": chosen.warm_up, **own}).decode()

@@ -22,7 +22,7 @@ from stream.core.nouns import Explanation, Finding, SeriesSpec, Stage
 from stream.core.ports import Found
 from stream.detectors.contract import Shift, ShiftBank
 from stream.detectors.cut import History
-from stream.detectors.recent import Recent, Scale
+from stream.detectors.recent import CLIP, Recent, Scale
 from stream.detectors.runs import Places, Runs, group, grown, ranges, runs_of
 
 LARGEST: Final = 1e150
@@ -53,16 +53,20 @@ _decode = msgspec.msgpack.Decoder(State).decode
 class Standardised:
     """A bank that learns mean and spread of a series from its first *warm_up* readings.
 
-    What follows it shows to its detectors as z = (x - mean) / sd. A series that has only rises to fear stays
-    silent about a shift to a lower value. *settings* names what the detectors were made with: a snapshot of
-    others is not restored.
+    What follows it shows to its detectors as z = (x - mean) / sd, or as it is where they are *raw*. A series
+    that has only rises to fear stays silent about a shift to a lower value. *settings* names what the
+    detectors were made with: a snapshot of others is not restored.
     """
 
-    def __init__(self, detectors: Sequence[ShiftBank], *, warm_up: int, settings: str) -> None:
+    def __init__(
+        self, detectors: Sequence[ShiftBank], *, warm_up: int, settings: str, raw: bool = False
+    ) -> None:
         self._detectors = detectors
         self._warm_up = warm_up
         self._settings = settings
-        self._recent = Recent()
+        self._raw = raw
+        self._clip = LARGEST if raw else CLIP
+        self._recent = Recent(self._clip)
         self._learning: dict[int, array[float]] = {}
         self._is_taken = np.zeros(0, dtype=np.bool_)
         self._is_warm = np.zeros(0, dtype=np.bool_)
@@ -222,8 +226,9 @@ class Standardised:
 
     def _watch(self, runs: Runs, values: Values, times: Values, places: Places | None) -> list[Found]:
         """Show *runs* of warm series to the detectors; give what they found, by *places* where given."""
-        scale = Scale(self._mean[runs.slots], self._sd[runs.slots])
-        scaled = Scale(scale.mean.repeat(runs.lengths), scale.sd.repeat(runs.lengths)).of(values)
+        scale = self._scale(runs.slots)
+        longer = Scale(scale.mean.repeat(runs.lengths), scale.sd.repeat(runs.lengths), self._clip)
+        scaled = longer.of(values)
         shifts = [(shift, own) for own in self._detectors for shift in own.update(runs, scaled)]
         if not shifts:
             self._recent.add(runs, values, times, scale)
@@ -293,7 +298,14 @@ class Standardised:
         return Found(slot, finding)
 
     def _history(self, slot: int) -> History:
-        return self._recent.history(slot, float(self._mean[slot]), float(self._sd[slot]))
+        scale = self._scale(np.array([slot]))
+        return self._recent.history(slot, float(scale.mean[0]), float(scale.sd[0]))
+
+    def _scale(self, slots: Places) -> Scale:
+        """Give what the readings of each of *slots* are measured by."""
+        if self._raw:
+            return Scale(np.zeros(len(slots)), np.ones(len(slots)), self._clip)
+        return Scale(self._mean[slots], self._sd[slots], self._clip)
 
 
 def _mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
