@@ -47,7 +47,7 @@ def look(columns: Columns, ended: Nodes, budget: Floats) -> list[Hit]:
     count = columns.blocks[ended.place]
     scale = np.minimum(ended.scale, LEVELS - 1)
     quarter = count >> scale
-    able = ended.ends & (ended.scale < LEVELS) & (quarter >= QUARTERS)
+    able = ended.ends & (ended.scale < LEVELS) & ((quarter - QUARTERS) << scale >= columns.healed[ended.place])
     at = np.flatnonzero(able)
     if not len(at):
         return []

@@ -117,7 +117,7 @@ class Engine:
         watched = baseline.is_learned(columns, place)
         ended = windows.nodes(columns, place)
         freedom = columns.cells[place] - 1.0 if self._cells else np.ones(len(place))
-        noise.learn(columns, ended, growing, watched, freedom, cells=self._cells)
+        noise.learn(columns, place, ended, growing, watched, freedom, cells=self._cells)
         noise.estimate(columns, ended.place, ended.scale)
         findings: list[tuple[int, Finding]] = []
         calm = columns.alarmed[place] == WATCHING

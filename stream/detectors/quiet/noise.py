@@ -64,7 +64,7 @@ def spread(rates: Floats, *, cells: bool) -> Floats:
 
 
 def learn(
-    columns: Columns, ended: Nodes, growing: Bools, watched: Bools, freedom: Floats, *, cells: bool
+    columns: Columns, places: Places, ended: Nodes, growing: Bools, watched: Bools, freedom: Floats, *, cells: bool
 ) -> None:
     """Take in the nodes that ended.
 
@@ -73,7 +73,8 @@ def learn(
     """
     base_n = columns.base_n[ended.place]
     left = base_n - ended.size
-    joined = ended.ends & growing[ended.row]
+    whole = (columns.blocks[ended.place] - (1 << ended.scale)) >= columns.healed[ended.place]
+    joined = ended.ends & growing[ended.row] & whole
     beside = joined & (left >= np.maximum(ended.size, LEAST))
     if beside.any():
         at = np.flatnonzero(beside)
@@ -83,9 +84,7 @@ def learn(
         scale = spread(base / n, cells=cells)
         q = (apart * apart / scale).sum(1) / ((1.0 / size + 1.0 / rest)[:, 0] * freedom[ended.row[at]])
         _count(columns, place, ended.scale[at], q, freedom[ended.row[at]])
-    if growing.all():
-        return
-    among = np.flatnonzero(ended.ends & ~growing[ended.row] & watched[ended.row])
+    among = np.flatnonzero(ended.ends & ~joined & (watched & ~(growing & (columns.healed[places] == 0)))[ended.row])
     if len(among):
         own = ended.at(among)
         scale = spread(columns.base[own.place] / columns.base_n[own.place, None], cells=cells)
@@ -187,9 +186,6 @@ def hold(columns: Columns, place: int) -> None:
     columns.held_n[place] = 0.0
     columns.held_q[place] = 0.0
     columns.held_qq[place] = 0.0
-    columns.row_n[place] = 0
-    columns.row_sum[place] = 0.0
-    columns.row_square[place] = 0.0
 
 
 def release(columns: Columns, place: int) -> None:

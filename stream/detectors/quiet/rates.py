@@ -52,8 +52,11 @@ KEPT: Final = 8
 
 _SCALES: Final = np.array([0, 0, *np.repeat(np.arange(LEVELS), 4)], np.intp)
 _BACK: Final = np.array([2, 3, *np.tile(np.arange(4, 8), LEVELS)], np.intp)
-_RUNG: Final = np.array([1, 1, *np.repeat(np.arange(LEVELS) + 2, 4)], np.intp) + 1
-"""Where in ``inflation`` the noise of each window is."""
+_RUNG: Final = np.array([1, 1, *np.repeat(np.arange(LEVELS) + 2, 4)], np.intp)
+_LONGER: Final = _BACK / np.array([2, 2, *([4] * 4 * LEVELS)])
+_ABOVE: Final = np.minimum(_RUNG + 1, RUNGS - 1)
+_PART: Final = 2.0 * (_LONGER - 1.0) / _LONGER
+_NEAREST: Final = np.where(_PART > 0.5, _ABOVE, _RUNG)
 
 _SPENT: Final = OVERLAP * WEIGHTS[_SCALES]
 
@@ -84,6 +87,7 @@ class _Windows(NamedTuple):
     past: Floats
     least: Floats
     alpha: Floats
+    inflation: Floats
     slot: Places
 
 
@@ -112,13 +116,14 @@ def _screen(columns: Columns, places: Places, budget: Floats) -> tuple[_Windows,
     overlap = columns.joined[places][:, None] - since
     past_n = columns.base_n[places][:, None] - BLOCK * np.maximum(overlap, 0)
     past = columns.base[places] - np.where(overlap > 0, columns.joined_total[places] - before, 0.0)
-    able = (since >= 0) & (past_n >= np.maximum(n, baseline.LEAST))
+    able = (since >= columns.healed[places][:, None]) & (past_n >= np.maximum(n, baseline.LEAST))
     past_n = np.where(able, past_n, 1.0)
     normal = past / past_n
     effect = inside / n - normal
     effect = np.where(columns.both[places][:, None] > 0, np.abs(effect), effect)
     least = np.maximum(LEAST_RELATIVE * normal, LEAST_ABSOLUTE)
-    inflation = columns.inflation[places][:, _RUNG]
+    known = columns.inflation[places]
+    inflation = (1.0 - _PART) * known[:, _RUNG + 1] + _PART * known[:, _ABOVE + 1]
     pooled = (inside + past) / (n + past_n)
     spread = np.clip(pooled * (1.0 - pooled), 1e-6, 0.25)
     surprise = effect * effect / (spread * inflation * (1.0 / n + 1.0 / past_n))
@@ -130,15 +135,15 @@ def _screen(columns: Columns, places: Places, budget: Floats) -> tuple[_Windows,
         own = np.where(columns.loss[places] > 0, columns.inflation[places, 1], 1.0)[:, None]
         able &= n >= ENOUGH * inflation / own
         able &= (columns.few[places][:, None] == 0) | (inside >= EVENTS_LEAST)
-    return _Windows(places, n, inside, past_n, past, least, alpha, slot), able
+    return _Windows(places, n, inside, past_n, past, least, alpha, inflation, slot), able
 
 
 def _judge(columns: Columns, windows: _Windows, row: int, column: int) -> tuple[float, Hit] | None:
     """Test one window; give how far below its level it is, and what it shows, or None."""
-    place, rung = int(windows.place[row]), int(_RUNG[column]) - 1
+    place, rung = int(windows.place[row]), int(_NEAREST[column])
     n, past_n = float(windows.n[row, column]), float(windows.past_n[row, column])
     rate, normal = float(windows.inside[row, column]) / n, float(windows.past[row, column]) / past_n
-    inflation = float(columns.inflation[place, rung + 1])
+    inflation = float(windows.inflation[row, column])
     statistic = root_deviance(
         rate,
         normal,

@@ -78,14 +78,6 @@ def keep(columns: Columns, ended: Nodes) -> None:
 
 def begin(columns: Columns, place: int) -> None:
     """Begin the windows of one series anew: what came before is in none of them."""
-    columns.blocks[place] = 0
-    columns.total[place] = 0.0
-    columns.bounds[place] = 0.0
-    columns.bound_times[place] = 0.0
-    columns.joined[place] = 0
-    columns.joined_total[place] = 0.0
-    columns.row_n[place] = 0
-    columns.row_sum[place] = 0.0
-    columns.row_square[place] = 0.0
+    columns.healed[place] = columns.blocks[place]
     columns.alarmed[place] = WATCHING
     columns.calm[place] = 0
