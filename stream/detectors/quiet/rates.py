@@ -36,7 +36,7 @@ MARGIN: Final = 0.25
 WEIGHTS: Final = np.array((1.0, 2.0, 3.0, 4.0, 4.0, 4.0, 3.0, 3.0)) / 24.0
 """How the budget is divided among the scales: the middle ones see most real changes."""
 
-OVERLAP: Final = 0.8
+OVERLAP: Final = 0.45
 """C, see above."""
 
 ALPHA_MAX: Final = 0.02
@@ -59,6 +59,11 @@ _PART: Final = 2.0 * (_LONGER - 1.0) / _LONGER
 _NEAREST: Final = np.where(_PART > 0.5, _ABOVE, _RUNG)
 
 _SPENT: Final = OVERLAP * WEIGHTS[_SCALES]
+
+
+_TYPICAL: Final = 5.5 * BLOCK * 2.0 ** np.arange(LEVELS)
+SPENDABLE_LEAST: Final = 1/3
+VARIANCE_ENOUGH: Final = 3.0
 
 
 class Hit(NamedTuple):
@@ -127,15 +132,34 @@ def _screen(columns: Columns, places: Places, budget: Floats) -> tuple[_Windows,
     pooled = (inside + past) / (n + past_n)
     spread = np.clip(pooled * (1.0 - pooled), 1e-6, 0.25)
     surprise = effect * effect / (spread * inflation * (1.0 / n + 1.0 / past_n))
-    alpha = np.minimum(ALPHA_MAX, budget[:, None] * n * _SPENT)
-    doubled = -2.0 * np.log(alpha)
-    # z^2 at alpha is about -2 ln(alpha) - ln(2 pi) - ln(z^2), and D is at most twice the squared z.
-    able &= (effect >= least) & (surprise > 0.5 * (doubled - 1.8 - np.log(np.maximum(doubled - 4.0, 1.0))))
+    loss = columns.loss[places] > 0
+    own = np.where(loss, columns.inflation[places, 1], 1.0)[:, None]
+    base = columns.base[places, 0] / columns.base_n[places]
+    alpha = budget[:, None] * n * _SPENT / _spendable(columns, places, base, budget)[:, None]
+    alpha = np.minimum(ALPHA_MAX, alpha)
+    able &= (effect >= least) & (surprise > 0.5 * _squared_normal(alpha))
     if able.any():
-        own = np.where(columns.loss[places] > 0, columns.inflation[places, 1], 1.0)[:, None]
-        able &= n >= ENOUGH * inflation / own
+        enough = np.where(loss, ENOUGH, np.minimum(ENOUGH, VARIANCE_ENOUGH / np.maximum(base * (1.0 - base), 1e-3)))
+        able &= n >= enough[:, None] * inflation / own
         able &= (columns.few[places][:, None] == 0) | (inside >= EVENTS_LEAST)
     return _Windows(places, n, inside, past_n, past, least, alpha, inflation, slot), able
+
+
+def _squared_normal(alpha: Floats) -> Floats:
+    """Give about the z^2 beyond which there is *alpha*: z^2 = -2 ln(alpha) - ln(2 pi) - ln(z^2)."""
+    doubled = -2.0 * np.log(alpha)
+    return doubled - 1.8 - np.log(np.maximum(doubled - 4.0, 1.0))
+
+
+def _spendable(columns: Columns, places: Places, base: Floats, budget: Floats) -> Floats:
+    """Give the part of its budget that each series can spend: at scales where noise can reach the least effect."""
+    least = np.maximum(LEAST_RELATIVE * base, LEAST_ABSOLUTE)[:, None]
+    spread = np.clip(base * (1.0 - base), 1e-6, 0.25)[:, None]
+    past_n = columns.base_n[places][:, None]
+    sure = least / np.sqrt(spread * columns.inflation[places, 3:] * (1.0 / _TYPICAL + 1.0 / past_n))
+    alpha = np.minimum(ALPHA_MAX, budget[:, None] * _TYPICAL * OVERLAP * WEIGHTS)
+    short = np.minimum(_squared_normal(alpha) - sure * sure, 0.0)
+    return np.maximum((WEIGHTS * np.exp(0.5 * short)).sum(1), SPENDABLE_LEAST)
 
 
 def _judge(columns: Columns, windows: _Windows, row: int, column: int) -> tuple[float, Hit] | None:
