@@ -23,7 +23,7 @@ from stream.detectors.quiet import baseline, noise
 from stream.detectors.quiet.baseline import Bases
 from stream.detectors.quiet.noise import Ladder, Ladders
 from stream.detectors.quiet.rates import ALPHA_MAX, ENOUGH, WEIGHTS, Hit
-from stream.detectors.quiet.records import LEVELS, Bools, Columns, Floats
+from stream.detectors.quiet.records import LEVELS, Bools, Columns, Floats, Places
 from stream.detectors.quiet.tails import fisher_tail
 from stream.detectors.quiet.windows import Nodes, Sums
 
@@ -68,14 +68,13 @@ def look(
     q = (apart * apart / noise.spread(pooled, cells=True)).sum(1) / (freedom * (1.0 / n + 1.0 / past_n))
     inflation = ladders.inflation[row, block, scale + 3]
     fair &= (q * freedom >= _SCREEN) & (n >= ENOUGH * inflation)
+    fair[fair] = _may_differ(columns, place[fair], (inside[fair], n[fair]), (past[fair], past_n[fair]), inflation[fair])
     best: dict[int, tuple[float, Hit]] = {}
     for pair in np.flatnonzero(fair).tolist():
         own, at_scale, series, now = int(place[pair]), int(scale[pair]), int(row[pair]), int(block[pair])
         cells = int(columns.cells[own])
         size, left = float(n[pair]), float(past_n[pair])
         if series in best and best[series][1].block < now:
-            continue
-        if size * float(past[pair, :cells].min()) < EXPECTED_LEAST * left:
             continue
         noisy = float(inflation[pair])
         stability = stability_index(inside[pair, :cells], size, past[pair, :cells], left, noisy)
@@ -105,6 +104,26 @@ def look(
             ),
         )
     return [hit for _, hit in best.values()]
+
+
+def _may_differ(
+    columns: Columns,
+    places: Places,
+    window: tuple[Floats, Floats],
+    baseline_: tuple[Floats, Floats],
+    inflation: Floats,
+) -> Bools:
+    """Tell which windows have enough in every cell, and an index that may be enough; a hair is left to spare."""
+    (inside, n), (past, past_n) = window, baseline_
+    cells = columns.cells[places][:, None]
+    real = np.arange(inside.shape[1]) < cells
+    least = np.where(real, past, np.inf).min(1)
+    a = (inside + 0.5) / (n[:, None] + 0.5 * cells)
+    b = (past + 0.5) / (past_n[:, None] + 0.5 * cells)
+    index = np.where(real, (a - b) * np.log(a / b), 0.0).sum(1)
+    chance = (cells[:, 0] - 1) * inflation * (1.0 / n + 1.0 / past_n)
+    result: Bools = (n * least >= EXPECTED_LEAST * past_n) & (index - chance >= columns.psi[places] - 1e-9)
+    return result
 
 
 def is_calm(columns: Columns, place: int, n: float, total: Floats) -> bool:

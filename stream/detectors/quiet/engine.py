@@ -23,8 +23,8 @@ NAME: Final = "quiet"
 STRIDES_TO_RESOLVE: Final = 4
 """Looks in a row at the alarming scale that have to be calm before an incident is over."""
 
-LONGEST: Final = 32
-MOST_AT_ONCE: Final = 4_096
+LONGEST: Final = 64
+MOST_AT_ONCE: Final = 8_192
 """Blocks of a series, and numbers of all series, in a stretch: arrays that the processor's cache holds."""
 
 _FEWEST: Final = 16
