@@ -33,13 +33,13 @@ LEAST_RELATIVE: Final = 0.10
 LEAST_ABSOLUTE: Final = 0.005
 """The least rise that counts: a tenth of the baseline, or half a percentage point where that is more."""
 
-MARGIN: Final = 0.25
+MARGIN: Final = 0.15
 """Part of it that the baseline is given for free in the test."""
 
 WEIGHTS: Final = np.array((1.0, 2.0, 3.0, 4.0, 4.0, 4.0, 3.0, 3.0)) / 24.0
 """How the budget is divided among the scales: the middle ones see most real changes."""
 
-OVERLAP: Final = 0.45
+OVERLAP: Final = 0.75
 """C, see above."""
 
 ALPHA_MAX: Final = 0.02
@@ -262,7 +262,7 @@ def without_clumps(statistic: float, rate: float, normal: float, n: float, infla
     p = normal if rate >= normal else 1.0 - normal
     p = min(max(p, 1e-6), 1.0 - 1e-6)
     skewness = max(1.0 - 2.0 * p, 0.0) / math.sqrt(p * (1.0 - p) * n / inflation)
-    extra = 0.5 * max(1.0 - inflation**-2, 0.0)
+    extra = max(1.0 - inflation**-2, 0.0)
     return statistic - max(extra * skewness * (statistic * statistic - 1.0) / 6.0, 0.0)
 
 
