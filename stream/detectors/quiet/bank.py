@@ -135,7 +135,7 @@ class QuietBank:
         engine, place = self._at(slot)
         if not engine.columns.seen[place]:
             return None
-        allowed = float(budget.allowed(engine.columns, np.array([place]), engine.false_alarms)[0])
+        allowed = budget.allowed_now(engine.columns, place, engine.false_alarms)
         of = sight.of_cells if slot & 1 else sight.of_rate
         return of(engine.columns, place, allowed, readings)
 

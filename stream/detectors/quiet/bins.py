@@ -68,12 +68,14 @@ def fix(columns: Columns, place: int, cells: Cells) -> None:
 
 def count(columns: Columns, places: Places, values: Floats) -> Floats:
     """Count blocks of readings, shape (n, 32), into the cells of their series; shape (n, 10)."""
-    edges = columns.edges[places][:, None, :]
+    edges = columns.edges[places]
     other = columns.other[places]
-    cell = (values[:, :, None] >= edges).sum(2)
+    cell = np.zeros(values.shape, np.intp)
+    for edge in range(CELLS - 1):
+        cell += values >= edges[:, edge, None]
     named = np.flatnonzero(other >= 0)
     if len(named):
-        same = values[named, :, None] == edges[named]
+        same = values[named, :, None] == edges[named, None, :]
         cell[named] = np.where(same.any(2), same.argmax(2), other[named, None])
     cell += np.arange(len(values))[:, None] * CELLS
     flat = np.bincount(cell.ravel(), minlength=len(values) * CELLS)

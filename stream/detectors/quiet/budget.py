@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -60,28 +60,53 @@ class Accounts:
         return part / max(self._members[account, pool], 1)
 
 
-def count_traffic(columns: Columns, places: Places, first: Floats, last: Floats) -> None:
-    """Count a block of each series at *places* that ran from *first* to *last*, in seconds.
+class Traffic(NamedTuple):
+    """The time and the traffic of a stretch after each block, shape (series, blocks)."""
+
+    latest: Floats
+    seen: Floats
+    lately: Floats
+    lately_seconds: Floats
+
+    def keep(self, columns: Columns, places: Places, stop: Places) -> None:
+        """Keep what it was after block *stop* of each series."""
+        at = np.arange(len(stop)), stop
+        columns.latest[places] = self.latest[at]
+        columns.seen[places] = self.seen[at]
+        columns.lately[places] = self.lately[at]
+        columns.lately_seconds[places] = self.lately_seconds[at]
+
+
+def traffic(columns: Columns, places: Places, first: Floats, last: Floats) -> Traffic:
+    """Count blocks of each series at *places* that ran from *first* to *last*, in seconds.
 
     Times that go back count as no time at all.
     """
     new = columns.seen[places] == 0.0
     if new.any():
-        columns.began[places[new]] = first[new]
-        columns.latest[places[new]] = first[new]
-    before = columns.latest[places]
-    now = np.maximum(before, last)
-    passed = now - before
+        columns.began[places[new]] = first[new, 0]
+        columns.latest[places[new]] = first[new, 0]
+    latest = np.maximum.accumulate(np.concatenate((columns.latest[places][:, None], last), 1), 1)
+    passed = np.diff(latest, axis=1)
     fade = PERIOD_SECONDS / (PERIOD_SECONDS + passed)
-    columns.latest[places] = now
-    columns.seen[places] += BLOCK
-    columns.lately[places] = columns.lately[places] * fade + BLOCK
-    columns.lately_seconds[places] = columns.lately_seconds[places] * fade + passed
+    seen = columns.seen[places][:, None] + BLOCK * np.arange(1.0, last.shape[1] + 1.0)
+    lately, seconds = np.empty_like(last), np.empty_like(last)
+    was, was_seconds = columns.lately[places], columns.lately_seconds[places]
+    for block in range(last.shape[1]):
+        was = lately[:, block] = was * fade[:, block] + BLOCK
+        was_seconds = seconds[:, block] = was_seconds * fade[:, block] + passed[:, block]
+    return Traffic(latest[:, 1:], seen, lately, seconds)
 
 
-def allowed(columns: Columns, places: Places, false_alarms: float) -> Floats:
-    """Give lambda, the false alarms a reading that each series at *places* may raise."""
-    seconds = np.maximum(columns.lately_seconds[places], 1.0)
-    monthly = columns.lately[places] * (PERIOD_SECONDS / seconds)
-    result: Floats = false_alarms * columns.share[places] / monthly
+def allowed(columns: Columns, places: Places, lately: Traffic, false_alarms: float) -> Floats:
+    """Give lambda, the false alarms a reading that each series may raise, shape (series, blocks)."""
+    monthly = lately.lately * (PERIOD_SECONDS / np.maximum(lately.lately_seconds, 1.0))
+    result: Floats = false_alarms * columns.share[places][:, None] / monthly
     return result
+
+
+def allowed_now(columns: Columns, place: int, false_alarms: float) -> float:
+    """Give lambda, the false alarms a reading that the series at *place* may raise now."""
+    seconds = max(float(columns.lately_seconds[place]), 1.0)
+    monthly = float(columns.lately[place]) * PERIOD_SECONDS / seconds
+    return false_alarms * float(columns.share[place]) / monthly

@@ -56,6 +56,7 @@ def layout(*, width: int, kept: int, season: bool) -> np.dtype[Any]:
         ("share", f8),
         # windows
         ("blocks", "<i8"),
+        ("healed", "<i8"),
         ("total", f8, (width,)),
         ("bounds", f8, (LEVELS, kept, width)),
         ("bound_times", f8, (LEVELS, kept)),

@@ -13,9 +13,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from stream.detectors.quiet import baseline, bins, noise
+from stream.detectors.quiet import baseline, bins
 from stream.detectors.quiet.cells import EXPECTED_LEAST, QUARTERS, freedoms
 from stream.detectors.quiet.cells import OVERLAP as CELLS_OVERLAP
+from stream.detectors.quiet.noise import Ladder
 from stream.detectors.quiet.rates import (
     ALPHA_MAX,
     ENOUGH,
@@ -63,7 +64,8 @@ def sight_of(columns: Columns, place: int, *, cells: bool) -> Sight:
     n = float(columns.base_n[place])
     seconds = float(columns.lately_seconds[place])
     per_day = float(columns.lately[place]) / seconds * DAY if seconds else 0.0
-    is_learned = bool(baseline.is_learned(columns, np.array([place]))[0])
+    seen, latest = columns.seen[place : place + 1, None], columns.latest[place : place + 1, None]
+    is_learned = bool(baseline.learned(columns, np.array([place]), seen, latest)[0, 0])
     normal = spread = 0.0
     if n and cells:
         normal = bins.mean(columns, place, columns.base[place], n)
@@ -85,6 +87,7 @@ def of_rate(columns: Columns, place: int, allowed: float, readings: float) -> Ch
     least = max(LEAST_RELATIVE * normal, LEAST_ABSOLUTE)
     own = float(columns.inflation[place, 1]) if columns.loss[place] else 1.0
     best: Change | None = None
+    ladder = _ladder_of(columns, place)
     for scale in range(LEVELS):
         n = 4.0 * BLOCK * 2**scale
         rung = scale + 2
@@ -94,7 +97,7 @@ def of_rate(columns: Columns, place: int, allowed: float, readings: float) -> Ch
         level = min(ALPHA_MAX, allowed * n * OVERLAP * float(WEIGHTS[scale]))
         level *= 0.5 if columns.both[place] else 1.0
         df = 1.0 / (
-            1.0 / noise.freedom(columns, place, rung) + 1.0 / noise.tail_freedom(columns, place, rung)
+            1.0 / ladder.freedom(rung) + 1.0 / ladder.tail_freedom(rung)
         )
         threshold = _beyond(lambda t, df=df: student_tail(t, df), level)  # type: ignore[misc]
 
@@ -118,6 +121,7 @@ def of_cells(columns: Columns, place: int, allowed: float, readings: float) -> C
     """Give the smallest population stability index that *readings* show; None where none is seen."""
     cells, past_n = int(columns.cells[place]), float(columns.base_n[place])
     free, best = cells - 1, None
+    ladder = _ladder_of(columns, place)
     for scale in range(LEVELS):
         n = float(QUARTERS * BLOCK * 2**scale)
         inflation = float(columns.inflation[place, scale + 3])
@@ -126,7 +130,7 @@ def of_cells(columns: Columns, place: int, allowed: float, readings: float) -> C
         if n * float(columns.base[place, :cells].min()) < EXPECTED_LEAST * past_n:
             continue
         level = min(ALPHA_MAX, allowed * 0.25 * n * CELLS_OVERLAP * float(WEIGHTS[scale]))
-        nu, df = freedoms(columns, place, scale + 2, cells)
+        nu, df = freedoms(ladder, scale + 2, cells)
         threshold = _beyond(lambda f, nu=nu, df=df: fisher_tail(f, nu, nu * df), level)  # type: ignore[misc]
         # On average the statistic is 1 + PSI / [(K - 1) v (1/n + 1/N)].
         needed = (threshold - 1.0) * free * inflation * (1.0 / n + 1.0 / past_n)
@@ -134,6 +138,12 @@ def of_cells(columns: Columns, place: int, allowed: float, readings: float) -> C
         if best is None or index < best.level:
             best = Change(index, int(n), threshold)
     return best
+
+
+def _ladder_of(columns: Columns, place: int) -> Ladder:
+    return Ladder(
+        columns.rung_n[place], columns.rung_q[place], columns.rung_qq[place], columns.inflation[place]
+    )
 
 
 def _beyond(tail: Callable[[float], float], alpha: float) -> float:
