@@ -200,13 +200,21 @@ class Alerting(_Table, frozen=True, kw_only=True):
 
 
 class Bounds(_Table, frozen=True, kw_only=True):
-    """How much one model may make Driftline keep; what lies beyond is evicted, oldest first, and counted."""
+    """How much one model may make Driftline keep; what lies beyond goes or finds no room, and is counted.
+
+    Versions, predictions that wait (``pending``), predictions that feedback waits for (``orphans``), feedback
+    on one of these (``orphan_feedback``) and event ids (``seen_ids``) go, the oldest first. Further features
+    of a version and further classes of its output are not watched, nor are the categories of a feature that
+    has more.
+    """
 
     versions: Count = 10
     features: Count = 200
     categories: Count = 100
+    classes: Count = 20
     pending: Count = 1_000_000
     orphans: Count = 100_000
+    orphan_feedback: Count = 100
     seen_ids: Count = 200_000
 
 

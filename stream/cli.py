@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from typing import NoReturn
@@ -108,6 +109,12 @@ def _build_parser() -> argparse.ArgumentParser:
     again.add_argument("--policy", help="policy file (TOML)")
     for name in ("alerts", "incidents", "rejected", "summary"):
         again.add_argument(f"--{name}", type=Path, metavar="PATH", help=f"where the {name} go")
+    again.add_argument(
+        "--now",
+        type=_moment,
+        metavar="TIME",
+        help="clock that tells events from the future, as in 2026-01-31T12:00Z (default: the log tells)",
+    )
     again.set_defaults(run=_replay)
 
     send = commands.add_parser("publish", help="send files of events to the topics")
@@ -141,6 +148,14 @@ def _positive(text: str) -> float:
     if not value > 0:
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
     return value
+
+
+def _moment(text: str) -> float:
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} is no time as in 2026-01-31T12:00Z") from error
+    return given.replace(tzinfo=given.tzinfo or UTC).timestamp()
 
 
 def _mark(options: argparse.Namespace) -> str:
@@ -183,7 +198,7 @@ def _replay(settings: Settings, options: argparse.Namespace) -> int:
     began = clock.steady()
     try:
         with _progress("replayed") as report:
-            totals = replay(options.files, pipeline, outputs, report)
+            totals = replay(options.files, pipeline, outputs, report, options.now)
         summary = orjson.dumps(totals.summary(clock.steady() - began), option=orjson.OPT_APPEND_NEWLINE)
         if options.summary is None:
             sys.stdout.write(summary.decode())

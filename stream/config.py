@@ -56,6 +56,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_idle_seconds: Seconds = 1.0
     max_poll_records: Count = 5_000
     max_models: Count = 1_000
+    batch_bytes: Annotated[int, msgspec.Meta(ge=1_048_576)] = 32 * 1024 * 1024
+    metric_models: Count = 100
+    metric_versions: Count = 50
+    metric_signals: Count = 200
+    metric_series: Count = 10_000
     transactions: Literal["auto", "on", "off"] = "auto"
     session_timeout_seconds: Seconds = 10.0
     rebalance_timeout_seconds: Seconds = 10.0
@@ -102,6 +107,11 @@ DESCRIPTIONS: Mapping[str, str] = {
     "max_idle_seconds": "how long a topic waits for another one that has more in the log",
     "max_poll_records": "records that one poll takes at most",
     "max_models": "models that one partition watches at most; the one unseen for longest is evicted",
+    "batch_bytes": "bytes that a compressed batch of records unfolds to at most; a larger one is rejected",
+    "metric_models": "models that metrics show by name, the first ones; the rest is `other`",
+    "metric_versions": "versions that metrics show by name, of all models",
+    "metric_signals": "signals that metrics show by name, of all models",
+    "metric_series": "series that one metric has at most",
     "transactions": "auto, on or off: auto writes in transactions where the broker has them",
     "session_timeout_seconds": "a worker that is not heard of for this long loses its partitions",
     "rebalance_timeout_seconds": "how long a rebalance waits for workers to come back",

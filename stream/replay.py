@@ -1,4 +1,9 @@
-"""Replay: the same core over a file instead of Kafka; a pure function of the file."""
+"""Replay: the same core over a file instead of Kafka; a pure function of the file.
+
+A file says nothing of when its lines were written, so the log itself tells what is far ahead of it, in the
+span of a batch: see :mod:`stream.core.ahead`. With a clock given, a replay does what a worker does that reads
+the same log at that time.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +15,26 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import islice
+from datetime import datetime
+from itertools import chain, islice, pairwise
+from operator import attrgetter
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from schemas.alerts import Incident
 from schemas.codec import decode_plainly, encode
 from schemas.events import Event
-from stream.core.lines import parts, topic_of
+from stream.core.ahead import Stretch, stretches
+from stream.core.lines import parts
 from stream.core.nouns import TOPIC_OF, Record, Result, Topic
 from stream.core.pipeline import Pipeline
 
 BATCH_RECORDS = 8_000
-NEVER = float("inf")
-"""The clock of a replay: no event is from the future."""
+
+_TIME, _MODEL = attrgetter("time"), attrgetter("model")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,13 +83,30 @@ class Totals:
         }
 
 
+class _Read(NamedTuple):
+    """Some records of a file with their times, in seconds since the epoch, and their models.
+
+    A time is NaN where a record has none. *events* are those of the records where each line is one.
+    """
+
+    records: list[Record]
+    times: NDArray[np.float64]
+    models: list[str]
+    events: Sequence[Event] | None
+
+
 def replay(
-    files: Iterable[str], pipeline: Pipeline, outputs: Outputs, progress: Callable[[int], None]
+    files: Iterable[str],
+    pipeline: Pipeline,
+    outputs: Outputs,
+    progress: Callable[[int], None],
+    now: float | None = None,
 ) -> Totals:
     """Lead the events of *files*, in their order, through *pipeline*; write what comes out to *outputs*.
 
-    *progress* is called with the number of records taken so far. Raises OSError where a file cannot be read
-    or written.
+    *progress* is called with the number of records taken so far. *now*, in seconds since the epoch, is the
+    clock that tells an event from the future; without it the log does. Raises OSError where a file cannot be
+    read or written.
     """
     totals = Totals()
     with ExitStack() as stack:
@@ -86,12 +114,15 @@ def replay(
             stack.enter_context(path.open("wb")) if path else None
             for path in (outputs.alerts, outputs.rejected)
         )
-        for batch, events in _batches(lines(files)):
-            result = pipeline.step(batch, NEVER, events)
-            totals.records += len(batch)
-            totals.add(result)
-            _write(alerts, result.alerts)
-            _write(rejected, result.rejected)
+        for read, following in pairwise(chain(_batches(lines(files)), [None])):
+            assert read is not None  # noqa: S101 - only the last is
+            for start, stop, clock in _stretches(read, following, pipeline, now):
+                events = None if read.events is None else read.events[start:stop]
+                result = pipeline.step(read.records[start:stop], clock, events)
+                totals.add(result)
+                _write(alerts, result.alerts)
+                _write(rejected, result.rejected)
+            totals.records += len(read.records)
             progress(totals.records)
         if outputs.incidents is not None:
             _write(stack.enter_context(outputs.incidents.open("wb")), totals.incidents.values())
@@ -120,27 +151,44 @@ def lines(files: Iterable[str]) -> Iterator[bytes]:
                 raise OSError(errno.EIO, f"damaged: {error}", file) from error
 
 
-def _batches(lines: Iterable[bytes]) -> Iterator[tuple[list[Record], Sequence[Event] | None]]:
+def _stretches(
+    read: _Read, following: _Read | None, pipeline: Pipeline, now: float | None
+) -> Sequence[Stretch]:
+    """Cut a batch by the clock that its records are measured by."""
+    if now is not None:
+        return [Stretch(0, len(read.records), now)]
+    records, times, models = read.records, read.times, read.models
+    if following is not None:
+        records, models = records + following.records, models + following.models
+        times = np.concatenate((times, following.times))
+    return stretches(records, times, models, len(read.records), pipeline.lateness_of)
+
+
+def _batches(lines: Iterable[bytes]) -> Iterator[_Read]:
     """Give the records that fresh topics of one partition would hold, in the order of *lines*.
 
-    With them their events, where each line is one. Timestamps are 0: nothing asks for them where the order is
-    given.
+    Timestamps are 0: nothing asks for them where the order is given.
     """
     offsets = dict.fromkeys(Topic, 0)
     rest = iter(lines)
     while batch := list(islice(rest, BATCH_RECORDS)):
         events = decode_plainly(batch)
+        given: Iterable[tuple[Topic, bytes]]
+        if events is None:
+            read = [part for line in batch for part in parts(line)]
+            given = [(part.topic, part.value) for part in read]
+            times = np.array([part.time for part in read], dtype=np.float64)  # None becomes NaN
+            models = [part.model or "" for part in read]
+        else:
+            given = zip([TOPIC_OF[type(event)] for event in events], batch, strict=True)
+            seconds = map(datetime.timestamp, map(_TIME, events))
+            times = np.fromiter(seconds, dtype=np.float64, count=len(events))
+            models = list(map(_MODEL, events))
         records: list[Record] = []
-        topics = map(topic_of, batch) if events is None else [TOPIC_OF[type(event)] for event in events]
-        for topic, line in zip(topics, batch, strict=True):
-            if topic is not None:
-                records.append(Record(topic, 0, offsets[topic], 0.0, line))
-                offsets[topic] += 1
-                continue
-            for part in parts(line):
-                records.append(Record(part.topic, 0, offsets[part.topic], 0.0, part.value))
-                offsets[part.topic] += 1
-        yield records, events
+        for topic, value in given:
+            records.append(Record(topic, 0, offsets[topic], 0.0, value))
+            offsets[topic] += 1
+        yield _Read(records, times, models, events)
 
 
 def _write(out: IO[bytes] | None, messages: Iterable[Any]) -> None:

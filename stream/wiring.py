@@ -15,6 +15,7 @@ from stream.shell.metrics import Metrics
 from stream.shell.status import WorkerStatus, new_registry
 from stream.shell.supervisor import Supervisor
 from stream.shell.topics import Topics
+from stream.shell.unfolding import unfold_at_most
 from stream.shell.worker import Worker, WorkerOptions
 
 SESSIONS_UNTIL_STALLED = 6
@@ -84,7 +85,8 @@ def build_worker(settings: Settings) -> tuple[Worker, WorkerStatus]:
     policies = build_policies(settings)
     factory = Registry()
     registry = new_registry()
-    metrics = Metrics(registry, version=__version__)
+    metrics = Metrics(registry, version=__version__, **_metric_bounds(settings))
+    unfold_at_most(settings.batch_bytes)
 
     def make_pipeline(partition: int) -> Pipeline:
         return Pipeline(
@@ -118,13 +120,22 @@ def build_supervisor(
 ) -> Supervisor:
     """Make the supervisor of as many processes as the settings say; they are started by *command*."""
     registry = new_registry()
-    metrics = Metrics(registry, version=__version__)
+    metrics = Metrics(registry, version=__version__, **_metric_bounds(settings))
     return Supervisor(settings.processes, command, metrics, registry, stop_seconds)
 
 
 def build_endpoints(settings: Settings, served: Served) -> Endpoints:
     """Make the endpoints of a worker or a supervisor, not started."""
     return Endpoints(served, settings.http_host, settings.http_port, settings.http_token)
+
+
+def _metric_bounds(settings: Settings) -> dict[str, int]:
+    return {
+        "max_models": settings.metric_models,
+        "max_versions": settings.metric_versions,
+        "max_signals": settings.metric_signals,
+        "max_series": settings.metric_series,
+    }
 
 
 def _check_detectors(policy: Policy, where: str) -> None:

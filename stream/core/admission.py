@@ -27,6 +27,12 @@ class Refusal(NamedTuple):
 KNOWN: Final = Refusal(None)
 
 
+def takes_first(policy: Policy, time: float, now: float) -> bool:
+    """Tell whether the first event of a model, at *time*, is taken. Both are in seconds since the epoch."""
+    horizons = policy.horizons
+    return time - now <= horizons.future_seconds and -time <= horizons.lateness_seconds
+
+
 class Admission:
     """Decides which events of one model are taken, topic by topic.
 

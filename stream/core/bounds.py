@@ -14,6 +14,12 @@ from stream.core.nouns import Finding, Readings, SeriesKey, SeriesSpec, Tally, W
 DETECTOR: Final = "bound"
 """What findings of this kind name as their detector."""
 
+STORES: Final = ("versions", "features", "categories", "classes", "pending", "orphans")
+"""The stores of a model whose bound is watched, by their names in the policy's table of bounds.
+
+Not the event ids that are known: what is kept of them is the newest so many, which is always full.
+"""
+
 
 def bound_key(store: str, model: str = "", segment: str = "") -> SeriesKey:
     """Name the series of a store's bound: of a model's own, or of a partition's, which is its segment.

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from math import isnan
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from schemas.policy import Detectors, Policy
-from stream.core.columns import Arrivals
+from schemas.policy import Detectors, Policy, Signals, Task
+from stream.core.columns import Arrivals, Batch
 from stream.core.errors import UnreadableRowError
-from stream.core.nouns import (
-    Column,
-    Explanation,
-    Finding,
-    Healed,
-    Readings,
-    SeriesKey,
-    SeriesSpec,
-    Tally,
-    Watched,
-)
+from stream.core.forms import Forms
+from stream.core.nouns import Explanation, Finding, Healed, Readings, SeriesKey, Tally, Watched
+from stream.core.observe import Observer
 from stream.core.ports import Bank, DetectorFactory
+from stream.core.reading import Reader, Source
 from stream.core.rows import UNREADABLE, Moment
+from stream.core.sheets import Places, Sheet, Values
 
 
 class SeriesRow(msgspec.Struct, array_like=True):
@@ -35,17 +30,150 @@ class SeriesRow(msgspec.Struct, array_like=True):
     snapshot: bytes
 
 
-@dataclass(slots=True)
-class Series:
-    """A series that is watched; *clock* is its newest event time, in seconds since the epoch."""
-
-    slot: int
-    only_rise: bool
-    clock: float = 0.0
-
-
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(SeriesRow).decode
+
+
+class _Runs(NamedTuple):
+    """Where the readings of each series stand: from *starts* to before *stops*; slots are distinct."""
+
+    slots: Places
+    starts: Places
+    stops: Places
+
+
+class Watch:
+    """Keeps what is known of every series of a bank beside its detectors, by its slot there.
+
+    That is its clock, the newest event time in seconds since the epoch, and the mean of the readings that
+    came last.
+    """
+
+    def __init__(self, bank: Bank) -> None:
+        self._bank = bank
+        self._clock: Values = np.zeros(0)
+        self._mean: Values = np.zeros(0)
+        self._only_rise = np.zeros(0, dtype=np.bool_)
+        self._is_changed = np.zeros(0, dtype=np.bool_)
+
+    def watch(self, sheet: Sheet, batch: Batch, tally: Tally) -> list[Watched]:
+        """Show all of *sheet*, which is of *batch*, to the bank at once; give what has to be followed.
+
+        Those are the series in which something was found, and those with an open incident. The times of what
+        is given are the series' clock: a reading of an older event has the newest time.
+        """
+        slots = self._slots(sheet)
+        bounds = np.concatenate(([0], (slots[1:] != slots[:-1]).nonzero()[0] + 1, [len(slots)]))
+        starts = bounds[:-1]
+        runs = _Runs(slots[starts], starts, bounds[1:])
+        times = self._clocked(sheet.times, runs)
+        found: dict[int, list[Finding | Healed]] = {}
+        order = batch.seqs[sheet.place[sheet.stand]]
+        for _, finding in self._bank.update(slots, sheet.values, times, order):
+            run = int(starts.searchsorted(finding.index, side="right")) - 1
+            found.setdefault(run, []).append(replace(finding, index=finding.index - int(starts[run])))
+        self._mean[runs.slots] = np.add.reduceat(sheet.values, starts) / (runs.stops - starts)
+        self._is_changed[runs.slots] = True
+        watched: list[Watched] = []
+        for run in sorted({*found, *self._alarming(sheet.lanes, runs)}):
+            start, stop = int(starts[run]), int(runs.stops[run])
+            observer, column = sheet.series(int(sheet.cell[start]))
+            spec = observer.spec(column)
+            for finding in found.get(run, ()):
+                if isinstance(finding, Healed):
+                    continue
+                tally.count("findings_total", spec.key.model, spec.key.signal, finding.detector)
+            at = Arrivals(batch, sheet.place[sheet.stand[start:stop]])
+            readings = Readings(values=sheet.values[start:stop], times=times[start:stop], at=at)
+            watched.append(Watched(spec=spec, readings=readings, findings=found.get(run, ())))
+        return watched
+
+    def means(self, observer: Observer) -> dict[str, float]:
+        """Give the mean of the readings that came last, of each series of a version that has been read."""
+        means = self._mean[list(observer.series.values())].tolist()
+        return {signal: mean for signal, mean in zip(observer.series, means, strict=True) if not isnan(mean)}
+
+    def explain(self, observer: Observer) -> list[tuple[SeriesKey, Explanation]]:
+        """Say how every series of a version is watched now, in order."""
+        return [
+            (observer.key(signal), self._bank.explain(slot))
+            for signal, slot in sorted(observer.series.items())
+        ]
+
+    def forget(self, observer: Observer) -> list[SeriesKey]:
+        """Drop every series of a version; give their keys, in order."""
+        for slot in observer.series.values():
+            self._bank.drop(slot)
+            self._is_changed[slot] = False
+        return [observer.key(signal) for signal in sorted(observer.series)]
+
+    def rows(self, observer: Observer) -> dict[SeriesKey, bytes]:
+        """Give the state of those series of a version that changed since the last call, in order."""
+        slots = np.fromiter(observer.series.values(), dtype=np.intp, count=len(observer.series))
+        is_changed = self._is_changed[slots].tolist()
+        self._is_changed[slots] = False
+        changed = [signal for signal, is_own in zip(observer.series, is_changed, strict=True) if is_own]
+        return {observer.key(signal): self._row(observer.series[signal]) for signal in sorted(changed)}
+
+    def restore(self, row: bytes) -> int:
+        """Take the state of one series, give its slot; raises UnreadableRowError where it cannot be read."""
+        try:
+            kept = _decode(row)
+        except UNREADABLE as error:
+            raise UnreadableRowError(str(error)) from error
+        slot = self._bank.restore(kept.snapshot, only_rise=kept.only_rise)
+        self._begin(slot, only_rise=kept.only_rise, clock=kept.clock)
+        return slot
+
+    def _row(self, slot: int) -> bytes:
+        row = SeriesRow(bool(self._only_rise[slot]), float(self._clock[slot]), self._bank.snapshot(slot))
+        return _encode(row)
+
+    def _begin(self, slot: int, *, only_rise: bool, clock: float = 0.0) -> None:
+        if slot >= len(self._clock):
+            more = max(slot + 1, 2 * len(self._clock)) - len(self._clock)
+            self._clock = np.append(self._clock, np.zeros(more))
+            self._mean = np.append(self._mean, np.zeros(more))
+            self._only_rise = np.append(self._only_rise, np.zeros(more, dtype=np.bool_))
+            self._is_changed = np.append(self._is_changed, np.zeros(more, dtype=np.bool_))
+        self._clock[slot], self._mean[slot] = clock, np.nan
+        self._only_rise[slot] = only_rise
+
+    def _slots(self, sheet: Sheet) -> Places:
+        """Give the slot of each reading; a series that has none yet gets one."""
+        slots = sheet.slots[sheet.cell]
+        if slots.min() >= 0:
+            return slots
+        for cell in np.unique(sheet.cell[slots < 0]).tolist():
+            observer, column = sheet.series(cell)
+            spec = observer.spec(column)
+            slot = self._bank.add(only_rise=spec.only_rise, spec=spec)
+            self._begin(slot, only_rise=spec.only_rise)
+            observer.add(column, slot)
+            sheet.slots[cell] = slot
+        return sheet.slots[sheet.cell]
+
+    def _alarming(self, lanes: Iterable[Observer], runs: _Runs) -> list[int]:
+        """Give the runs of series with an open incident."""
+        slots = [slot for lane in lanes if lane.alarming for slot in lane.alarming_slots()]
+        if not slots:
+            return []
+        marks = np.zeros_like(self._is_changed)
+        marks[slots] = True
+        alarming: list[int] = marks[runs.slots].nonzero()[0].tolist()
+        return alarming
+
+    def _clocked(self, times: Values, runs: _Runs) -> Values:
+        """Make the times of each series never go back, nor before its clock, which goes on with them."""
+        clocks = self._clock[runs.slots]
+        is_back = times[1:] < times[:-1]
+        is_back[runs.starts[1:] - 1] = False
+        if is_back.any():
+            times = _risen(times, runs)
+        if (times[runs.starts] < clocks).any():
+            times = np.maximum(times, clocks.repeat(runs.stops - runs.starts))
+        self._clock[runs.slots] = times[runs.stops - 1]
+        return times
 
 
 class Banks:
@@ -53,133 +181,43 @@ class Banks:
 
     def __init__(self, factory: DetectorFactory) -> None:
         self._factory = factory
-        self._of: dict[Detectors, Bank] = {}
+        self._forms = Forms()
+        self._watches: dict[Detectors, Watch] = {}
+        self._sights: dict[tuple[Detectors, Signals, Task], Sight] = {}
 
-    def of(self, chosen: Detectors) -> Bank:
-        """Give the bank of the detectors *chosen*."""
-        if chosen not in self._of:
-            self._of[chosen] = self._factory.bank(chosen)
-        return self._of[chosen]
-
-
-class Watch:
-    """Keeps a slot, in the bank of the policy's detectors, for every series of one model."""
-
-    def __init__(self, policy: Policy, banks: Banks) -> None:
-        self._bank = banks.of(policy.detectors)
-        self._series: dict[SeriesKey, Series] = {}
-        self._changed: set[SeriesKey] = set()
-
-    def __contains__(self, key: object) -> bool:
-        """Tell whether the series named *key* is watched."""
-        return key in self._series
-
-    def watch(self, columns: Iterable[Column], tally: Tally) -> list[Watched]:
-        """Show all columns to the bank at once; give what was read and what was found.
-
-        The times of what is given are the series' clock: a reading of an older event has the newest time.
-        """
-        specs: list[SeriesSpec] = []
-        read: list[Readings] = []
-        slots: list[int] = []
-        clocks = _Clocks()
-        for spec, readings in columns:
-            series = self._series.get(spec.key) or self._new(spec)
-            clocked, series.clock = clocks.of(readings, series.clock)
-            specs.append(spec)
-            read.append(clocked)
-            slots.append(series.slot)
-        if not specs:
-            return []
-        self._changed.update([spec.key for spec in specs])
-        lengths = np.fromiter(map(len, read), dtype=np.intp, count=len(read))
-        ends = lengths.cumsum()
-        values = np.concatenate([readings.values for readings in read])
-        times = np.concatenate([readings.times for readings in read])
-        findings: dict[int, list[Finding | Healed]] = {}
-        order = _order_of(read)
-        found_in = self._bank.update(np.array(slots, dtype=np.intp).repeat(lengths), values, times, order)
-        for _, finding in found_in:
-            column = int(ends.searchsorted(finding.index, side="right"))
-            index = finding.index - int(ends[column] - lengths[column])
-            findings.setdefault(column, []).append(replace(finding, index=index))
-        means = np.add.reduceat(values, ends - lengths) / lengths
-        for spec, mean in zip(specs, means.tolist(), strict=True):
-            tally.gauge("signal_value", spec.key.model, spec.key.version, spec.key.signal, value=mean)
-        for column, found in sorted(findings.items()):
-            for finding in found:
-                if isinstance(finding, Healed):
-                    continue
-                tally.count(
-                    "findings_total", specs[column].key.model, specs[column].key.signal, finding.detector
-                )
-        return [
-            Watched(spec=spec, readings=readings, findings=findings.get(column, ()))
-            for column, (spec, readings) in enumerate(zip(specs, read, strict=True))
-        ]
-
-    def explain(self) -> list[tuple[SeriesKey, Explanation]]:
-        """Say how every series is watched now, in the order of their keys."""
-        return [(key, self._bank.explain(series.slot)) for key, series in sorted(self._series.items())]
-
-    def forget(self, version: str | None = None) -> list[SeriesKey]:
-        """Drop every series of *version*, of all where None is given; give their keys, in order."""
-        gone = sorted(key for key in self._series if version is None or key.version == version)
-        for key in gone:
-            self._bank.drop(self._series.pop(key).slot)
-        self._changed.difference_update(gone)
-        return gone
-
-    def rows(self) -> dict[SeriesKey, bytes]:
-        """Give the state of the series that changed since the last call."""
-        changed, self._changed = self._changed, set()
-        rows: dict[SeriesKey, bytes] = {}
-        for key in sorted(changed):
-            series = self._series[key]
-            rows[key] = _encode(SeriesRow(series.only_rise, series.clock, self._bank.snapshot(series.slot)))
-        return rows
-
-    def restore(self, key: SeriesKey, row: bytes) -> None:
-        """Take the state of one series; raises UnreadableRowError where it cannot be read."""
-        try:
-            kept = _decode(row)
-        except UNREADABLE as error:
-            raise UnreadableRowError(str(error)) from error
-        slot = self._bank.restore(kept.snapshot, only_rise=kept.only_rise)
-        self._series[key] = Series(slot, kept.only_rise, kept.clock)
-
-    def _new(self, spec: SeriesSpec) -> Series:
-        slot = self._bank.add(only_rise=spec.only_rise, spec=spec)
-        series = self._series[spec.key] = Series(slot, spec.only_rise)
-        return series
+    def of(self, policy: Policy) -> Sight:
+        """Give the sight of models under *policy*."""
+        chosen = policy.detectors
+        if chosen not in self._watches:
+            self._watches[chosen] = Watch(self._factory.bank(chosen))
+        key = chosen, policy.signals, policy.task
+        if key not in self._sights:
+            reader = Reader(policy.signals, policy.task, self._forms)
+            self._sights[key] = Sight(reader, self._watches[chosen])
+        return self._sights[key]
 
 
-def _order_of(read: Sequence[Readings]) -> NDArray[np.int64] | None:
-    """Give the numbers in the log of the events behind *read*; None where one of them names no events."""
-    parts = [readings.at.seqs() for readings in read if isinstance(readings.at, Arrivals)]
-    return np.concatenate(parts) if len(parts) == len(read) else None
+class Sight(NamedTuple):
+    """What models of the same signals and detectors share: all of theirs is one sheet."""
+
+    reader: Reader
+    watch: Watch
+
+    def see(self, sources: Sequence[Source], tally: Tally) -> dict[str, list[Watched]]:
+        """Read what *sources* give, which is of one batch; give by model what has to be followed."""
+        by_model: dict[str, list[Watched]] = {}
+        if (sheet := self.reader.read(sources, tally)) is not None:
+            for part in self.watch.watch(sheet, sources[0].events.batch, tally):
+                by_model.setdefault(part.spec.key.model, []).append(part)
+        return by_model
 
 
-class _Clocks:
-    """Makes times never go back; columns that share their times, and whose clocks agree, share the result."""
-
-    def __init__(self) -> None:
-        self._given: NDArray[np.float64] | None = None
-        self._clock = 0.0
-        self._made: NDArray[np.float64] | None = None
-        self._newest = 0.0
-
-    def of(self, readings: Readings, clock: float) -> tuple[Readings, float]:
-        """Give *readings* with the times of a clock that stood at *clock*, and where it stands then.
-
-        In seconds since the epoch.
-        """
-        times = readings.times
-        if times is not self._given or clock != self._clock:
-            self._given, self._clock, self._made = times, clock, None
-            if times[0] < clock or (times[1:] < times[:-1]).any():
-                self._made = np.maximum(np.maximum.accumulate(times), clock)
-            self._newest = float(times[-1] if self._made is None else self._made[-1])
-        if self._made is not None:
-            readings = Readings(values=readings.values, times=self._made, at=readings.at)
-        return readings, self._newest
+def _risen(times: Values, runs: _Runs) -> Values:
+    """Give for each reading the newest of the times of its series up to it."""
+    order = np.argsort(times, kind="stable")
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(times))
+    before = np.arange(len(runs.starts)) * len(times)
+    rank += before.repeat(runs.stops - runs.starts)
+    newest: Values = times[order[np.maximum.accumulate(rank) % len(times)]]
+    return newest

@@ -93,6 +93,9 @@ class Incidents:
         self._open: dict[SeriesKey, Open] = {}
         self._changed: set[SeriesKey] = set()
 
+    def __len__(self) -> int:
+        return len(self._open)
+
     def follow(self, watched: Sequence[Watched], prefix: str) -> list[Change]:
         """Take what was read and found; give the incidents as they changed, in the log's order."""
         changes: list[Change] = []

@@ -20,6 +20,9 @@ from stream.core.nouns import TOPIC_OF, TYPE_NAMES, Forward, Record, Result
 FORWARDED_HEADER: Final = "driftline-forwarded"
 """Marks a record that a worker sent to its model's partition; such a record is not sent on again."""
 
+REFUSED_HEADER: Final = "driftline-refused"
+"""Marks a record that stands for others that were not read, with the reason in words."""
+
 KEY_MAX_BYTES: Final = 1_024
 """How much of a record's key is kept with a rejected message."""
 
@@ -116,6 +119,11 @@ class Intake:
         return Incoming(events, sources, _seconds(events), elements)
 
     def _judge(self, record: Record, result: Result) -> Iterator[tuple[Event, int | None]]:
+        if refused := [value for name, value in record.headers if name == REFUSED_HEADER]:
+            detail = (refused[0] or b"").decode(errors="replace")
+            rejected = reject(RejectReason.TOO_LARGE, detail, self._source(record), record.value)
+            result.rejected.append(with_key(rejected, record))
+            return
         decoded = decode_record(record.value, self._source(record), record.headers)
         is_forwarded = bool(record.headers) and any(name == FORWARDED_HEADER for name, _ in record.headers)
         is_one_of_many = is_array(record.value or b"")

@@ -33,9 +33,6 @@ from stream.core.nouns import (
 from stream.core.pending import Pending, Waiting
 from stream.core.rows import Moment
 
-ORPHAN_FEEDBACK_MAX = 100
-"""Feedback on one prediction that waits for it; what comes beyond that makes the oldest go."""
-
 _ID, _PREDICTION_ID = attrgetter("id"), attrgetter("prediction_id")
 _VERSION, _OUTPUT, _SCORE = attrgetter("version"), attrgetter("output"), attrgetter("score")
 _KIND, _LABEL = attrgetter("kind"), attrgetter("label")
@@ -80,6 +77,8 @@ class Join:
         self.clock = 0.0
         self.labelled = 0
         self.unlabelled = 0
+        self.dropping: dict[str, list[int]] = {}
+        """The numbers of events that made a full store drop something, by store; whoever asks empties it."""
         self._delays: list[float] = []
 
     def match(self, events: Arrivals, tally: Tally) -> list[Outcomes]:
@@ -158,6 +157,7 @@ class Join:
         )
         evicted = self.pending.add(*columns) if may_replace else self.pending.add_new(*columns)
         if evicted:
+            self._dropped("pending", predictions.batch.seqs[predictions.places[-evicted:]].tolist())
             tally.count("evicted_total", "pending", by=evicted)
         return evicted is not None
 
@@ -173,7 +173,7 @@ class Join:
         if not is_ahead.any():
             return said
         for place in np.flatnonzero(is_ahead).tolist():
-            self._wait(said.feedback[place], float(said.clocks[place]), tally)
+            self._wait(said, place, tally)
         return said.only(np.flatnonzero(~is_ahead))
 
     def _meet_orphans(
@@ -250,21 +250,26 @@ class Join:
             self._count_unlabelled(1, tally)
             kept = None
         if kept is None:
-            self._wait(feedback, clock, tally)
+            self._wait(said, place, tally)
         else:
             self._complete(said.at, place, kept, feedback, singles, tally)
 
-    def _wait(self, feedback: Feedback, clock: float, tally: Tally) -> None:
-        """Let *feedback* wait for its prediction, from *clock* on unless there is older one."""
+    def _wait(self, said: _Said, place: int, tally: Tally) -> None:
+        """Let the feedback at *place* wait for its prediction, from now on unless there is older one."""
+        feedback, clock = said.feedback[place], float(said.clocks[place])
         waiting = self.orphans.take(feedback.prediction_id)
         if waiting is None or self._is_expired(waiting, clock, tally):
             waiting = Orphans(clock, [])
         waiting.feedback.append(feedback)
-        evicted = max(0, len(waiting.feedback) - ORPHAN_FEEDBACK_MAX)
+        evicted = max(0, len(waiting.feedback) - self._bounds.orphan_feedback)
         del waiting.feedback[:evicted]
         evicted += self.orphans.add(feedback.prediction_id, waiting)
         if evicted:
+            self._dropped("orphans", [said.at.seq(place)])
             tally.count("evicted_total", "orphans", by=evicted)
+
+    def _dropped(self, store: str, seqs: list[int]) -> None:
+        self.dropping.setdefault(store, []).extend(seqs)
 
     def _is_expired(self, orphans: Orphans, clock: float, tally: Tally) -> bool:
         """Tell, and count, whether *orphans* waited too long, whether or not a batch has ended since."""

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from typing import cast
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
-from schemas.alerts import Kind
-from schemas.events import Prediction
+from schemas.alerts import Incident, Kind
 from schemas.policy import Policy
 from stream.core.admission import Admission
 from stream.core.alert import decide
-from stream.core.bounds import bound_key, watch_bound
-from stream.core.columns import Arrivals, Outcomes
-from stream.core.detect import Banks, Watch
+from stream.core.bounds import STORES, bound_key, watch_bound
+from stream.core.columns import Arrivals
+from stream.core.detect import Banks
+from stream.core.forms import Shape
 from stream.core.incident import Incidents
 from stream.core.join import Join, Orphans
-from stream.core.nouns import UNVERSIONED, Change, Column, Explanation, SeriesKey, Tally, Topic, Watched
-from stream.core.observe import Observer, Shape
+from stream.core.nouns import Change, Explanation, SeriesKey, Tally, Topic, Watched
+from stream.core.observe import Observer
 from stream.core.pending import Pending, Waiting
+from stream.core.portions import Portion, portions
+from stream.core.reading import Source
 from stream.core.rows import UNREADABLE, Moment, Number
 from stream.core.seen import SeenIds
 
@@ -57,91 +57,86 @@ class Model:
         self._version_seq: dict[str, int] = {}
         self.admission = Admission(name, policy)
         self._join = Join(name, policy)
-        self._watch = Watch(policy, banks)
+        self.sight = banks.of(policy)
         self.incidents = Incidents(policy, decide)
-        self._dropping: list[int] = []
 
-    def saw(self, versions: Sequence[str], seqs: NDArray[np.int64]) -> bool:
-        """Take note of predictions of *versions* by the events numbered *seqs*; False where one is new."""
-        newest = dict.fromkeys(versions)
-        if not newest.keys() <= self._version_seq.keys():
-            return False
-        if len(newest) == 1:
-            self._version_seq[versions[0]] = int(seqs[-1])
-        else:
-            self._version_seq.update(zip(versions, seqs.tolist(), strict=True))
-        return True
-
-    def is_full(self) -> bool:
-        """Tell whether a further version makes another one go."""
-        return len(self._versions) >= self._policy.bounds.versions
-
-    def meet(self, version: str, seq: int) -> None:
-        """Get to know *version*, by the event with number *seq*."""
-        self._versions[version] = Observer(self.name, version, self._policy)
-        self._versions[version].changed = True
-        self._version_seq[version] = seq
-
-    def evict_version(self, seq: int) -> tuple[list[RowKey], list[Change]]:
-        """Forget the version that was seen least lately; give its rows and its incidents, now closed."""
-        version = min(self._version_seq, key=self._version_seq.__getitem__)
-        self._dropping.append(seq)
-        del self._version_seq[version], self._versions[version]
-        gone = self._watch.forget(version)
-        closed = [Change(seq, None, incident) for incident in self.incidents.close_unwatched(version)]
-        keys: list[RowKey] = [("shape", self.name, version)]
-        return keys + [("series", *key) for key in gone], closed
-
-    def close(self, seq: int) -> list[Change]:
-        """Let go of every series and close what is open: the model is watched no longer."""
-        self._watch.forget()
-        return [Change(seq, None, incident) for incident in self.incidents.close_unwatched()]
-
-    def step(self, events: Arrivals, tally: Tally) -> list[Change]:
-        """Lead *events* through the stages; give what became of the model's incidents, in order."""
+    def enter(self, events: Arrivals, tally: Tally) -> list[Portion]:
+        """Join *events*, all of them taken; give the portions that go through the stages behind the join."""
         clock = self._join.clock
         outcomes = self._join.match(events, tally)
-        watched = self._watch.watch(self._columns(events, outcomes, tally), tally)
-        watched += self._watch_bounds(events, clock, tally)
-        return self.incidents.follow(watched, self._prefix)
+        self.last_seq = int(events.batch.seqs[events.places[-1]])
+        bound = self._policy.bounds.versions
+        return portions(Portion(events, outcomes, clock), self._version_seq, bound)
 
-    def _watch_bounds(self, events: Arrivals, clock: float, tally: Tally) -> Iterator[Watched]:
-        """Give what the stores of names dropped, where they did or an incident of theirs is open."""
-        bounds = self._policy.bounds
-        stores = {"versions": (self._dropping, bounds.versions)}
-        features: list[int] = []
+    def source(self, portion: Portion) -> Source:
+        """Give what is to be read of *portion*; versions that come in it are watched from now on."""
+        for version in portion.coming:
+            self._versions[version] = Observer(self.name, version, self._policy)
+            self._versions[version].changed = True
+        return Source(self._versions, portion.events, portion.outcomes)
+
+    def follow(
+        self, portion: Portion, watched: Sequence[Watched], tally: Tally
+    ) -> tuple[list[Change], list[RowKey]]:
+        """Take what was read and found in *portion*; versions that have to go are watched no longer.
+
+        Gives what became of the model's incidents, those closed by an event before those it opened, and the
+        keys of rows that are void.
+        """
+        changes = self.incidents.follow([*watched, *self._watch_bounds(portion, tally)], self._prefix)
+        for part in watched:
+            key = part.spec.key
+            alarming = self._versions[key.version].alarming
+            (alarming.add if self.incidents.is_open(key) else alarming.discard)(key.signal)
+        closed: list[Change] = []
+        void: list[RowKey] = []
+        for version, seq in portion.going.items():
+            void.append(("shape", self.name, version))
+            void += [("series", *key) for key in self.sight.watch.forget(self._versions.pop(version))]
+            closed += [Change(seq, None, incident) for incident in self.incidents.close_unwatched(version)]
+            tally.count("evicted_total", "versions")
+        return closed + changes, void
+
+    def close(self) -> list[Incident]:
+        """Let go of every series and close what is open: the model is watched no longer."""
+        for observer in self._versions.values():
+            self.sight.watch.forget(observer)
+        return self.incidents.close_unwatched()
+
+    def _watch_bounds(self, portion: Portion, tally: Tally) -> Iterator[Watched]:
+        """Give what full stores dropped, where they did or an incident of theirs is open."""
+        dropping = self._dropping(portion)
+        if not self._policy.signals.bounds or not (dropping or len(self.incidents)):
+            return
+        for store in STORES:
+            key = bound_key(store, self.name)
+            if store in dropping or self.incidents.is_open(key):
+                bound = getattr(self._policy.bounds, store)
+                yield watch_bound(key, bound, portion.events, dropping.get(store, ()), portion.clock, tally)
+
+    def _dropping(self, portion: Portion) -> dict[str, list[int]]:
+        """Give the numbers of the events of *portion* for which full stores dropped something, by store."""
+        dropping = {"versions": list(portion.going.values())} if portion.going else {}
         for observer in self._versions.values():
             if observer.dropping:
-                features += observer.dropping
-                observer.dropping = []
-        stores["features"] = features, bounds.features
-        self._dropping = []
-        if not self._policy.signals.bounds:
-            return
-        for store, (dropping, bound) in stores.items():
-            key = bound_key(store, self.name)
-            if dropping or self.incidents.is_open(key):
-                yield watch_bound(key, bound, events, dropping, clock, tally)
-
-    def _columns(self, events: Arrivals, outcomes: Sequence[Outcomes], tally: Tally) -> Iterator[Column]:
-        predictions = events.of(Topic.PREDICTIONS)
-        given = cast("list[Prediction]", predictions.events())
-        versions = [event.version or UNVERSIONED for event in given]
-        for version, places in _by_version(versions).items():
-            of_version = predictions if places is None else predictions.only(np.array(places))
-            yield from self._versions[version].read_predictions(of_version, tally)
-        completed: dict[str, list[Outcomes]] = {}
-        for part in outcomes:
-            for version, places in _by_version(part.versions).items():
-                completed.setdefault(version, []).append(part if places is None else part.only(places))
-        for version, parts in completed.items():
-            if version in self._versions:
-                for part in parts:
-                    yield from self._versions[version].read_outcomes(part)
+                for store, seqs in observer.dropping.items():
+                    dropping.setdefault(store, []).extend(seqs)
+                observer.dropping = {}
+        for store, seqs in list(self._join.dropping.items()):
+            seqs.sort()
+            own = bisect_right(seqs, portion.last_seq)
+            if own:
+                dropping[store] = seqs[:own]
+            if own == len(seqs):
+                del self._join.dropping[store]
+            else:
+                self._join.dropping[store] = seqs[own:]
+        return dropping
 
     def explain(self) -> list[tuple[SeriesKey, Explanation]]:
         """Say how every series is watched now, in the order of their keys."""
-        return self._watch.explain()
+        versions = [observer for _, observer in sorted(self._versions.items())]
+        return [one for observer in versions for one in self.sight.watch.explain(observer)]
 
     def gauges(self, tally: Tally) -> None:
         """Tell what stands: the newest event, the open incidents, the labels that came.
@@ -151,6 +146,9 @@ class Model:
         if newest := max(self.admission.newest.values()):
             tally.gauge("last_event_timestamp_seconds", self.name, value=newest)
         self._join.gauges(tally)
+        for version, observer in self._versions.items():
+            for signal, mean in self.sight.watch.means(observer).items():
+                tally.gauge("signal_value", self.name, version, signal, value=mean)
         for kind in Kind:
             severity = self._policy.alerting.severity.of(kind)
             tally.count("alerts_total", self.name, kind.value, severity.value, by=0.0)
@@ -182,8 +180,9 @@ class Model:
             if observer.changed:
                 observer.changed = False
                 yield ("shape", self.name, version), _encode(observer.shape)
-        for series, row in self._watch.rows().items():
-            yield ("series", *series), row
+        for _, observer in sorted(self._versions.items()):
+            for series, row in self.sight.watch.rows(observer).items():
+                yield ("series", *series), row
         for series, held in self.incidents.rows().items():
             yield ("incident", *series), held
 
@@ -202,19 +201,20 @@ class Model:
                     case ("seen", _, _, number) | ("pending" | "orphans", _, number):
                         chunks.setdefault(key[:-1], {})[number] = rows[key]
                     case ("shape", _, version):
-                        self._observer(version).shape = _decode_shape(rows[key])
-                    case ("series", model, version, segment, signal):
-                        self._observer(version)
-                        self._watch.restore(SeriesKey(model, version, segment, signal), rows[key])
+                        self._observer(version).take_shape(_decode_shape(rows[key]))
+                    case ("series", _, version, "", signal):
+                        self._observer(version).give(signal, self.sight.watch.restore(rows[key]))
                     case ("incident", model, version, segment, signal):
-                        if version:  # a bound's incident is of none
-                            self._observer(version)
+                        observer = self._observer(version) if version else None  # a bound's is of none
                         self.incidents.restore(SeriesKey(model, version, segment, signal), rows[key])
+                        if observer is not None:
+                            observer.alarming.add(signal)
                     case _:
                         unreadable.append(key)
             except UNREADABLE:
                 unreadable.append(key)
-        self.incidents.let_go(self._watch)
+        versions = self._versions.values()
+        self.incidents.let_go({observer.key(signal) for observer in versions for signal in observer.series})
         stores = self._stores()
         for key, of_store in chunks.items():
             store = stores.get(key)
@@ -250,12 +250,19 @@ class Model:
         }
 
 
-def _by_version(versions: Sequence[str]) -> dict[str, list[int] | None]:
-    """Give the places of each version, in order; None for the only one."""
-    different = dict.fromkeys(versions)
-    if len(different) <= 1:
-        return dict(different)
-    places: dict[str, list[int]] = {version: [] for version in different}
-    for place, version in enumerate(versions):
-        places[version].append(place)
-    return dict(places)
+def lead(
+    entered: Sequence[tuple[Model, Portion]], tally: Tally
+) -> Iterator[tuple[Model, list[Change], list[RowKey]]]:
+    """Lead portions of different models, all of one batch, through the stages behind the join, side by side.
+
+    Gives for each model what became of its incidents, in order, and the keys of rows that are void.
+    """
+    by_sight: dict[int, list[tuple[Model, Portion]]] = {}
+    for pair in entered:
+        by_sight.setdefault(id(pair[0].sight), []).append(pair)
+    watched: dict[str, list[Watched]] = {}
+    for together in by_sight.values():
+        sources = [model.source(portion) for model, portion in together]
+        watched |= together[0][0].sight.see(sources, tally)
+    for model, portion in entered:
+        yield model, *model.follow(portion, watched.get(model.name, ()), tally)

@@ -8,17 +8,18 @@ records alone, never on how they were cut into batches.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from operator import attrgetter
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.alerts import AlertReason, Rejected
-from schemas.events import Event, Prediction
+from schemas.alerts import AlertReason, Incident, Rejected
+from schemas.events import Event
+from stream.core.admission import takes_first
 from stream.core.alert import decide
 from stream.core.bounds import bound_key, watch_bound
 from stream.core.columns import Arrivals, Batch, by_name
@@ -27,9 +28,11 @@ from stream.core.hashed import hashes_of
 from stream.core.incident import Incidents
 from stream.core.intake import Intake, PartitionOf, topics_of
 from stream.core.lost import Gap, lost_input
-from stream.core.model import Model, RowKey
-from stream.core.nouns import TOPIC_OF, TYPE_NAMES, UNVERSIONED, Change, Record, Result, Tally, Topic
+from stream.core.model import Model, RowKey, lead
+from stream.core.nouns import TOPIC_OF, TYPE_NAMES, Change, Record, Result, Tally, Topic
+from stream.core.portions import Portion
 from stream.core.ports import DetectorFactory, Policies
+from stream.core.roster import Part, Roster
 from stream.core.rows import UNREADABLE, Moment, Number
 
 
@@ -46,17 +49,18 @@ _decode_position = msgspec.msgpack.Decoder(Position).decode
 _encode_key = msgspec.json.Encoder().encode
 _decode_key = msgspec.json.Decoder(tuple[str, ...]).decode
 _PIPELINE: RowKey = ("pipeline",)
-_ID, _MODEL, _VERSION = attrgetter("id"), attrgetter("model"), attrgetter("version")
+_ID, _MODEL = attrgetter("id"), attrgetter("model")
 _TYPE_NAMES = {topic: TYPE_NAMES[kind] for kind, topic in TOPIC_OF.items()}
 
 
 class _Step(NamedTuple):
-    """What is at hand while a batch is taken: *elements* as intake gives it, and what was taken so far."""
+    """A batch at hand: *elements* as intake gives it, and what of it was judged and taken so far."""
 
     batch: Batch
     elements: Mapping[int, int]
     now: float
     result: Result
+    is_judged: NDArray[np.bool_]
     is_taken: NDArray[np.bool_]
 
 
@@ -81,14 +85,12 @@ class Pipeline:
         self._banks = Banks(factory)
         self._max_models = max_models
         self._intake = Intake(partition, prefix, partition_of)
-        self._models: dict[str, Model] = {}
+        self._models = Roster(max_models)
         self._seq = 0
         self._clock = 0.0
         self._bound_key = bound_key("models", segment=f"partition:{partition}")
         self._policy = policies.of("")
         self._incidents = Incidents(self._policy, decide)
-        self._making_room: set[int] = set()
-        self._by_age: deque[tuple[int, str]] = deque()
         self._touched: set[str] = set()
         self._row_keys: dict[str, set[RowKey]] = {}
         self._deleted: set[RowKey] = set()
@@ -96,11 +98,14 @@ class Pipeline:
 
     def models(self) -> list[str]:
         """Give the names of the models that are watched."""
-        return list(self._models)
+        return self._models.names()
 
     def model(self, name: str) -> Model:
         """Give what there is to know of a model that is watched."""
-        return self._models[name]
+        model = self._models.get(name)
+        if model is None:
+            raise KeyError(name)
+        return model
 
     def step(self, records: Sequence[Record], now: float, decoded: Sequence[Event] | None = None) -> Result:
         """Take *records*, which stand in the order in which they count; give all that follows from them.
@@ -115,9 +120,17 @@ class Pipeline:
         seqs = np.zeros(len(topics), dtype=np.int64)
         batch = Batch(incoming.events, incoming.records, incoming.times, topics, hashes, seqs)
         names = list(map(_MODEL, incoming.events))
-        step = _Step(batch, incoming.elements, now, result, np.zeros(len(names), dtype=np.bool_))
-        for start, stop in self._parts(step, names):
-            self._take(step, names, range(start, stop))
+        is_judged, is_taken = np.zeros((2, len(names)), dtype=np.bool_)
+        step = _Step(batch, incoming.elements, now, result, is_judged, is_taken)
+
+        def made(place: int) -> Model | None:
+            return self._made(step, names[place], place)
+
+        def took(model: Model, places: Sequence[int]) -> bool:
+            return self._took(step, model, places)
+
+        for part in self._models.parts(names, made, took):
+            self._take(step, names, part)
         came_by = topics if incoming.records is records else topics_of(records)
         for topic in Topic:
             if len(where := np.flatnonzero(came_by == topic)):
@@ -125,6 +138,10 @@ class Pipeline:
         _put_in_order(result.rejected, records, self._prefix)
         _count(result)
         return result
+
+    def lateness_of(self, model: str) -> float:
+        """Give how many seconds an event of *model* may be behind the newest."""
+        return self._policies.of(model).horizons.lateness_seconds
 
     def begin_at(self, starts: Mapping[Topic, int]) -> None:
         """Begin where the log does, a topic at each of *starts*: what was deleted before is not missed.
@@ -151,7 +168,7 @@ class Pipeline:
     def gauges(self) -> Tally:
         """Give what stands rather than happens: the newest event and the incidents that are open."""
         tally = Tally()
-        for model in self._models.values():
+        for model in self._models.models():
             model.gauges(tally)
         return tally
 
@@ -186,6 +203,7 @@ class Pipeline:
         are of no use: the pipeline then begins anew, at the start of the log.
         """
         unreadable: list[str] = []
+        models: list[Model] = []
         by_model: dict[str, dict[RowKey, bytes]] = {}
         is_placed = False
         for raw_key, row in rows.items():
@@ -209,10 +227,11 @@ class Pipeline:
                 model = self._new_model(name)
                 lost = model.restore(of_model)
                 if len(lost) < len(of_model):
-                    self._models[name] = model
+                    models.append(model)
                     self._row_keys[name] = set(of_model)
             self._deleted.update(lost)
             unreadable += [str(key) for key in lost]
+        self._models.restore(models)
         return unreadable
 
     def _restore_own(self, rows: dict[RowKey, bytes]) -> list[RowKey]:
@@ -230,137 +249,118 @@ class Pipeline:
         for topic in Topic:
             self.positions[topic] = position.offsets.get(topic.suffix, 0)
 
-    def _parts(self, step: _Step, names: Sequence[str]) -> Iterator[tuple[int, int]]:
-        """Cut a batch where a model has to go so that another one can come, which happens in between."""
-        start = 0
-        if len(self._models.keys() | set(names)) > self._max_models:
-            coming: set[str] = set()
-            for place, name in enumerate(names):
-                if name in self._models or name in coming:
-                    continue
-                if len(self._models) + len(coming) < self._max_models:
-                    coming.add(name)
-                    continue
-                if start < place:
-                    yield start, place
-                start = place
-                coming.clear()
-                model = self._new_model(name)
-                topic, time = Topic(step.batch.topics[place]), float(step.batch.times[place])
-                if model.admission.refuse(topic, time, step.now) is None:
-                    self._make_room(step.result)
-                    self._making_room.add(place)
-                    self._models[name] = model
-        if start < len(names):
-            yield start, len(names)
+    def _made(self, step: _Step, name: str, place: int) -> Model | None:
+        """Make the model that the event at *place* is the first of, where that is taken."""
+        is_taken = takes_first(self._policies.of(name), float(step.batch.times[place]), step.now)
+        return self._new_model(name) if is_taken else None
 
-    def _take(self, step: _Step, names: Sequence[str], part: range) -> None:
+    def _took(self, step: _Step, model: Model, places: Sequence[int]) -> bool:
+        self._admit(step, model, Arrivals(step.batch, np.array(places, dtype=np.intp)))
+        return bool(step.is_taken[places].any())
+
+    def _take(self, step: _Step, names: Sequence[str], part: Part) -> None:
         """Take a part of a batch: what is admitted is numbered, led through the stages and published."""
-        batch = step.batch
-        came = {name: Arrivals(batch, places) for name, places in by_name(names, part).items()}
-        for name, arrivals in came.items():
-            model = self._models.get(name) or self._new_model(name)
-            for topic, of_topic in arrivals.by_topic().items():
-                self._admit(step, model, of_topic, Topic(topic))
-            if name not in self._models and step.is_taken[arrivals.places].any():
-                self._models[name] = model
+        batch, result = step.batch, step.result
+        closed = [(place, self._evict(model, result)) for place, model in part.evicted]
+        came = self._admit_all(step, names, range(part.start, part.stop))
         numbers = np.cumsum(step.is_taken[part.start : part.stop])
         batch.seqs[part.start : part.stop] = self._seq + numbers
         self._seq += int(numbers[-1])
-        changes: list[Change] = []
-        for name, arrivals in came.items():
-            is_taken = step.is_taken[arrivals.places]
-            taken = arrivals if is_taken.all() else arrivals.only(is_taken)
-            if len(taken):
-                changes += self._lead(self._models[name], taken, step.result)
+        changes = [
+            Change(int(batch.seqs[place]), None, incident)
+            for place, incidents in closed
+            for incident in incidents
+        ]
+        ways = [self._enter(model, taken, result) for model, taken in came]
+        for turn in zip_longest(*ways):
+            pairs = zip((model for model, _ in came), turn, strict=True)
+            entered = [(model, portion) for model, portion in pairs if portion is not None]
+            for model, own, void in lead(entered, result.tally):
+                changes += own
+                self._void(model, void)
         changes += self._watch_bound(step, part)
         changes.sort(key=lambda change: change.seq)
-        _publish(changes, step.result)
+        _publish(changes, result)
 
-    def _watch_bound(self, step: _Step, part: range) -> list[Change]:
+    def _admit_all(self, step: _Step, names: Sequence[str], part: range) -> list[tuple[Model, Arrivals]]:
+        """Admit what is not judged yet of a part; give the models of which something is taken, with it."""
+        came: list[tuple[Model, Arrivals]] = []
+        is_judged = step.is_judged[part.start : part.stop].any()
+        for name, places in by_name(names, part).items():
+            model = self._models.get(name) or self._new_model(name)
+            arrivals = Arrivals(step.batch, places)
+            own = arrivals.only(~step.is_judged[places]) if is_judged else arrivals
+            if len(own):
+                self._admit(step, model, own)
+            is_taken = step.is_taken[places]
+            if is_taken.any():
+                self._models.add(model)
+                came.append((model, arrivals if is_taken.all() else arrivals.only(is_taken)))
+        self._models.saw(model.name for model, _ in sorted(came, key=lambda one: int(one[1].places[-1])))
+        return came
+
+    def _watch_bound(self, step: _Step, part: Part) -> list[Change]:
         """Follow whether models had to go so that others could come."""
-        making_room, self._making_room = self._making_room, set()
         taken = Arrivals(step.batch, part.start + np.flatnonzero(step.is_taken[part.start : part.stop]))
         if not len(taken):
             return []
         clock, self._clock = self._clock, max(self._clock, float(taken.times().max()))
-        if not self._policy.signals.bounds or not (making_room or self._incidents.is_open(self._bound_key)):
+        if not self._policy.signals.bounds or not (part.evicted or self._incidents.is_open(self._bound_key)):
             return []
-        dropping = step.batch.seqs[sorted(making_room)].tolist()
+        dropping = step.batch.seqs[[place for place, _ in part.evicted]].tolist()
         tally = step.result.tally
         watched = watch_bound(self._bound_key, self._max_models, taken, dropping, clock, tally)
         return self._incidents.follow([watched], self._prefix)
 
-    def _admit(self, step: _Step, model: Model, arrivals: Arrivals, topic: Topic) -> None:
-        """Mark which of *arrivals*, events of one model and topic, are taken; say why the others are not."""
-        events = arrivals.events()
-        ids = list(map(_ID, events))
-        refusals = model.admission.admit(topic, ids, arrivals.hashes(), arrivals.times(), step.now)
-        step.is_taken[arrivals.places] = True
-        for place, refusal in enumerate(refusals or ()):
-            if refusal is None:
-                continue
-            own = int(arrivals.places[place])
-            step.is_taken[own] = False
-            if refusal.reason is None:
-                step.result.tally.count("duplicates_total", model.name, TYPE_NAMES[type(events[place])])
-            else:
-                record, index = arrivals.batch.records[own], step.elements.get(own)
-                step.result.rejected.append(self._intake.refuse(events[place], refusal, record, index))
+    def _admit(self, step: _Step, model: Model, arrivals: Arrivals) -> None:
+        """Mark which of *arrivals*, events of one model, are taken; say why the others are not."""
+        for topic, of_topic in arrivals.by_topic().items():
+            events = of_topic.events()
+            ids = list(map(_ID, events))
+            seen = model.admission.seen[Topic(topic)]
+            known = len(seen)
+            refusals = model.admission.admit(Topic(topic), ids, of_topic.hashes(), of_topic.times(), step.now)
+            step.is_judged[of_topic.places] = True
+            step.is_taken[of_topic.places] = True
+            for place, refusal in enumerate(refusals or ()):
+                if refusal is None:
+                    continue
+                own = int(of_topic.places[place])
+                step.is_taken[own] = False
+                if refusal.reason is None:
+                    step.result.tally.count("duplicates_total", model.name, TYPE_NAMES[type(events[place])])
+                else:
+                    record, index = arrivals.batch.records[own], step.elements.get(own)
+                    step.result.rejected.append(self._intake.refuse(events[place], refusal, record, index))
+            known += int(np.count_nonzero(step.is_taken[of_topic.places]))
+            if known > len(seen):
+                step.result.tally.count("evicted_total", "seen_ids", by=known - len(seen))
 
-    def _lead(self, model: Model, taken: Arrivals, result: Result) -> list[Change]:
-        """Lead the events of one model through its stages; a version that finds no room cuts them."""
+    def _enter(self, model: Model, taken: Arrivals, result: Result) -> list[Portion]:
+        """Join the events of one model; give the portions in which they go through the other stages."""
         self._touched.add(model.name)
-        seqs = taken.batch.seqs[taken.places]
-        model.last_seq = int(seqs[-1])
         topics = taken.batch.topics[taken.places]
         numbers = np.bincount(topics, minlength=len(Topic)).tolist()
         for topic, number in zip(Topic, numbers, strict=True):
             if number:
                 result.tally.count("events_total", model.name, _TYPE_NAMES[topic], by=number)
-        predictions = cast("list[Prediction]", taken.of(Topic.PREDICTIONS).events())
-        versions = [version or UNVERSIONED for version in map(_VERSION, predictions)]
-        where = np.flatnonzero(topics == Topic.PREDICTIONS)
-        if model.saw(versions, seqs[where]):
-            return model.step(taken, result.tally)
-        changes: list[Change] = []
-        start = 0
-        for version, place in zip(versions, where.tolist(), strict=True):
-            seq = int(seqs[place])
-            if model.saw((version,), seqs[place : place + 1]):
-                continue
-            if model.is_full() and place > start:
-                changes += model.step(taken[start:place], result.tally)
-                start = place
-            while model.is_full():
-                gone, closed = model.evict_version(seq)
-                self._deleted.update(gone)
-                self._row_keys.get(model.name, set()).difference_update(gone)
-                result.tally.count("evicted_total", "versions")
-                changes += closed
-            model.meet(version, seq)
-        return changes + model.step(taken[start:], result.tally)
+        return model.enter(taken, result.tally)
 
-    def _make_room(self, result: Result) -> None:
-        """Evict models until one more may be watched, first those that were unseen for longest."""
-        while len(self._models) >= self._max_models:
-            oldest = self._oldest()
-            del self._models[oldest.name]
-            self._touched.discard(oldest.name)
-            self._deleted |= self._row_keys.pop(oldest.name, set())
-            result.tally.count("evicted_total", "models")
-            result.evicted.append(oldest.name)
-            _publish(oldest.close(self._seq), result)
+    def _void(self, model: Model, keys: Sequence[RowKey]) -> None:
+        """Have the rows with these *keys* deleted, those that were written."""
+        known = self._row_keys.get(model.name)
+        if keys and known:
+            stored = known.intersection(keys)
+            known -= stored
+            self._deleted |= stored
 
-    def _oldest(self) -> Model:
-        """Give the model that was unseen for longest: the first of those listed that was not seen since."""
-        while self._by_age:
-            seq, name = self._by_age.popleft()
-            if (model := self._models.get(name)) is not None and model.last_seq == seq:
-                return model
-        listed = sorted(self._models.values(), key=lambda known: known.last_seq)
-        self._by_age.extend((model.last_seq, model.name) for model in listed[1:])
-        return listed[0]
+    def _evict(self, model: Model, result: Result) -> list[Incident]:
+        """Watch a model no longer; give its incidents, now closed."""
+        self._touched.discard(model.name)
+        self._deleted |= self._row_keys.pop(model.name, set())
+        result.tally.count("evicted_total", "models")
+        result.evicted.append(model.name)
+        return model.close()
 
     def _new_model(self, name: str) -> Model:
         return Model(name, self._policies.of(name), self._banks, self._prefix)

@@ -5,15 +5,38 @@ aiokafka's own way asks Python several questions about every single record.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any
+from itertools import chain, islice
+from typing import Any, Final, NamedTuple
 
 from aiokafka.consumer.fetcher import READ_COMMITTED, Fetcher, FetchResult, PartitionRecords
 from aiokafka.errors import CorruptRecordException
 from faust.types import TP
 
+from schemas.codec import Headers
+from stream.core.intake import REFUSED_HEADER
+from stream.shell.unfolding import UnfoldsTooFarError
+
+logger = logging.getLogger(__name__)
+
 RecordMap = dict[TP, list[Any]]
+
+AT_ONCE: Final = 20_000
+UNFOLDED_AT_ONCE: Final = 32 * 1024 * 1024
+"""Records of one partition, and bytes of what was compressed, after which the rest waits for its turn."""
+
+
+class Refused(NamedTuple):
+    """What stands for a batch that is not read; its headers say why."""
+
+    offset: int
+    timestamp: int
+    headers: Headers
+    key: bytes | None = None
+    value: bytes | None = None
+    timestamp_type: int = 0
 
 
 async def drain(
@@ -22,7 +45,8 @@ async def drain(
     """Give what *fetcher* has of *partitions*, at least *max_records* of each where there are as many.
 
     Give too the offset behind it of each partition, markers of transactions and what was taken back included.
-    A Kafka batch is given whole. Raises CorruptRecordException where one is damaged.
+    A Kafka batch is given whole, unless it has more than :data:`AT_ONCE` records; for one that unfolds too
+    far stands a single record that says so. Raises CorruptRecordException where one is damaged.
     """
     ends: dict[TP, int] = {}
     for result in fetcher._records.values():
@@ -43,22 +67,54 @@ def _whole_batches(
     if not result.check_assignment(result._topic_partition) or unread is None:
         return []
     records: list[Any] = []
+    unfolded = 0
     tp = TP(*result._topic_partition)
-    while at_least is None or len(records) < at_least:
-        batch = _next_batch(unread)
-        if batch is None:
-            result._update_position()
+    while (at_least is None or len(records) < at_least) and unfolded < UNFOLDED_AT_ONCE:
+        opened: _Opened | None = getattr(unread, "opened", None) or _open(unread)
+        if opened is None:
             result._partition_records = None
-            ends[tp] = unread.next_fetch_offset
-            return records
-        taken = list(batch)
+            break
+        taken = list(islice(opened.rest, AT_ONCE))
+        is_all = len(taken) < AT_ONCE
+        unread.opened = None if is_all else opened
         if taken and taken[0].offset < unread.next_fetch_offset:
             taken = [record for record in taken if record.offset >= unread.next_fetch_offset]
+        if opened.is_compressed:
+            unfolded += sum(len(record.value or b"") for record in taken)
         records += taken
-        unread.next_fetch_offset = batch.next_offset
+        if is_all:
+            unread.next_fetch_offset = opened.stop
+        elif taken:
+            unread.next_fetch_offset = taken[-1].offset + 1
     result._update_position()
     ends[tp] = unread.next_fetch_offset
     return records
+
+
+class _Opened(NamedTuple):
+    """A batch whose records are being read, and the offset behind it."""
+
+    rest: Iterator[Any]
+    stop: int
+    is_compressed: bool
+
+
+def _open(unread: PartitionRecords) -> _Opened | None:
+    """Begin to read the next batch that counts; None at the end."""
+    batch = _next_batch(unread)
+    if batch is None:
+        return None
+    is_compressed = bool(getattr(batch, "compression_type", 0))
+    try:
+        rest = iter(iter(batch).__next__, None)  # aiokafka's own may be asked for once
+        first_ones = list(islice(rest, 1))  # it is unfolded now
+        return _Opened(chain(first_ones, rest), batch.next_offset, is_compressed)
+    except UnfoldsTooFarError as error:
+        first = max(getattr(batch, "base_offset", 0), unread.next_fetch_offset)
+        logger.warning("%s, offsets %d to %d: %s", unread._tp, first, batch.next_offset - 1, error)
+        text = f"{error}: its records, to offset {batch.next_offset - 1}, are not read"
+        stands = Refused(first, getattr(batch, "max_timestamp", 0), ((REFUSED_HEADER, text.encode()),))
+        return _Opened(iter([stands]), batch.next_offset, is_compressed=True)
 
 
 def _next_batch(unread: PartitionRecords) -> Any | None:  # noqa: ANN401 - aiokafka has no annotations

@@ -32,7 +32,7 @@ HONEST: Final = 20_000
 CHECKPOINT: Final = 50
 KINDS: Final = (
     *("ids only", "models", "versions", "segments", "features", "categories", "classes", "feedback"),
-    *("harms", "headers"),
+    *("harms", "headers", "commands", "lifecycle"),
 )
 
 
@@ -63,11 +63,21 @@ def message(kind: str, n: int) -> tuple[Topic, dict[str, Any]]:
             event["output"] = name
         case "harms":
             event["safety"] = {"harms": {name: 0.5}}
-        case "feedback":
-            event = {key: event[key] for key in ("id", "model", "time")}
-            event |= {"type": "feedback", "prediction_id": "never-" + name, "kind": "label", "label": 1}
-            return Topic.FEEDBACK, event
+        case "feedback" | "commands" | "lifecycle":
+            return _said(kind, name, {key: event[key] for key in ("id", "model", "time")})
     return Topic.PREDICTIONS, event
+
+
+def _said(kind: str, name: str, event: dict[str, Any]) -> tuple[Topic, dict[str, Any]]:
+    match kind:
+        case "commands":
+            event |= {"type": "command", "incident_id": name, "action": name}
+            return Topic.COMMANDS, event | {"actor_id": name, "actor_role": name}
+        case "lifecycle":
+            event |= {"type": "lifecycle", "kind": "deployed", "version": name, "actor": name}
+            return Topic.LIFECYCLE, event
+    event |= {"type": "feedback", "prediction_id": "never-" + name, "kind": "label", "label": 1}
+    return Topic.FEEDBACK, event
 
 
 def measure(kind: str, keys: int, max_models: int) -> None:

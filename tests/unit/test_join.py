@@ -11,7 +11,7 @@ import pytest
 from schemas.events import Event, Feedback
 from schemas.policy import Bounds, Horizons, Policy
 from stream.core.columns import Batch
-from stream.core.join import ORPHAN_FEEDBACK_MAX, Join
+from stream.core.join import Join
 from stream.core.nouns import TOPIC_OF, UNVERSIONED, Admitted, Outcome, Record, Tally
 from tests.flow.timeline import Happening, at, feedback, label, prediction, to_bytes
 
@@ -169,13 +169,14 @@ def test_orphans_beyond_the_bound_make_the_oldest_go() -> None:
     assert m.match((3, prediction("a"))) == []
 
 
-def test_feedback_on_one_missing_prediction_is_bounded(m: Matching) -> None:
-    flood = [(0.0, feedback("a", "rating", value=n, id=f"r{n}")) for n in range(ORPHAN_FEEDBACK_MAX + 5)]
+def test_feedback_on_one_missing_prediction_is_bounded() -> None:
+    m = Matching(a_join(orphan_feedback=20))
+    flood = [(0.0, feedback("a", "rating", value=n, id=f"r{n}")) for n in range(25)]
     m.match(*flood)
     assert m.tally.counts["evicted_total", ("orphans",)] == 5
     outcomes = m.match((1, prediction("a")))
     assert [o.feedback.value for o in outcomes][:1] == [5.0]
-    assert len(outcomes) == ORPHAN_FEEDBACK_MAX
+    assert len(outcomes) == 20
 
 
 def test_the_delay_of_labels_is_observed_and_never_negative(m: Matching) -> None:

@@ -1,0 +1,124 @@
+"""Forms: which series versions have whose predictions look the same, so that they can be read together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from typing import Final
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from schemas.alerts import Kind
+
+OTHER: Final = "other"
+
+FeatureValue = bool | int | float | str | None
+Features = dict[str, FeatureValue]
+
+USAGE: Final = ("latency_ms", "input_tokens", "output_tokens", "cost")
+FIXED: Final = ("score", "output", *USAGE, "error", "thumbs_down", "rating")
+"""The signals that every version may have: the first columns of every form."""
+
+COLUMN: Final = {signal: column for column, signal in enumerate(FIXED)}
+
+_KINDS: Final[Mapping[str, tuple[Kind, bool]]] = {
+    "score": (Kind.DRIFT, False),
+    "output": (Kind.DRIFT, False),
+    **dict.fromkeys(USAGE, (Kind.USAGE, False)),
+    "error": (Kind.PERFORMANCE, True),
+    "thumbs_down": (Kind.FEEDBACK, True),
+    "rating": (Kind.FEEDBACK, False),
+    "feature": (Kind.DRIFT, False),
+    "missing": (Kind.DATA_QUALITY, True),
+    "new_category": (Kind.DATA_QUALITY, True),
+}
+
+
+def kind_of(signal: str) -> tuple[Kind, bool]:
+    """Give what a signal is about, and whether only a rise of it is bad."""
+    return _KINDS[signal.partition(":")[0]]
+
+
+class Feature(msgspec.Struct, kw_only=True):
+    """What is known of one feature: a number or a category, and the categories seen while learning.
+
+    ``seen`` counts readings while the categories are learned; an empty set that is closed watches none.
+    """
+
+    numeric: bool
+    seen: int = 0
+    categories: set[str] = msgspec.field(default_factory=set)
+    too_many: bool = False
+
+
+class Shape(msgspec.Struct, kw_only=True):
+    """What is known of one version's predictions: its features and the classes of its output."""
+
+    features: dict[str, Feature] = msgspec.field(default_factory=dict)
+    classes: list[str] = msgspec.field(default_factory=list)
+
+
+class Form:
+    """The columns of versions that have the same features and classes: a signal each, *signals* in all.
+
+    Behind those that every version has there are, from ``feature_at`` on, the values of *numeric* features,
+    from ``missing_at`` on whether a feature is missing, numeric ones first, from ``new_at`` on whether the
+    category of *categorical* ones is new, from ``class_at`` on the rates of *classes*. ``other_at`` is the
+    column of all further classes: the last one, or that of the class ``other`` where there is one.
+    """
+
+    def __init__(
+        self, numeric: Sequence[str], categorical: Sequence[str], classes: Sequence[str], *, is_full: bool
+    ) -> None:
+        self.numeric = numeric
+        self.categorical = categorical
+        self.names = (*numeric, *categorical)
+        self.rows = {name: row for row, name in enumerate(self.names)}
+        self.codes = {name: code for code, name in enumerate(classes)}
+        self.is_full = is_full
+        self.feature_at = len(FIXED)
+        self.missing_at = self.feature_at + len(numeric)
+        self.new_at = self.missing_at + len(self.names)
+        self.class_at = self.new_at + len(categorical)
+        self.other_at = self.class_at + self.codes.get(OTHER, len(classes))
+        self.signals = (
+            *FIXED,
+            *(f"feature:{name}" for name in numeric),
+            *(f"missing:{name}" for name in self.names),
+            *(f"new_category:{name}" for name in categorical),
+            *(f"output:{name}" for name in classes),
+            *([f"output:{OTHER}"] if self.is_full and OTHER not in self.codes else []),
+        )
+        self._getters = tuple(map(itemgetter, self.names))
+
+    def columns_of(self, described: Sequence[Features]) -> list[list[FeatureValue]] | None:
+        """Give a column for each of the names where *described* have all of them and no others, else None."""
+        if set(map(len, described)) != {len(self.names)}:
+            return None
+        try:
+            return [list(map(get, described)) for get in self._getters]
+        except KeyError:
+            return None
+
+
+class Forms:
+    """The forms that some version has: one object for each, for as long as there is such a version."""
+
+    def __init__(self) -> None:
+        self._of: WeakValueDictionary[tuple[Sequence[str], Sequence[str], Sequence[str], bool], Form] = (
+            WeakValueDictionary()
+        )
+
+    def of(self, shape: Shape, classes_max: int) -> Form:
+        """Give the form of the versions of that *shape*; the order in which names were met is no matter.
+
+        *classes_max* is how many classes of an output find room; what comes later shares one rate.
+        """
+        numeric = tuple(sorted(name for name, known in shape.features.items() if known.numeric))
+        categorical = tuple(sorted(name for name, known in shape.features.items() if not known.numeric))
+        key = numeric, categorical, tuple(sorted(shape.classes)), len(shape.classes) >= classes_max
+        form = self._of.get(key)
+        if form is None:
+            form = self._of[key] = Form(*key[:3], is_full=key[3])
+        return form

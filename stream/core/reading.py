@@ -1,0 +1,376 @@
+"""Reading: predictions and outcomes of many models and versions to one sheet of readings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, pairwise
+from operator import attrgetter
+from typing import NamedTuple, cast
+
+import numpy as np
+
+from schemas.events import Feedback, FeedbackKind, Prediction, Scalar
+from schemas.policy import Signals, Task
+from stream.core.columns import Arrivals, Outcomes
+from stream.core.forms import COLUMN, OTHER, USAGE, Features, FeatureValue, Form, Forms
+from stream.core.nouns import UNVERSIONED, Tally, Topic
+from stream.core.observe import Observer, errors, opinions
+from stream.core.sheets import Block, Places, Sheet, Stands, Values, sheet_of
+
+_SCORE, _OUTPUT, _FEATURES = attrgetter("score"), attrgetter("output"), attrgetter("features")
+_USED, _USAGE = attrgetter("usage"), {name: attrgetter(name) for name in USAGE}
+_KIND = attrgetter("kind")
+_OPINIONS = {FeedbackKind.THUMBS: "thumbs_down", FeedbackKind.RATING: "rating"}
+_NUMBERS = {bool, int, float}
+_NONE = type(None)
+
+
+class Source(NamedTuple):
+    """What one model gives to a sheet: its versions, its events and the outcomes that they completed."""
+
+    versions: Mapping[str, Observer]
+    events: Arrivals
+    outcomes: Sequence[Outcomes]
+
+
+class _Lanes:
+    """The versions that a sheet is of, numbered as they come."""
+
+    def __init__(self) -> None:
+        self.observers: list[Observer] = []
+        self._numbers: dict[Observer, int] = {}
+
+    def of(self, source: Source, versions: Sequence[str]) -> list[int]:
+        """Give the number for each of *versions*, -1 where it is not watched."""
+        numbers: dict[str, int] = {}
+        for version in dict.fromkeys(versions):
+            observer = source.versions.get(version)
+            numbers[version] = -1 if observer is None else self._number(observer)
+        if len(numbers) == 1:
+            return [*numbers.values()] * len(versions)
+        return [numbers[version] for version in versions]
+
+    def _number(self, observer: Observer) -> int:
+        number = self._numbers.setdefault(observer, len(self.observers))
+        if number == len(self.observers):
+            self.observers.append(observer)
+        return number
+
+
+@dataclass(slots=True)
+class _Part:
+    """Predictions of the versions of one form: those with features, and those whose output is a class.
+
+    Each with its *places* among all predictions; *columns* are the features' where all of them have all.
+    """
+
+    form: Form
+    described: Sequence[Features]
+    described_at: Places
+    columns: list[list[FeatureValue]] | None
+    classes: Sequence[str]
+    classes_at: Places
+
+
+@dataclass(slots=True)
+class _Predictions:
+    """Predictions in the order of their forms, then of their versions, then of the log."""
+
+    stands: Stands
+    events: Sequence[Prediction]
+    outputs: Sequence[Scalar | None]
+    parts: list[_Part]
+
+
+class _Completed(NamedTuple):
+    """Outcomes in the order of their versions, then of the log."""
+
+    stands: Stands
+    outputs: Sequence[Scalar | None]
+    feedback: Sequence[Feedback]
+
+
+@dataclass(slots=True)
+class _Met:
+    """By lane, what was met now: features and classes, each with the place from which on it is watched."""
+
+    features: dict[int, dict[str, int]] = field(default_factory=dict)
+    classes: dict[int, dict[str, int]] = field(default_factory=dict)
+
+
+class _Full(NamedTuple):
+    """Takes note of names that found no room, by where the predictions that named them stand."""
+
+    stands: Stands
+    source: Source
+    lanes: Sequence[Observer]
+    tally: Tally
+
+    def note(self, store: str, lane: int, places: Places) -> None:
+        """Note that predictions at *places*, of one lane, named what found no room in *store*."""
+        seqs = self.source.events.batch.seqs[self.stands.place[places]].tolist()
+        by = self.lanes[lane].categories_max + 1 if store == "categories" else len(seqs)
+        self.lanes[lane].drop(store, seqs, self.tally, by=by)
+
+
+class Reader:
+    """Reads the signals of models that have them in common; a signal exists only where its field does."""
+
+    def __init__(self, signals: Signals, task: Task, forms: Forms) -> None:
+        self._signals = signals
+        self._task = task
+        self._forms = forms
+
+    def read(self, sources: Sequence[Source], tally: Tally) -> Sheet | None:
+        """Read what *sources* give, which is of one batch; None where there is nothing to read.
+
+        Versions get to know features and classes that are new; what finds no room counts as evicted.
+        """
+        lanes = _Lanes()
+        stands, events = _predictions(sources, lanes)
+        blocks: list[Block] = []
+        if events:
+            told, met = self._arranged(stands, events, lanes.observers), _Met()
+            if self._meet(told, met, lanes.observers, sources[0], tally):
+                told = self._arranged(told.stands, told.events, lanes.observers)
+            stands, full = told.stands, _Full(told.stands, sources[0], lanes.observers, tally)
+            blocks += self._read_predictions(told)
+            for part in told.parts:
+                blocks += self._read_features(part, told, met, full)
+                blocks += _read_classes(part, told, met, full)
+        completed = _completed(sources, lanes)
+        if completed.feedback:
+            blocks += self._read_outcomes(
+                completed, np.arange(len(events), len(events) + len(completed.feedback))
+            )
+            stands = completed.stands.behind(stands)
+        if not blocks:
+            return None
+        for observer in lanes.observers:
+            observer.form(self._forms)
+        sheet = sheet_of(lanes.observers, stands, blocks)
+        return sheet if len(sheet.values) else None
+
+    def _arranged(
+        self, stands: Stands, events: Sequence[Prediction], lanes: Sequence[Observer]
+    ) -> _Predictions:
+        forms = [lane.form(self._forms) for lane in lanes]
+        numbers = {form: number for number, form in enumerate(dict.fromkeys(forms))}
+        ends = [len(events)]
+        if len(lanes) > 1:
+            of_lane = np.fromiter(map(numbers.__getitem__, forms), dtype=np.intp, count=len(forms))
+            keys = of_lane[stands.lane] * len(lanes) + stands.lane
+            if (keys[1:] < keys[:-1]).any():
+                order = np.argsort(keys, kind="stable")
+                stands, events = stands.only(order), [events[place] for place in order.tolist()]
+            ends = np.bincount(of_lane[stands.lane], minlength=len(numbers)).cumsum().tolist()
+        outputs = list(map(_OUTPUT, events))
+        has_classes = self._signals.output and str in set(map(type, outputs))
+        parts = []
+        for form, (start, stop) in zip(numbers, pairwise([0, *ends]), strict=True):
+            features = list(map(_FEATURES, events[start:stop]))
+            described_at = np.arange(start, stop)
+            if None in features:
+                described_at = described_at[[given is not None for given in features]]
+                features = [given for given in features if given is not None]
+            classes_at = (
+                [place for place in range(start, stop) if isinstance(outputs[place], str)]
+                if has_classes
+                else []
+            )
+            classes = [cast("str", outputs[place]) for place in classes_at]
+            columns = form.columns_of(features) if features else None
+            parts.append(
+                _Part(form, features, described_at, columns, classes, np.array(classes_at, dtype=np.intp))
+            )
+        return _Predictions(stands, events, outputs, parts)
+
+    def _meet(
+        self, told: _Predictions, met: _Met, lanes: Sequence[Observer], source: Source, tally: Tally
+    ) -> bool:
+        """Let versions get to know what is new to them; tell whether their forms change."""
+        seqs = source.events.batch.seqs
+        for part in told.parts:
+            form = part.form
+            if part.columns is None and not form.rows.keys() >= set().union(*part.described):
+                for lane, start, stop in _runs(told.stands.lane[part.described_at]):
+                    starts, refused = lanes[lane].meet(part.described[start:stop])
+                    if starts:
+                        met.features[lane] = starts
+                    if refused:
+                        places = told.stands.place[part.described_at[start:stop][refused]]
+                        lanes[lane].drop("features", seqs[places].tolist(), tally, by=len(refused))
+            if not form.is_full and not form.codes.keys() >= set(part.classes):
+                for lane, start, stop in _runs(told.stands.lane[part.classes_at]):
+                    if starts := lanes[lane].meet_classes(part.classes[start:stop]):
+                        met.classes[lane] = starts
+        return bool(met.features or met.classes)
+
+    def _read_predictions(self, told: _Predictions) -> Iterator[Block]:
+        """Give score, output and usage."""
+        rows: dict[str, Sequence[FeatureValue]] = {}
+        if self._signals.score:
+            rows["score"] = list(map(_SCORE, told.events))
+        if self._signals.output:
+            rows["output"] = told.outputs
+            if any(len(part.classes) for part in told.parts):
+                rows["output"] = [None if isinstance(output, str) else output for output in told.outputs]
+        if self._signals.usage:
+            used = list(map(_USED, told.events))
+            kinds = set(map(type, used))
+            for name, get in _USAGE.items() if kinds != {_NONE} else ():
+                rows[name] = (
+                    list(map(get, used)) if _NONE not in kinds else [used and get(used) for used in used]
+                )
+        yield from _block(rows, np.arange(len(told.events)))
+
+    def _read_features(self, part: _Part, told: _Predictions, met: _Met, full: _Full) -> Iterator[Block]:
+        """Give the values of features, whether they are missing, whether categories are new."""
+        form, given, places = part.form, part.described, part.described_at
+        if not given or not form.names:
+            return
+        columns = part.columns
+        if columns is None:
+            columns = [[features.get(name) for features in given] for name in form.names]
+        absent = np.zeros((len(form.names), len(given)))
+        numeric = list(chain.from_iterable(columns[: len(form.numeric)]))
+        is_complete = _NUMBERS.issuperset(map(type, numeric))
+        if not is_complete:
+            numeric = [None if isinstance(value, str) else value for value in numeric]
+        numbers = np.array(numeric, dtype=np.float64).reshape(len(form.numeric), len(given))
+        if not is_complete:
+            absent[: len(form.numeric)] = np.isnan(numbers)
+        categories: list[Sequence[str | None]] = []
+        for row, column in enumerate(columns[len(form.numeric) :], start=len(form.numeric)):
+            if set(map(type, column)) == {str}:
+                categories.append(cast("list[str]", column))
+            else:
+                categories.append([value if isinstance(value, str) else None for value in column])
+                absent[row] = [value is None for value in categories[-1]]
+        if self._signals.features and form.numeric:
+            yield Block(range(form.feature_at, form.missing_at), places, numbers)
+        if self._signals.missing:
+            _blank(absent, form.rows, met.features, told.stands.lane[places])
+            yield Block(range(form.missing_at, form.new_at), places, absent)
+        if self._signals.new_category and categories:
+            new = list(_novelty(form, categories, places, full))
+            yield Block(range(form.new_at, form.class_at), places, np.array(new, dtype=np.float64))
+
+    def _read_outcomes(self, completed: _Completed, places: Places) -> Iterator[Block]:
+        """Give the errors, and what people said."""
+        rows: dict[str, Sequence[FeatureValue]] = {}
+        if self._signals.error:
+            rows["error"] = errors(self._task, completed.outputs, completed.feedback)
+        if self._signals.feedback and not _OPINIONS.keys().isdisjoint(map(_KIND, completed.feedback)):
+            for kind, signal in _OPINIONS.items():
+                rows[signal] = opinions(kind, completed.feedback)
+        yield from _block(rows, places)
+
+
+def _predictions(sources: Sequence[Source], lanes: _Lanes) -> tuple[Stands, list[Prediction]]:
+    numbers: list[int] = []
+    events: list[Prediction] = []
+    stands: list[Arrivals] = []
+    for source in sources:
+        predictions = source.events.of(Topic.PREDICTIONS)
+        if len(predictions):
+            own = cast("list[Prediction]", predictions.events())
+            numbers += lanes.of(source, [event.version or UNVERSIONED for event in own])
+            events += own
+            stands.append(predictions)
+    if not stands:
+        return Stands.of([], [], []), []
+    return Stands.of(numbers, [own.places for own in stands], [own.times() for own in stands]), events
+
+
+def _completed(sources: Sequence[Source], lanes: _Lanes) -> _Completed:
+    numbers: list[int] = []
+    outputs: list[Scalar | None] = []
+    feedback: list[Feedback] = []
+    parts: list[Outcomes] = []
+    for source in sources:
+        for part in source.outcomes:
+            numbers += lanes.of(source, part.versions)
+            outputs += part.outputs
+            feedback += part.feedback
+            parts.append(part)
+    stands = Stands.of(numbers, [part.at.places for part in parts], [part.times for part in parts])
+    lane = stands.lane
+    if numbers and (min(numbers) < 0 or (lane[1:] < lane[:-1]).any()):
+        order = np.argsort(lane, kind="stable")
+        order = order[np.count_nonzero(lane < 0) :]  # what is no longer watched stands first
+        listed = order.tolist()
+        stands = stands.only(order)
+        outputs, feedback = [outputs[place] for place in listed], [feedback[place] for place in listed]
+    return _Completed(stands, outputs, feedback)
+
+
+def _novelty(
+    form: Form, columns: Sequence[Sequence[str | None]], places: Places, full: _Full
+) -> Iterator[float | None]:
+    """Give whether the categories of predictions at *places* are new, feature by feature."""
+    runs = list(_runs(full.stands.lane[places]))
+    for name, column in zip(form.categorical, columns, strict=True):
+        for lane, start, stop in runs:
+            new, overflow = full.lanes[lane].novelty(name, column[start:stop])
+            if overflow is not None:
+                full.note("categories", lane, places[start + overflow : start + overflow + 1])
+            yield from new
+
+
+def _read_classes(part: _Part, told: _Predictions, met: _Met, full: _Full) -> Iterator[Block]:
+    """Give the rate of each class of an output, from where the class is known.
+
+    Classes that find no room share a rate.
+    """
+    form, names = part.form, part.classes
+    if not names:
+        return
+    further = len(form.codes)
+    codes = np.array([form.codes.get(name, further) for name in names])
+    rates = (codes == np.arange(len(form.signals) - form.class_at)[:, None]).astype(np.float64)
+    lane = told.stands.lane[part.classes_at]
+    _blank(rates, form.codes, met.classes, lane)
+    if form.is_full and (codes == further).any():
+        for number, start, stop in _runs(lane):
+            if (other := np.flatnonzero(codes[start:stop] == further)).size:
+                full.note("classes", number, part.classes_at[start + other])
+    if form.is_full and OTHER in form.codes:
+        rates[form.codes[OTHER]] += codes == further
+    elif form.is_full:
+        since = {number: {OTHER: max(starts.values())} for number, starts in met.classes.items()}
+        _blank(rates, {OTHER: further}, since, lane)
+    yield Block(range(form.class_at, len(form.signals)), part.classes_at, rates)
+
+
+def _blank(
+    values: Values, rows: Mapping[str, int], starts: Mapping[int, Mapping[str, int]], lane: Places
+) -> None:
+    """Take readings away from before where what they are of was met; *lane* is the readings'."""
+    for number, of_lane in starts.items():
+        own = np.flatnonzero(lane == number)
+        for name, start in of_lane.items():
+            if start and len(own):
+                values[rows[name], own[:start]] = np.nan
+
+
+def _block(rows: Mapping[str, Sequence[FeatureValue]], places: Places) -> Iterator[Block]:
+    """Give the table of the signals *rows*, without those of which there is no reading."""
+    there = {
+        COLUMN[signal]: row
+        for signal, row in rows.items()
+        if row[0] is not None or row.count(None) < len(row)
+    }
+    if there:
+        values = np.array(list(chain.from_iterable(there.values())), dtype=np.float64)
+        yield Block(list(there), places, values)
+
+
+def _runs(lane: Places) -> Iterator[tuple[int, int, int]]:
+    """Give each lane of those that stand side by side, with where it begins and ends."""
+    if not len(lane):
+        return
+    starts = [0, *(np.flatnonzero(lane[1:] != lane[:-1]) + 1).tolist()]
+    for start, stop in pairwise([*starts, len(lane)]):
+        yield int(lane[start]), start, stop

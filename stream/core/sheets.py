@@ -1,0 +1,98 @@
+"""Sheets: the readings of many series at once, whatever their model and version, in columns of one length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.core.observe import Observer
+
+Places = NDArray[np.intp]
+Values = NDArray[np.float64]
+
+LARGEST: Final = 1e100
+"""Numbers of a larger size are read as this: their squares and sums must stay finite."""
+
+
+class Stands(NamedTuple):
+    """Where readings can stand: events of several versions, those of a version side by side and in order.
+
+    *lane* is the number of the version, *place* that of the event in the batch; times are in seconds since
+    the epoch.
+    """
+
+    lane: Places
+    place: Places
+    times: Values
+
+    @classmethod
+    def of(cls, lane: Sequence[int], place: Sequence[Places], times: Sequence[Values]) -> Stands:
+        """Put what several models gave one behind the other."""
+        if not lane:
+            return cls(np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp), np.zeros(0))
+        return cls(np.array(lane, dtype=np.intp), _joined(place), _joined(times))
+
+    def only(self, which: Places) -> Stands:
+        """Give those at the places *which*."""
+        return Stands(self.lane[which], self.place[which], self.times[which])
+
+    def behind(self, other: Stands) -> Stands:
+        """Put these behind *other* ones."""
+        return Stands(*(np.concatenate(pair) for pair in zip(other, self, strict=True)))
+
+
+class Block(NamedTuple):
+    """A table of readings: a row for each of *columns*, in it one for each of *stands*; NaN is none.
+
+    Columns are those of the versions' forms.
+    """
+
+    columns: Sequence[int]
+    stands: Places
+    values: Values
+
+
+class Sheet(NamedTuple):
+    """Readings of many series, those of a series side by side and in the log's order; shape (n,) each.
+
+    *lanes* are the versions; *cell* is the place of a reading's series in *slots*, those of all lanes one
+    behind the other, which begin at *starts*. *stand* is where the reading stands.
+    """
+
+    lanes: Sequence[Observer]
+    starts: Places
+    slots: Places
+    cell: Places
+    values: Values
+    times: Values
+    stand: Places
+    place: Places
+
+    def series(self, cell: int) -> tuple[Observer, int]:
+        """Give the version of the series of a cell, and its column."""
+        lane = int(self.starts.searchsorted(cell, side="right")) - 1
+        return self.lanes[lane], cell - int(self.starts[lane])
+
+
+def sheet_of(lanes: Sequence[Observer], stands: Stands, blocks: Sequence[Block]) -> Sheet:
+    """Put *blocks* one behind the other; no two of them have a series in common."""
+    columns = _joined([np.array(block.columns, dtype=np.intp).repeat(len(block.stands)) for block in blocks])
+    stand = _joined([block.stands for block in blocks for _ in block.columns])
+    values = _joined([block.values.ravel() for block in blocks])
+    absent = np.isnan(values)
+    if absent.any():
+        there = np.flatnonzero(~absent)
+        columns, stand, values = columns[there], stand[there], values[there]
+    values = np.minimum(np.maximum(values, -LARGEST), LARGEST)
+    slots = [lane.slots for lane in lanes]
+    starts = np.array([0, *accumulate(map(len, slots[:-1]))], dtype=np.intp)
+    cell = columns if len(lanes) == 1 else starts[stands.lane[stand]] + columns
+    return Sheet(lanes, starts, _joined(slots), cell, values, stands.times[stand], stand, stands.place)
+
+
+def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
