@@ -35,6 +35,7 @@ class AlertReason(StrEnum):
 
     FIRST = "first"
     REPEAT_DUE = "repeat_due"
+    ESCALATED = "escalated"
 
 
 class IncidentState(StrEnum):
@@ -122,12 +123,32 @@ class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     reason: str
 
 
+class Part(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One series of an incident, with the evidence that made it a part.
+
+    ``turn`` is its place among the parts by when the window of the evidence begins: 1 moved first.
+    ``resolved_at`` is null while the series has not recovered.
+    """
+
+    fingerprint: str
+    version: str
+    segment: str
+    signal: str
+    kind: Kind
+    turn: int
+    detected_at: datetime
+    resolved_at: datetime | None
+    findings: int
+    evidence: Evidence
+
+
 class Incident(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The record of the procedure that an alert opens, as it now is.
 
-    ``alerts`` counts what was published, ``findings`` what the detectors said, suppressed ones included.
-    ``opened_at`` is the time of the log at which the incident was opened; ``resolved_at`` is null while it is
-    open. ``evidence`` and ``trigger`` are those of the first alert.
+    Its fingerprint, signal, kind, ``evidence`` and ``trigger`` are those of the first alert. ``alerts``
+    counts what was published, ``findings`` what the detectors said, suppressed ones included. ``opened_at``
+    is the time of the log at which the incident was opened; ``resolved_at`` is null while it is open.
+    ``parts`` are the series that moved, strongest evidence first; ``series`` counts them all.
     """
 
     id: str
@@ -149,6 +170,8 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     trigger: Trigger
     roles: tuple[str, ...]
     history: tuple[HistoryEntry, ...]
+    series: int = 1
+    parts: tuple[Part, ...] = ()
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -1,15 +1,16 @@
-"""Incident: the record of the procedure that an alert opens; its way is a table of transitions."""
+"""Incident: the record that an alert opens; series that move together are parts of one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Container, Iterator, Sequence
+from itertools import chain
+from math import inf
+from typing import NamedTuple, Protocol
 
 import msgspec
 import numpy as np
 
-from schemas.alerts import Alert, AlertReason, HistoryEntry, Incident, IncidentState, Trigger
+from schemas.alerts import Alert, AlertReason, Incident, IncidentState, Kind, Severity, Trigger
 from schemas.policy import Policy
 from stream.core.errors import UnreadableRowError
 from stream.core.identity import digest, fingerprint
@@ -24,57 +25,49 @@ from stream.core.nouns import (
     Watched,
     utc,
 )
+from stream.core.parts import Held, counted, part_of, quieted, with_part
+from stream.core.procedure import Cause, begin, close
 from stream.core.rows import UNREADABLE, Moment
 
-SYSTEM = "system"
 
-Decide = Callable[[float | None, float, float], AlertReason | Suppressed]
-"""Chooses why a finding is published, or why not: the time of the last alert, its own, when to repeat."""
+class Decide(Protocol):
+    """Chooses why a finding is published, or why not."""
 
-
-class Cause(StrEnum):
-    """What moves an incident on."""
-
-    DETECTED = "detected"
-    QUIET = "quiet"
-    UNWATCHED = "unwatched"
-    LOST = "lost"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Transition:
-    """Where a cause leads from a state, and what the history says of it."""
-
-    to: IncidentState
-    reason: str
-
-
-TRANSITIONS: Mapping[tuple[IncidentState | None, Cause], Transition] = {
-    (None, Cause.DETECTED): Transition(to=IncidentState.DETECTED, reason="a detector found a change"),
-    (None, Cause.LOST): Transition(to=IncidentState.DETECTED, reason="input was deleted before it was read"),
-    (IncidentState.DETECTED, Cause.QUIET): Transition(
-        to=IncidentState.RECOVERED, reason="no detector found a change for the recovery time"
-    ),
-    (IncidentState.DETECTED, Cause.UNWATCHED): Transition(
-        to=IncidentState.RECOVERED,
-        reason="the series is no longer watched: newer versions or models took its place",
-    ),
-}
+    def __call__(
+        self, last_alert: float | None, at: float, repeat_seconds: float, *, escalates: bool
+    ) -> AlertReason | Suppressed:
+        """Choose by the time of the last alert, if any, by its own, and by whether it is graver."""
 
 
 class Open(msgspec.Struct, kw_only=True):
-    """An open incident with the times of its last finding and last alert, in seconds since the epoch.
+    """An open incident with the series that it is about, and the times of its last alert and its last join.
 
-    While it is *lasting* its detector will say when the change is over.
+    Times are in seconds since the epoch. Rows from before incidents had parts have ``last_finding`` and
+    ``clock`` in place of ``held`` and ``joined``.
     """
 
     incident: Incident
-    last_finding: Moment
     last_alert: Moment
-    clock: Moment
-    lasting: bool = False
+    joined: Moment = 0.0
+    held: list[Held] = []
+    last_finding: Moment = 0.0
+    clock: Moment = 0.0
 
 
+class _Moment(NamedTuple):
+    """One thing that a series shows at the event *seq*.
+
+    That is a finding, or that a lasting change is over at *due*, or that it has been quiet since *due*.
+    """
+
+    seq: int
+    series: SeriesKey
+    part: Watched
+    finding: Finding | Healed | None
+    due: float
+
+
+_RANK = {severity: rank for rank, severity in enumerate(Severity)}
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Open).decode
 
@@ -82,143 +75,235 @@ _decode = msgspec.msgpack.Decoder(Open).decode
 class Incidents:
     """Opens, updates and closes the incidents of one model, in the log's order.
 
-    An incident recovers by the readings of its own series: when they have gone on for ``recover_seconds`` of
-    event time without a finding. A change that lasts until its detector says so holds the incident open; the
-    recovery time begins when it is over. A series that falls silent does not recover.
+    A finding of a series that no open incident is about opens one, unless the evidence begins within
+    ``group_seconds`` of the last series that joined one that is open: then both have one cause. A series has
+    recovered when its own readings have gone on for ``recover_seconds`` of event time without a finding, an
+    incident when all its series have. A series that falls silent does not recover.
     """
 
     def __init__(self, policy: Policy, decide: Decide) -> None:
         self._alerting = policy.alerting
         self._decide = decide
         self._open: dict[SeriesKey, Open] = {}
+        self._of: dict[SeriesKey, Open] = {}
+        self._held: dict[SeriesKey, Held] = {}
         self._changed: set[SeriesKey] = set()
 
     def __len__(self) -> int:
+        """Give how many incidents are open."""
         return len(self._open)
 
     def follow(self, watched: Sequence[Watched], prefix: str) -> list[Change]:
         """Take what was read and found; give the incidents as they changed, in the log's order."""
+        found = {part.spec.key for part in watched if part.findings}
+        concerned = [part for part in watched if part.spec.key in found or part.spec.key in self._of]
+        if not concerned:
+            return []
+        last: dict[SeriesKey, float | None] = {
+            key: None if held.is_quiet else inf if held.lasts else held.last_finding
+            for key, held in self._held.items()
+        }
+        moments = list(chain.from_iterable(self._moments(part, last) for part in concerned))
+        moments.sort(key=lambda one: (one.seq, one.series.signal, one.series.version, one.series.segment))
         changes: list[Change] = []
-        for part in watched:
-            if part.findings or part.spec.key in self._open:
-                changes += self._follow_series(part, prefix)
-        changes.sort(key=lambda change: (change.seq, change.incident.signal, change.incident.version))
+        for moment in moments:
+            if isinstance(moment.finding, Healed):
+                self._heal(moment.series, moment.due)
+            elif moment.finding is None:
+                changes.append(self._quieten(moment.series, moment.due, Cause.QUIET, moment.seq))
+            else:
+                changes += self._found(moment, moment.finding, prefix)
+        for part in concerned:
+            if (held := self._held.get(part.spec.key)) is not None:
+                held.clock = float(part.readings.times[-1])
+                self._touch(self._of[part.spec.key])
         return changes
 
     def close_unwatched(self, version: str | None = None) -> list[Incident]:
-        """Close the incidents of a version that is watched no longer, of all where None is given.
+        """Take the series of a version, of all where None is given, for watched no longer.
 
-        Gives them as they are now, in the order of their series.
+        Gives the incidents that this changed, as they are now, in the order of their first series.
         """
-        closed: list[Incident] = []
-        for key in sorted(self._open):
-            if version is None or key.version == version:
-                held = self._open.pop(key)
-                self._changed.add(key)
-                closed.append(_close(held, Cause.UNWATCHED, held.clock))
-        return closed
+        changed: dict[SeriesKey, Incident] = {}
+        for key in sorted(self._held):
+            held = self._held.get(key)  # gone, if the series before closed its incident
+            if held is not None and not held.is_quiet and (version is None or key.version == version):
+                change = self._quieten(key, held.clock, Cause.UNWATCHED, seq=0)
+                changed[_first(change.incident)] = change.incident
+        return [changed[first] for first in sorted(changed)]
 
     def is_open(self, key: SeriesKey) -> bool:
-        """Tell whether an incident of that series is open."""
-        return key in self._open
+        """Tell whether an open incident is about that series."""
+        return key in self._of
+
+    def about(self) -> list[SeriesKey]:
+        """Give the series that open incidents are about, in order."""
+        return sorted(self._of)
 
     def let_go(self, watched: Container[SeriesKey]) -> None:
-        """Hold no incident open for a detector that is no more: whose series is not among those *watched*."""
-        for key, held in self._open.items():
-            if held.lasting and key not in watched:
-                held.lasting, held.last_finding = False, held.clock
-                self._changed.add(key)
+        """Wait for no detector that is no more: whose series is not among those *watched*."""
+        for key, held in self._held.items():
+            if held.lasts and key not in watched:
+                held.lasts, held.last_finding = False, held.clock
+                self._touch(self._of[key])
 
     def open_incidents(self) -> list[Incident]:
         """Give the incidents that are open now."""
-        return [held.incident for held in self._open.values()]
+        return [opened.incident for opened in self._open.values()]
 
     def rows(self) -> dict[SeriesKey, bytes | None]:
-        """Give the open incidents that changed since the last call; None for one that was closed."""
+        """Give the open incidents that changed since the last call; None for one that was closed.
+
+        Each by its first series.
+        """
         changed, self._changed = self._changed, set()
         return {key: _encode(held) if (held := self._open.get(key)) else None for key in sorted(changed)}
 
-    def restore(self, key: SeriesKey, row: bytes) -> None:
-        """Take an open incident; raises UnreadableRowError where it cannot be read, or is another series'."""
+    def restore(self, key: SeriesKey, row: bytes) -> set[str]:
+        """Take an open incident; give the versions whose series it waits for.
+
+        Raises UnreadableRowError where it cannot be read, or is another series'.
+        """
         try:
-            held = _decode(row)
+            opened = _decode(row)
         except UNREADABLE as error:
             raise UnreadableRowError(str(error)) from error
-        one = held.incident
-        named = SeriesKey(one.model, one.version, one.segment, one.signal)
-        if named != key or one.state is not IncidentState.DETECTED:
+        one = opened.incident
+        if _first(one) != key or one.state is not IncidentState.DETECTED:
             raise UnreadableRowError(f"the incident {one.id} does not stand here")
-        self._open[key] = held
+        if not opened.held:
+            opened.held = [Held(key, opened.last_finding, opened.clock)]
+            opened.joined = one.detected_at.timestamp()
+            opened.incident = msgspec.structs.replace(one, parts=(part_of(one),))
+        series = [held.series for held in opened.held]
+        is_another = key not in series or any(self._of.get(own, opened) is not opened for own in series)
+        if is_another or len(set(series)) < len(series) or {own.model for own in series} != {key.model}:
+            raise UnreadableRowError(f"the incident {one.id} is about series that are not its own")
+        self._open[key] = opened
+        self._of.update(dict.fromkeys(series, opened))
+        self._held.update(zip(series, opened.held, strict=True))
+        return {held.series.version for held in opened.held if not held.is_quiet and held.series.version}
 
-    def _follow_series(self, part: Watched, prefix: str) -> Iterator[Change]:
+    def _moments(self, part: Watched, lasts: dict[SeriesKey, float | None]) -> Iterator[_Moment]:
+        """Give what happens to one series, in order: what it finds, and when it has recovered in between.
+
+        *lasts* are the times of the last findings of the series that have not recovered, before and after.
+        """
         key, readings = part.spec.key, part.readings
-        held = self._open.get(key)
-        self._changed.add(key)
-        start = 0
+        last, start = lasts.get(key), 0
         for finding in part.findings:
-            held, quiet = self._recover(key, held, readings, start, finding.index + 1)
+            last, quiet = self._recovers(part, last, start, finding.index + 1)
             yield from quiet
-            at = float(readings.times[finding.index])
-            start = finding.index
+            start, at = finding.index, float(readings.times[finding.index])
             if isinstance(finding, Healed):
-                if held is not None:
-                    held.lasting, held.last_finding = False, at
-                continue
-            last_alert = None if held is None else held.last_alert
-            reason = self._decide(last_alert, at, self._alerting.repeat_seconds)
-            if held is None:
-                held = self._begin(part.spec, readings, finding, at, prefix)
-            held.last_finding, held.lasting = at, finding.lasts
-            if isinstance(reason, Suppressed):
-                held.incident = msgspec.structs.replace(held.incident, findings=held.incident.findings + 1)
-                continue
-            held.last_alert = at
-            held.incident = msgspec.structs.replace(
-                held.incident,
-                alerts=held.incident.alerts + 1,
-                findings=held.incident.findings + 1,
-                last_alert_at=utc(at),
-            )
-            alert = _alert(part.spec, held.incident, reason, finding, at, _trigger(readings, finding, prefix))
-            self._open[key] = held
-            yield Change(readings.at[finding.index].seq, alert, held.incident)
-        held, quiet = self._recover(key, held, readings, start, len(readings))
+                last = None if last is None else at
+            else:
+                last = inf if finding.lasts else at
+            yield _Moment(readings.at[finding.index].seq, key, part, finding, at)
+        lasts[key], quiet = self._recovers(part, last, start, len(readings))
         yield from quiet
-        if held is not None:
-            held.clock = float(readings.times[-1])
 
-    def _recover(
-        self,
-        key: SeriesKey,
-        held: Open | None,
-        readings: Readings,
-        start: int,
-        stop: int,
-    ) -> tuple[Open | None, list[Change]]:
-        """Close *held* when its series went on for the recovery time without a finding, before *stop*."""
-        if held is None or held.lasting:
-            return held, []
-        due = held.last_finding + self._alerting.recover_seconds
-        place = start + int(np.searchsorted(readings.times[start:stop], due))
+    def _recovers(
+        self, part: Watched, last: float | None, start: int, stop: int
+    ) -> tuple[float | None, list[_Moment]]:
+        """Find, among the readings from *start* to *stop*, the first at which the series has recovered."""
+        if last is None:
+            return None, []
+        due = last + self._alerting.recover_seconds
+        place = start + int(np.searchsorted(part.readings.times[start:stop], due))
         if place >= stop:
-            return held, []
-        del self._open[key]
-        return None, [Change(readings.at[place].seq, None, _close(held, Cause.QUIET, due))]
+            return last, []
+        return None, [_Moment(part.readings.at[place].seq, part.spec.key, part, None, due)]
 
-    def _begin(self, spec: SeriesSpec, readings: Readings, finding: Finding, at: float, prefix: str) -> Open:
+    def _found(self, moment: _Moment, finding: Finding, prefix: str) -> Iterator[Change]:
+        """Take a finding into the incident about its series, one of the same cause, or one of its own."""
+        spec, readings = moment.part.spec, moment.part.readings
+        at = float(readings.times[finding.index])
         trigger = _trigger(readings, finding, prefix)
+        opened = self._of.get(spec.key)
+        is_new = opened is None
+        last_alert = None
+        if opened is None and (opened := self._of_one_cause(spec, finding)) is None:
+            opened = self._begin(spec, finding, at, trigger)
+        else:
+            last_alert = opened.last_alert
+        if is_new:
+            self._join(opened, spec, finding, at)
+        severity = max(opened.incident.severity, self._severity(spec), key=_RANK.__getitem__)
+        is_graver = severity is not opened.incident.severity
+        reason = self._decide(last_alert, at, self._alerting.repeat_seconds, escalates=is_graver)
+        held = self._held[spec.key]
+        was_quiet, held.is_quiet, held.last_finding = held.is_quiet, False, at
+        held.lasts = finding.lasts
+        opened.incident = msgspec.structs.replace(counted(opened.incident, spec.key), severity=severity)
+        self._touch(opened)
+        alert = None
+        if not isinstance(reason, Suppressed):
+            opened.last_alert = at
+            opened.incident = msgspec.structs.replace(
+                opened.incident, alerts=opened.incident.alerts + 1, last_alert_at=utc(at)
+            )
+            alert = _alert(spec, opened.incident, reason, finding, at, trigger)
+        if alert is not None or is_new or was_quiet:
+            yield Change(moment.seq, alert, opened.incident)
+
+    def _heal(self, key: SeriesKey, at: float) -> None:
+        """Take a lasting change for over: the recovery time of its series begins."""
+        held = self._held.get(key)
+        if held is not None and held.lasts:
+            held.lasts, held.last_finding = False, at
+            self._touch(self._of[key])
+
+    def _of_one_cause(self, spec: SeriesSpec, finding: Finding) -> Open | None:
+        """Give the newest open incident that *finding* belongs to: its evidence begins with what is known."""
+        if spec.kind is Kind.GOVERNANCE or not self._alerting.group_seconds:
+            return None
+        near = [
+            opened
+            for opened in self._open.values()
+            if opened.incident.kind is not Kind.GOVERNANCE
+            and finding.window_start <= opened.joined + self._alerting.group_seconds
+        ]
+        return max(near, key=lambda one: (one.incident.detected_at, one.incident.id), default=None)
+
+    def _join(self, opened: Open, spec: SeriesSpec, finding: Finding, at: float) -> None:
+        held = self._held[spec.key] = Held(spec.key, at, at)
+        opened.held.append(held)
+        opened.joined = max(opened.joined, at)
+        opened.incident = with_part(opened.incident, spec, finding, at)
+        self._of[spec.key] = opened
+
+    def _quieten(self, key: SeriesKey, at: float, cause: Cause, seq: int) -> Change:
+        """Take a series for recovered, or watched no longer; the last one closes the incident."""
+        opened = self._of[key]
+        held = self._held[key]
+        held.is_quiet, held.lasts, held.clock = True, False, max(held.clock, at)
+        opened.incident = quieted(opened.incident, key, at)
+        self._touch(opened)
+        if all(one.is_quiet for one in opened.held):
+            del self._open[_first(opened.incident)]
+            for one in opened.held:
+                del self._of[one.series], self._held[one.series]
+            ended = max(part.resolved_at.timestamp() for part in opened.incident.parts if part.resolved_at)
+            opened.incident = close(opened.incident, cause, max(at, ended))
+        return Change(seq, None, opened.incident)
+
+    def _touch(self, opened: Open) -> None:
+        self._changed.add(_first(opened.incident))
+
+    def _severity(self, spec: SeriesSpec) -> Severity:
+        return self._alerting.severity.of(spec.kind)
+
+    def _begin(self, spec: SeriesSpec, finding: Finding, at: float, trigger: Trigger) -> Open:
         name = fingerprint(spec)
-        step = TRANSITIONS[None, Cause.DETECTED]
+        state, history = begin(Cause.DETECTED, at)
         incident = Incident(
             id=f"inc-{digest(name, trigger.event_id, at)}",
             fingerprint=name,
-            model=spec.key.model,
-            version=spec.key.version,
-            segment=spec.key.segment,
-            signal=spec.key.signal,
+            **spec.key._asdict(),
             kind=spec.kind,
-            severity=self._alerting.severity.of(spec.kind),
-            state=step.to,
+            severity=self._severity(spec),
+            state=state,
             detected_at=utc(at),
             opened_at=utc(at),
             last_alert_at=utc(at),
@@ -228,19 +313,15 @@ class Incidents:
             evidence=finding.evidence(),
             trigger=trigger,
             roles=self._alerting.roles,
-            history=(HistoryEntry(seq=1, state=step.to, at=utc(at), actor=SYSTEM, reason=step.reason),),
+            history=history,
         )
-        return Open(incident=incident, last_finding=at, last_alert=at, clock=at)
+        opened = self._open[spec.key] = Open(incident=incident, last_alert=at)
+        return opened
 
 
-def _close(held: Open, cause: Cause, at: float) -> Incident:
-    step = TRANSITIONS[held.incident.state, cause]
-    entry = HistoryEntry(
-        seq=len(held.incident.history) + 1, state=step.to, at=utc(at), actor=SYSTEM, reason=step.reason
-    )
-    return msgspec.structs.replace(
-        held.incident, state=step.to, resolved_at=utc(at), history=(*held.incident.history, entry)
-    )
+def _first(incident: Incident) -> SeriesKey:
+    """Give the series that opened *incident*, by which it is kept."""
+    return SeriesKey(incident.model, incident.version, incident.segment, incident.signal)
 
 
 def _trigger(readings: Readings, finding: Finding, prefix: str) -> Trigger:
@@ -259,11 +340,8 @@ def _alert(
     return Alert(
         id=f"alt-{digest(incident.id, incident.alerts)}",
         incident_id=incident.id,
-        fingerprint=incident.fingerprint,
-        model=spec.key.model,
-        version=spec.key.version,
-        segment=spec.key.segment,
-        signal=spec.key.signal,
+        fingerprint=fingerprint(spec),
+        **spec.key._asdict(),
         kind=spec.kind,
         severity=incident.severity,
         reason=reason,

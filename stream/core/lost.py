@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from schemas.alerts import Alert, AlertReason, Evidence, HistoryEntry, Incident, Kind, Trigger
+from schemas.alerts import Alert, AlertReason, Evidence, Incident, Kind, Trigger
 from schemas.policy import Alerting
 from stream.core.identity import digest, fingerprint
-from stream.core.incident import SYSTEM, TRANSITIONS, Cause
 from stream.core.nouns import Change, SeriesKey, SeriesSpec, Topic, utc
+from stream.core.procedure import Cause, begin
 
 DETECTOR: Final = "log_start"
 """Named as the detector in the evidence: what was compared is where the log of a topic begins."""
@@ -37,8 +37,8 @@ def lost_input(
     name, count = prefix + topic.suffix, gap.stop - gap.start
     key = SeriesKey(model="", version="", segment="", signal=f"lost:{topic.suffix}-{partition}")
     mark = fingerprint(SeriesSpec(key=key, kind=Kind.GOVERNANCE, only_rise=True))
-    step = TRANSITIONS[None, Cause.LOST]
-    detail = f"{step.reason}: offsets {gap.start} to {gap.stop - 1} of topic {name}, partition {partition}"
+    detail = f"offsets {gap.start} to {gap.stop - 1} of topic {name}, partition {partition}"
+    state, history = begin(Cause.LOST, at, detail)
     when = utc(at)
     evidence = Evidence(
         observed=float(count),
@@ -57,7 +57,7 @@ def lost_input(
         **key._asdict(),
         kind=Kind.GOVERNANCE,
         severity=alerting.severity.of(Kind.GOVERNANCE),
-        state=step.to,
+        state=state,
         detected_at=when,
         opened_at=when,
         last_alert_at=when,
@@ -67,7 +67,7 @@ def lost_input(
         evidence=evidence,
         trigger=trigger,
         roles=alerting.roles,
-        history=(HistoryEntry(seq=1, state=step.to, at=when, actor=SYSTEM, reason=detail),),
+        history=history,
     )
     alert = Alert(
         id=f"alt-{digest(incident.id, 1)}",

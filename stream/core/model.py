@@ -205,14 +205,16 @@ class Model:
                     case ("series", _, version, "", signal):
                         self._observer(version).give(signal, self.sight.watch.restore(rows[key]))
                     case ("incident", model, version, segment, signal):
-                        observer = self._observer(version) if version else None  # a bound's is of none
-                        self.incidents.restore(SeriesKey(model, version, segment, signal), rows[key])
-                        if observer is not None:
-                            observer.alarming.add(signal)
+                        series = SeriesKey(model, version, segment, signal)
+                        for awaited in sorted(self.incidents.restore(series, rows[key])):
+                            self._observer(awaited)
                     case _:
                         unreadable.append(key)
             except UNREADABLE:
                 unreadable.append(key)
+        for key_of in self.incidents.about():
+            if key_of.version in self._versions:
+                self._versions[key_of.version].alarming.add(key_of.signal)
         versions = self._versions.values()
         self.incidents.let_go({observer.key(signal) for observer in versions for signal in observer.series})
         stores = self._stores()

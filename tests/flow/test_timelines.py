@@ -7,6 +7,7 @@ import random
 import pytest
 
 from schemas.alerts import AlertReason, IncidentState, Kind
+from schemas.policy import Policy
 from stream.core.pipeline import Pipeline
 from stream.detectors.registry import Registry
 from tests.flow.timeline import (
@@ -102,6 +103,20 @@ def test_an_event_that_comes_again_long_after_is_a_duplicate_and_not_late() -> N
 
 
 # From a finding
+
+
+def test_a_fault_that_moves_twenty_features_at_once_is_one_incident() -> None:
+    t = watch(Policy(detectors=EAGER.detectors), Registry())
+    for second in range(400):
+        shift = 40.0 if second >= 250 else 0.0
+        noise = random.Random(second)
+        features = {f"f{number:02d}": noise.gauss(shift, 1.0) for number in range(20)}
+        t.push(at(second), prediction(f"p{second}", features=features))
+    assert len(t.last()) == 1
+    [incident] = t.last().values()
+    assert incident.series == len(incident.parts) == 20
+    assert [alert.reason for alert in t.alerts] == [AlertReason.FIRST]
+    assert {part.turn for part in incident.parts} == set(range(1, 21))
 
 
 def test_a_performance_drop_opens_one_incident() -> None:

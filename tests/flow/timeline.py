@@ -208,7 +208,7 @@ ONLY_ERRORS: Final = Policy(
         feedback=False,
         bounds=False,
     ),
-    alerting=Alerting(repeat_seconds=HOUR, recover_seconds=3 * HOUR),
+    alerting=Alerting(repeat_seconds=HOUR, recover_seconds=3 * HOUR, group_seconds=0),
 )
 """Watches nothing but whether predictions were wrong; repeats after an hour, recovers after three."""
 

@@ -19,6 +19,7 @@ use = ["adwin", "page_hinkley"]
 warm_up = 200
 [default.alerting]
 recover_seconds = 3600
+group_seconds = 0
 """
 
 _FIRST_SECOND = 1_700_000_000

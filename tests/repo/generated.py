@@ -10,7 +10,7 @@ from typing import get_args, get_type_hints
 import msgspec
 
 from schemas.policy import Policy
-from stream.core.incident import TRANSITIONS
+from stream.core.procedure import TRANSITIONS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -41,7 +41,7 @@ def incident_page() -> str:
     lines = [
         "# The way of an incident",
         "",
-        "Made from the table of transitions in `stream/core/incident.py`; nothing else happens.",
+        "Made from the table of transitions in `stream/core/procedure.py`; nothing else happens.",
         "",
         "```mermaid",
         "stateDiagram-v2",

@@ -14,7 +14,7 @@ from schemas.events import Event
 from schemas.policy import Alerting, Policy, Severities
 from stream.core.alert import decide
 from stream.core.errors import UnreadableRowError
-from stream.core.incident import TRANSITIONS, Cause, Incidents
+from stream.core.incident import Incidents
 from stream.core.nouns import (
     Admitted,
     Change,
@@ -27,6 +27,7 @@ from stream.core.nouns import (
     Topic,
     Watched,
 )
+from stream.core.procedure import TRANSITIONS, Cause
 from tests.flow.timeline import at, moment, prediction, to_bytes
 
 REPEAT, RECOVER = 100.0, 300.0
@@ -34,8 +35,9 @@ ERROR = SeriesSpec(key=SeriesKey("m", "1", "", "error"), kind=Kind.PERFORMANCE, 
 SCORE = SeriesSpec(key=SeriesKey("m", "1", "", "score"), kind=Kind.DRIFT)
 
 
-def some_incidents() -> Incidents:
-    return Incidents(Policy(alerting=Alerting(repeat_seconds=REPEAT, recover_seconds=RECOVER)), decide)
+def some_incidents(group_seconds: float = 0.0) -> Incidents:
+    alerting = Alerting(repeat_seconds=REPEAT, recover_seconds=RECOVER, group_seconds=group_seconds)
+    return Incidents(Policy(alerting=alerting), decide)
 
 
 def event(seq: int) -> Admitted:
