@@ -21,6 +21,7 @@ LATENCY: Final = """\
 missing = false
 new_category = false
 [default.detectors]
+use = ["adwin", "page_hinkley"]
 warm_up = 200
 [default.alerting]
 repeat_seconds = 1
@@ -33,6 +34,7 @@ MANY_SERIES: Final = """\
 missing = false
 new_category = false
 [default.detectors]
+use = ["adwin", "page_hinkley"]
 warm_up = 100
 """
 """The same series, warm after few readings."""

@@ -6,6 +6,7 @@ it. Durations are numbers of seconds, named ``*_seconds``.
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import Annotated
 
@@ -46,13 +47,96 @@ class PageHinkley(_Table, frozen=True, kw_only=True):
     min_instances: Count = 30
 
 
-class Detectors(_Table, frozen=True, kw_only=True):
-    """Which detectors watch every series of a model, and after how many readings of it."""
+class Ddm(_Table, frozen=True, kw_only=True):
+    """DDM over readings far from the warm-up's mean: *threshold* in standard deviations of their rate."""
 
-    use: tuple[str, ...] = ("adwin", "page_hinkley")
+    threshold: Positive = 3.5
+    min_instances: Count = 200
+
+
+class Hddm(_Table, frozen=True, kw_only=True):
+    """HDDM (A-test) over readings that lie far from the warm-up's mean: the confidence of one test."""
+
+    confidence: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-5
+
+
+class Fhddm(_Table, frozen=True, kw_only=True):
+    """FHDDM over readings that lie far from the warm-up's mean: the window's readings, one test's level."""
+
+    window: Annotated[int, msgspec.Meta(ge=10, le=1_000)] = 100
+    delta: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-8
+
+
+class Kswin(_Table, frozen=True, kw_only=True):
+    """KSWIN on standardised readings: the last *sample* of a *window* against as many drawn from the rest.
+
+    ``alpha`` is the level of one test, and there is one with every reading.
+    """
+
+    alpha: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-7
+    window: Annotated[int, msgspec.Meta(ge=20, le=1_000)] = 100
+    sample: Annotated[int, msgspec.Meta(ge=10, le=500)] = 30
+
+    def __post_init__(self) -> None:
+        """Refuse a window that holds no sample besides the newest readings."""
+        if 2 * self.sample > self.window:
+            raise ValueError(f"sample {self.sample} has to be half of window {self.window} at most")
+
+
+class Shown(StrEnum):
+    """What detectors but quiet are shown: readings in standard deviations of the warm-up, or as they are."""
+
+    STANDARDISED = "standardised"
+    RAW = "raw"
+
+
+Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
+
+
+class Shares(_Table, frozen=True, kw_only=True):
+    """What each kind of series has of a model's budget of false alarms; together no more than 1.
+
+    The series of a kind share it equally, whatever their version. What a kind without series would have is
+    not spent. ``segments`` is the part of the share of ``performance`` that segments have, where there are
+    any; ``outputs`` is for score and output.
+    """
+
+    performance: Share = 0.6
+    segments: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.5
+    outputs: Share = 0.05
+    features: Share = 0.15
+    data_quality: Share = 0.15
+    usage: Share = 0.02
+    feedback: Share = 0.03
+
+    def __post_init__(self) -> None:
+        """Refuse shares of more than there is."""
+        parts = (self.performance, self.outputs, self.features, self.data_quality, self.usage, self.feedback)
+        if (total := math.fsum(parts)) > 1.0 + 1e-9:
+            raise ValueError(f"the shares (without segments) add up to {total:.4g}, and 1 is all there is")
+
+
+class Detectors(_Table, frozen=True, kw_only=True):
+    """Which detectors watch every series of a model.
+
+    ``quiet`` watches alone: it raises ``false_alarms`` false alarms per model in 30 days at most, however
+    many series the model has. The others can be combined; each has settings of its own, and is shown what
+    follows the first ``warm_up`` readings of a series: in standard deviations of those, so that a threshold
+    means the same for every series, or ``raw``, single events as they come. A category counts as new when it
+    is not among the first ``warm_up``, whatever the detector.
+    """
+
+    use: tuple[str, ...] = ("quiet",)
+    false_alarms: Annotated[float, msgspec.Meta(gt=0, le=1_000)] = 0.3
+    shares: Shares = Shares()
+    shown: Shown = Shown.STANDARDISED
     warm_up: Annotated[int, msgspec.Meta(ge=30, le=100_000)] = 1_000
     adwin: Adwin = Adwin()
     page_hinkley: PageHinkley = PageHinkley()
+    ddm: Ddm = Ddm()
+    hddm: Hddm = Hddm()
+    fhddm: Fhddm = Fhddm()
+    kswin: Kswin = Kswin()
 
 
 class Signals(_Table, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ from stream import __version__
 from stream.config import MAX_PROCESSES, ConfigError, Settings, load_settings
 from stream.core.lines import parts
 from stream.demo.run import DemoError, demo
+from stream.explain import ExplainError, explain
 from stream.replay import Outputs, lines, replay
 from stream.serve import supervise, work, work_under_supervision
 from stream.shell import clock
@@ -34,6 +35,7 @@ from stream.shell.http import EndpointError
 from stream.shell.masking import Masking
 from stream.shell.outputs import PublishError
 from stream.shell.publish import publish
+from stream.shell.state import StateError
 from stream.shell.topics import TopicsError, check, create
 from stream.wiring import build_connection, build_replay_pipeline, build_topics
 
@@ -41,7 +43,16 @@ GC_THRESHOLD = (100_000, 50, 100)
 """Python's own (700, 10, 10) looks through the events of a batch again and again: a quarter of the time."""
 
 _MISUSE = (ConfigError, ConnectionSettingsError)
-_ERRORS = (BrokerError, DemoError, EndpointError, PublishError, RefusedError, TopicsError)
+_ERRORS = (
+    BrokerError,
+    DemoError,
+    EndpointError,
+    ExplainError,
+    PublishError,
+    RefusedError,
+    StateError,
+    TopicsError,
+)
 """Errors for people: their text says what is wrong, where, and what to do."""
 
 
@@ -115,9 +126,20 @@ def _build_parser() -> argparse.ArgumentParser:
     topics.add_argument("action", choices=("create", "check"))
     topics.set_defaults(run=_topics)
 
-    config = commands.add_parser("config", help="the settings in force")
-    config.add_argument("action", choices=("show",))
-    config.set_defaults(run=_config)
+    config = commands.add_parser("config", help="the settings in force, and how a model is watched")
+    actions = config.add_subparsers(required=True, metavar="ACTION", parser_class=_Parser)
+    actions.add_parser("show", help="the settings in force").set_defaults(run=_config)
+    why = actions.add_parser("explain", help="each series of a model: its budget, threshold, smallest change")
+    why.add_argument("--model", required=True, metavar="M", help="the model")
+    why.add_argument(
+        "--replay",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="take what is now from these files of events; without, from the workers' last checkpoint",
+    )
+    why.add_argument("--policy", help="policy file (TOML)")
+    why.set_defaults(run=_explain)
     return parser
 
 
@@ -170,8 +192,7 @@ def _worker(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _replay(settings: Settings, options: argparse.Namespace) -> int:
-    if options.policy:
-        settings = load_settings({**os.environ, "DRIFTLINE_POLICY_FILE": options.policy}, options.config)
+    settings = _with_policy(settings, options)
     pipeline = build_replay_pipeline(settings)
     outputs = Outputs(alerts=options.alerts, incidents=options.incidents, rejected=options.rejected)
     began = clock.steady()
@@ -245,6 +266,23 @@ def _config(settings: Settings, _options: argparse.Namespace) -> int:
         shown = f'"{value}"' if isinstance(value, str) else str(value).lower()
         sys.stdout.write(f"{name} = {shown}\n")
     return 0
+
+
+def _explain(settings: Settings, options: argparse.Namespace) -> int:
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what ends it is said once, in our words
+    try:
+        sys.stdout.write(explain(_with_policy(settings, options), options.model, options.replay))
+    except OSError as error:
+        sys.stderr.write(f"driftline config explain: {error.filename}: {error.strerror or error}\n")
+        return 2
+    return 0
+
+
+def _with_policy(settings: Settings, options: argparse.Namespace) -> Settings:
+    """Let the policy file that a command names go before that of the settings."""
+    if not options.policy:
+        return settings
+    return load_settings({**os.environ, "DRIFTLINE_POLICY_FILE": options.policy}, options.config)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from schemas.policy import Policy
 from stream import __version__
 from stream.config import ConfigError, PolicyBook, Settings, load_policies
 from stream.core.pipeline import Pipeline
-from stream.detectors.registry import DETECTORS, Registry
+from stream.detectors.registry import DETECTORS, QUIET, Registry
 from stream.shell.connection import Connection
 from stream.shell.http import Endpoints, Served
 from stream.shell.metrics import Metrics
@@ -53,6 +53,18 @@ def build_policies(settings: Settings) -> PolicyBook:
     for name, policy in book.models.items():
         _check_detectors(policy, f'{settings.policy_file}: [models."{name}"]')
     return book
+
+
+def build_pipeline(settings: Settings, partition: int) -> Pipeline:
+    """Make the pipeline that a worker has for *partition*, without its state."""
+    return Pipeline(
+        partition,
+        prefix=settings.prefix,
+        policies=build_policies(settings),
+        factory=Registry(),
+        partition_of=build_topics(settings).partition_of,
+        max_models=settings.max_models,
+    )
 
 
 def build_replay_pipeline(settings: Settings) -> Pipeline:
@@ -127,7 +139,14 @@ def _metric_bounds(settings: Settings) -> dict[str, int]:
 
 
 def _check_detectors(policy: Policy, where: str) -> None:
-    unknown = [name for name in policy.detectors.use if name not in DETECTORS]
-    if unknown or not policy.detectors.use:
-        known = ", ".join(sorted(DETECTORS))
+    use = policy.detectors.use
+    unknown = [name for name in use if name not in {QUIET, *DETECTORS}]
+    if unknown or not use:
+        known = ", ".join((QUIET, *sorted(DETECTORS)))
         raise ConfigError(f"{where}: detectors.use: {unknown or 'none'} is not among {known}")
+    if QUIET in use and len(use) > 1:
+        raise ConfigError(
+            f'{where}: detectors.use: "{QUIET}" watches alone: use = ["{QUIET}"], or the others without it'
+        )
+    if len(set(use)) < len(use):
+        raise ConfigError(f"{where}: detectors.use: {list(use)} names a detector twice")

@@ -83,6 +83,10 @@ class Arrivals(Sequence[Admitted]):
         """Give the number of one event in the pipeline's order."""
         return int(self.batch.seqs[self.places[index]])
 
+    def seqs(self) -> NDArray[np.int64]:
+        """Give the events' numbers in the pipeline's order, shape (n,)."""
+        return self.batch.seqs[self.places]
+
     def only(self, which: NDArray[np.intp] | NDArray[np.bool_]) -> Arrivals:
         """Give the part at the places *which* of these, or where a mask holds."""
         return Arrivals(self.batch, self.places[which])

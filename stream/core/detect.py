@@ -14,7 +14,7 @@ from schemas.policy import Detectors, Policy, Signals, Task
 from stream.core.columns import Arrivals, Batch
 from stream.core.errors import UnreadableRowError
 from stream.core.forms import Forms
-from stream.core.nouns import Finding, Readings, SeriesKey, Tally, Watched
+from stream.core.nouns import Explanation, Finding, Healed, Readings, SeriesKey, Tally, Watched
 from stream.core.observe import Observer
 from stream.core.ports import Bank, DetectorFactory
 from stream.core.reading import Reader, Source
@@ -67,8 +67,9 @@ class Watch:
         starts = bounds[:-1]
         runs = _Runs(slots[starts], starts, bounds[1:])
         times = self._clocked(sheet.times, runs)
-        found: dict[int, list[Finding]] = {}
-        for _, finding in self._bank.update(slots, sheet.values, times):
+        found: dict[int, list[Finding | Healed]] = {}
+        order = batch.seqs[sheet.place[sheet.stand]]
+        for _, finding in self._bank.update(slots, sheet.values, times, order):
             run = int(starts.searchsorted(finding.index, side="right")) - 1
             found.setdefault(run, []).append(replace(finding, index=finding.index - int(starts[run])))
         self._mean[runs.slots] = np.add.reduceat(sheet.values, starts) / (runs.stops - starts)
@@ -79,6 +80,8 @@ class Watch:
             observer, column = sheet.series(int(sheet.cell[start]))
             spec = observer.spec(column)
             for finding in found.get(run, ()):
+                if isinstance(finding, Healed):
+                    continue
                 tally.count("findings_total", spec.key.model, spec.key.signal, finding.detector)
             at = Arrivals(batch, sheet.place[sheet.stand[start:stop]])
             readings = Readings(values=sheet.values[start:stop], times=times[start:stop], at=at)
@@ -89,6 +92,13 @@ class Watch:
         """Give the mean of the readings that came last, of each series of a version that has been read."""
         means = self._mean[list(observer.series.values())].tolist()
         return {signal: mean for signal, mean in zip(observer.series, means, strict=True) if not isnan(mean)}
+
+    def explain(self, observer: Observer) -> list[tuple[SeriesKey, Explanation]]:
+        """Say how every series of a version is watched now, in order."""
+        return [
+            (observer.key(signal), self._bank.explain(slot))
+            for signal, slot in sorted(observer.series.items())
+        ]
 
     def forget(self, observer: Observer) -> list[SeriesKey]:
         """Drop every series of a version; give their keys, in order."""
@@ -136,9 +146,9 @@ class Watch:
             return slots
         for cell in np.unique(sheet.cell[slots < 0]).tolist():
             observer, column = sheet.series(cell)
-            only_rise = observer.spec(column).only_rise
-            slot = self._bank.add(only_rise=only_rise)
-            self._begin(slot, only_rise=only_rise)
+            spec = observer.spec(column)
+            slot = self._bank.add(only_rise=spec.only_rise, spec=spec)
+            self._begin(slot, only_rise=spec.only_rise)
             observer.add(column, slot)
             sheet.slots[cell] = slot
         return sheet.slots[sheet.cell]

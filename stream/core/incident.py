@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from itertools import chain
+from math import inf
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -13,7 +14,17 @@ from schemas.alerts import Alert, AlertReason, Incident, IncidentState, Kind, Se
 from schemas.policy import Policy
 from stream.core.errors import UnreadableRowError
 from stream.core.identity import digest, fingerprint
-from stream.core.nouns import Change, Finding, Readings, SeriesKey, SeriesSpec, Suppressed, Watched, utc
+from stream.core.nouns import (
+    Change,
+    Finding,
+    Healed,
+    Readings,
+    SeriesKey,
+    SeriesSpec,
+    Suppressed,
+    Watched,
+    utc,
+)
 from stream.core.parts import Held, counted, part_of, quieted, with_part
 from stream.core.procedure import Cause, close, moved
 from stream.core.rows import UNREADABLE, Moment
@@ -44,12 +55,15 @@ class Open(msgspec.Struct, kw_only=True):
 
 
 class _Moment(NamedTuple):
-    """One thing that a series shows at the event *seq*: a finding, or that it has been quiet since *due*."""
+    """One thing that a series shows at the event *seq*.
+
+    That is a finding, or that a lasting change is over at *due*, or that it has been quiet since *due*.
+    """
 
     seq: int
     series: SeriesKey
     part: Watched
-    finding: Finding | None
+    finding: Finding | Healed | None
     due: float
 
 
@@ -76,6 +90,7 @@ class Incidents:
         self._changed: set[SeriesKey] = set()
 
     def __len__(self) -> int:
+        """Give how many incidents are open."""
         return len(self._open)
 
     def follow(self, watched: Sequence[Watched], prefix: str, ended_by: Cause = Cause.QUIET) -> list[Change]:
@@ -88,13 +103,16 @@ class Incidents:
         if not concerned:
             return []
         last: dict[SeriesKey, float | None] = {
-            key: None if held.is_quiet else held.last_finding for key, held in self._held.items()
+            key: None if held.is_quiet else inf if held.lasts else held.last_finding
+            for key, held in self._held.items()
         }
         moments = list(chain.from_iterable(self._moments(part, last) for part in concerned))
         moments.sort(key=lambda one: (one.seq, one.series.signal, one.series.version, one.series.segment))
         changes: list[Change] = []
         for moment in moments:
-            if moment.finding is None:
+            if isinstance(moment.finding, Healed):
+                self._heal(moment.series, moment.due)
+            elif moment.finding is None:
                 changes.append(self._quieten(moment.series, moment.due, ended_by, moment.seq))
             else:
                 changes += self._found(moment, moment.finding, prefix)
@@ -134,6 +152,13 @@ class Incidents:
         self._open[key] = opened
         self._changed.add(key)
         self._own(opened)
+
+    def let_go(self, watched: Container[SeriesKey]) -> None:
+        """Wait for no detector that is no more: whose series is not among those *watched*."""
+        for key, held in self._held.items():
+            if held.lasts and key not in watched:
+                held.lasts, held.last_finding = False, held.clock
+                self._touch(self._of[key])
 
     def open_incidents(self) -> list[Incident]:
         """Give the incidents that are open now."""
@@ -185,8 +210,12 @@ class Incidents:
         for finding in part.findings:
             last, quiet = self._recovers(part, last, start, finding.index + 1)
             yield from quiet
-            start, last = finding.index, float(readings.times[finding.index])
-            yield _Moment(readings.at[finding.index].seq, key, part, finding, 0.0)
+            start, at = finding.index, float(readings.times[finding.index])
+            if isinstance(finding, Healed):
+                last = None if last is None else at
+            else:
+                last = inf if finding.lasts else at
+            yield _Moment(readings.at[finding.index].seq, key, part, finding, at)
         lasts[key], quiet = self._recovers(part, last, start, len(readings))
         yield from quiet
 
@@ -221,6 +250,7 @@ class Incidents:
         reason = self._decide(last_alert, at, self._alerting.repeat_seconds, escalates=is_graver)
         held = self._held[spec.key]
         was_quiet, held.is_quiet, held.last_finding = held.is_quiet, False, at
+        held.lasts = finding.lasts
         opened.incident = msgspec.structs.replace(counted(opened.incident, spec.key), severity=severity)
         self._touch(opened)
         alert = None
@@ -232,6 +262,13 @@ class Incidents:
             alert = _alert(spec, opened.incident, reason, finding, at, trigger)
         if alert is not None or is_new or was_quiet:
             yield Change(moment.seq, alert, opened.incident)
+
+    def _heal(self, key: SeriesKey, at: float) -> None:
+        """Take a lasting change for over: the recovery time of its series begins."""
+        held = self._held.get(key)
+        if held is not None and held.lasts:
+            held.lasts, held.last_finding = False, at
+            self._touch(self._of[key])
 
     def _of_one_cause(self, spec: SeriesSpec, at: float) -> Open | None:
         """Give the newest open incident that a finding at *at* belongs to: that was joined just before."""
@@ -256,7 +293,7 @@ class Incidents:
         """Take a series for recovered, or watched no longer; the last one closes the incident."""
         opened = self._of[key]
         held = self._held[key]
-        held.is_quiet, held.clock = True, max(held.clock, at)
+        held.is_quiet, held.lasts, held.clock = True, False, max(held.clock, at)
         opened.incident = quieted(opened.incident, key, at)
         self._touch(opened)
         if all(one.is_quiet for one in opened.held):

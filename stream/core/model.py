@@ -17,7 +17,7 @@ from stream.core.detect import Banks
 from stream.core.forms import Shape
 from stream.core.incident import Incidents
 from stream.core.join import Join, Orphans
-from stream.core.nouns import Change, SeriesKey, Tally, Topic, Watched
+from stream.core.nouns import Change, Explanation, SeriesKey, Tally, Topic, Watched
 from stream.core.observe import Observer
 from stream.core.pending import Pending
 from stream.core.portions import Portion, portions
@@ -139,6 +139,11 @@ class Model:
                 self.join.dropping[store] = seqs[own:]
         return dropping
 
+    def explain(self) -> list[tuple[SeriesKey, Explanation]]:
+        """Say how every series is watched now, in the order of their keys."""
+        versions = [observer for _, observer in sorted(self._versions.items())]
+        return [one for observer in versions for one in self.sight.watch.explain(observer)]
+
     def gauges(self, tally: Tally) -> None:
         """Tell what stands: the newest event, the open incidents, the labels that came.
 
@@ -216,6 +221,8 @@ class Model:
         for key_of in self.incidents.about():
             if key_of.version in self._versions:
                 self._versions[key_of.version].alarming.add(key_of.signal)
+        versions = self._versions.values()
+        self.incidents.let_go({observer.key(signal) for observer in versions for signal in observer.series})
         stores = self._stores()
         for key, of_store in chunks.items():
             store = stores.get(key)

@@ -137,7 +137,8 @@ class Readings:
 class Finding:
     """What a detector concludes at reading *index* of a batch, in the units of the series.
 
-    The window is the *n* readings that the conclusion rests on; its times are seconds since the epoch.
+    The window is the *n* readings that the conclusion rests on; its times are seconds since the epoch. What
+    *lasts* lasts until the detector says :class:`Healed`; of anything else nobody says that it is over.
     """
 
     index: int
@@ -149,6 +150,7 @@ class Finding:
     n: int
     window_start: float
     window_end: float
+    lasts: bool = False
 
     def evidence(self) -> Evidence:
         """Give the finding as the evidence that is published."""
@@ -165,12 +167,58 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Healed:
+    """What a detector says at reading *index* of a batch: the change that lasted is over."""
+
+    index: int
+    detector: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Watched:
     """One series' part of a batch: what was read, and what its detectors found in it."""
 
     spec: SeriesSpec
     readings: Readings
-    findings: Sequence[Finding]
+    findings: Sequence[Finding | Healed]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Smallest:
+    """The smallest change that a series shows within *days*: from its normal to one of these values."""
+
+    days: float
+    rise: float | None
+    fall: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explanation:
+    """How a series is watched now, in its units.
+
+    *share* is its part of the model's budget, *false_alarms* what that is in 30 days. An alarm needs a
+    statistic beyond *threshold*, which is that of a window of *window* readings. None is what its detectors
+    do not know.
+    """
+
+    watched_by: str
+    stage: Stage
+    readings: int
+    per_day: float | None = None
+    share: float | None = None
+    false_alarms: float | None = None
+    normal: float | None = None
+    threshold: float | None = None
+    window: int | None = None
+    smallest: tuple[Smallest, ...] = ()
+
+
+class Stage(StrEnum):
+    """What a detector does with a series: learn what is normal, watch, or wait for a change to be over."""
+
+    LEARNING = "learning"
+    WATCHING = "watching"
+    CHANGED = "changed"
 
 
 class Suppressed(StrEnum):

@@ -20,13 +20,15 @@ PARTS_MAX: Final = 50
 class Held(msgspec.Struct, array_like=True):
     """Where one series of an open incident stands; times are in seconds since the epoch.
 
-    *clock* is that of its newest reading; *is_quiet* says that it has recovered.
+    *clock* is that of its newest reading; *is_quiet* says that it has recovered. While its change *lasts* its
+    detector will say when it is over.
     """
 
     series: SeriesKey
     last_finding: Moment
     clock: Moment
     is_quiet: bool = False
+    lasts: bool = False
 
 
 def with_part(incident: Incident, spec: SeriesSpec, finding: Finding, at: float) -> Incident:

@@ -105,6 +105,13 @@ class Pipeline:
         """Give the names of the models that are watched."""
         return self._models.names()
 
+    def model(self, name: str) -> Model:
+        """Give what there is to know of a model that is watched."""
+        model = self._models.get(name)
+        if model is None:
+            raise KeyError(name)
+        return model
+
     def step(self, records: Sequence[Record], now: float, decoded: Sequence[Event] | None = None) -> Result:
         """Take *records*, which stand in the order in which they count; give all that follows from them.
 

@@ -9,25 +9,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.policy import Detectors, Policy
-from stream.core.nouns import Finding
+from stream.core.nouns import Explanation, Finding, Healed, SeriesSpec
 
 
 class Found(NamedTuple):
-    """A finding and the slot of its series; its index is the reading's place in what the bank was given."""
+    """What was found and the slot of its series; its index is its place in what the bank was given."""
 
     slot: int
-    finding: Finding
+    finding: Finding | Healed
 
 
 class Bank(Protocol):
     """Watches many series for a change, each in a slot of its own.
 
-    What is found in a series depends on its own readings alone: not on how they are cut into batches, nor on
-    the series that share a batch with it.
+    What is found in a series depends on its own readings, and on the series with which it shares a budget of
+    false alarms: not on how the log is cut into batches, nor on what else is in a batch.
     """
 
-    def add(self, *, only_rise: bool) -> int:
-        """Take a new series; give its slot. With *only_rise* it stays silent about a fall."""
+    def add(self, *, only_rise: bool, spec: SeriesSpec | None = None) -> int:
+        """Take a new series; give its slot. With *only_rise* it stays silent about a fall.
+
+        *spec* says what it is, for a bank to which that makes a difference.
+        """
 
     def drop(self, slot: int) -> None:
         """Forget the series of *slot*, which another one may get.
@@ -36,11 +39,17 @@ class Bank(Protocol):
         """
 
     def update(
-        self, slots: NDArray[np.intp], values: NDArray[np.float64], times: NDArray[np.float64]
+        self,
+        slots: NDArray[np.intp],
+        values: NDArray[np.float64],
+        times: NDArray[np.float64],
+        order: NDArray[np.int64] | None = None,
     ) -> Sequence[Found]:
         """Take readings: slots, values and event times in seconds since the epoch, all of shape (n,).
 
-        The readings of one slot stand in the log's order; those of several may be mixed. Gives what was found
+        *order*, of that shape too, are the numbers in the log of the events behind the readings, for a bank
+        in which one series makes a difference to another; without it they came as they stand. The readings of
+        one slot stand in the log's order; those of several may be mixed. Gives what was found
         in the order of the readings. Before anything is taken it raises ValueError where a value or a time is
         not finite, and IndexError where no series has a slot.
         """
@@ -53,6 +62,9 @@ class Bank(Protocol):
 
         Raises UnreadableRowError where the snapshot is damaged, foreign or of other settings.
         """
+
+    def explain(self, slot: int) -> Explanation:
+        """Say how the series of *slot* is watched now."""
 
 
 class DetectorFactory(Protocol):

@@ -18,13 +18,15 @@ class Shift(NamedTuple):
     """A shift found at *place* of a batch, by the readings since the detector's last shift.
 
     *latest* is their number; *rise* tells the direction where the detector knows it. The statistic
-    is None where it is the difference between the means of the two parts that the readings fall into.
+    is None where it is the difference between the means of the two parts that the readings fall into, the
+    threshold where the detector gives it for the cut.
     """
 
     place: int
     latest: int
     rise: bool | None = None
     statistic: float | None = None
+    threshold: float | None = None
 
 
 class ShiftDetector(Protocol):

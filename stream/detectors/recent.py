@@ -34,29 +34,35 @@ Values = NDArray[np.float64]
 
 
 class Scale(NamedTuple):
-    """What readings are measured by: a mean and a standard deviation for each, shape (n,) both."""
+    """What readings are measured by: a mean and a standard deviation for each, shape (n,) both.
+
+    Beyond *clip* standard deviations a reading says no more than that it lies far out.
+    """
 
     mean: Values
     sd: Values
+    clip: float = CLIP
 
     def of(self, values: Values) -> Values:
         """Give standardised *values*, shape (n,) or (n, k)."""
         with np.errstate(over="ignore"):
             scaled = (values.T - self.mean) / self.sd
-        return np.minimum(np.maximum(scaled, -CLIP), CLIP).T
+        return np.minimum(np.maximum(scaled, -self.clip), self.clip).T
 
     def at(self, places: Places) -> Scale:
         """Give the scale of those at *places*."""
-        return Scale(self.mean[places], self.sd[places])
+        return Scale(self.mean[places], self.sd[places], self.clip)
 
 
 class Recent:
     """Keeps, for every slot, the readings of the open block and the buckets of those before.
 
-    A level's buckets are a page; a slot has pages for the levels that it has reached.
+    A level's buckets are a page; a slot has pages for the levels that it has reached. *clip* is that of the
+    scales.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clip: float = CLIP) -> None:
+        self._clip = clip
         self._open: Values = np.zeros((0, BLOCK))
         self._open_count = np.zeros(0, dtype=np.int8)
         self._open_start: Values = np.zeros(0)
@@ -115,7 +121,7 @@ class Recent:
                 buckets += self._pages[pages[level]].tolist()[: counts[level]]
         sums, squares, totals, starts = map(list, zip(*buckets, strict=True)) if buckets else ([], [], [], [])
         values = self._open[slot].tolist()[: self._open_count[slot]]
-        scaled = [min(max((value - mean) / sd, -CLIP), CLIP) for value in values]
+        scaled = [min(max((value - mean) / sd, -self._clip), self._clip) for value in values]
         start = float(self._open_start[slot])
         return History(levels, sums, squares, totals, starts, scaled, values, start)
 

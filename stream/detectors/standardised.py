@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.core.errors import UnreadableRowError
-from stream.core.nouns import Finding
+from stream.core.nouns import Explanation, Finding, SeriesSpec, Stage
 from stream.core.ports import Found
 from stream.detectors.contract import Shift, ShiftBank
 from stream.detectors.cut import History
-from stream.detectors.recent import Recent, Scale
+from stream.detectors.recent import CLIP, Recent, Scale
 from stream.detectors.runs import Places, Runs, group, grown, ranges, runs_of
 
 LARGEST: Final = 1e150
@@ -53,16 +53,20 @@ _decode = msgspec.msgpack.Decoder(State).decode
 class Standardised:
     """A bank that learns mean and spread of a series from its first *warm_up* readings.
 
-    What follows it shows to its detectors as z = (x - mean) / sd. A series that has only rises to fear stays
-    silent about a shift to a lower value. *settings* names what the detectors were made with: a snapshot of
-    others is not restored.
+    What follows it shows to its detectors as z = (x - mean) / sd, or as it is where they are *raw*. A series
+    that has only rises to fear stays silent about a shift to a lower value. *settings* names what the
+    detectors were made with: a snapshot of others is not restored.
     """
 
-    def __init__(self, detectors: Sequence[ShiftBank], *, warm_up: int, settings: str) -> None:
+    def __init__(
+        self, detectors: Sequence[ShiftBank], *, warm_up: int, settings: str, raw: bool = False
+    ) -> None:
         self._detectors = detectors
         self._warm_up = warm_up
         self._settings = settings
-        self._recent = Recent()
+        self._raw = raw
+        self._clip = LARGEST if raw else CLIP
+        self._recent = Recent(self._clip)
         self._learning: dict[int, array[float]] = {}
         self._is_taken = np.zeros(0, dtype=np.bool_)
         self._is_warm = np.zeros(0, dtype=np.bool_)
@@ -71,7 +75,7 @@ class Standardised:
         self._sd: Values = np.zeros(0)
         self._free: list[int] = []
 
-    def add(self, *, only_rise: bool) -> int:
+    def add(self, *, only_rise: bool, spec: SeriesSpec | None = None) -> int:  # noqa: ARG002 - as below
         """Take a new series; give its slot. With *only_rise* it stays silent about a fall."""
         if not self._free:
             self._grow()
@@ -92,7 +96,13 @@ class Standardised:
             detector.end(slot)
         self._free.append(slot)
 
-    def update(self, slots: Places, values: Values, times: Values) -> list[Found]:
+    def update(
+        self,
+        slots: Places,
+        values: Values,
+        times: Values,
+        order: NDArray[np.int64] | None = None,  # noqa: ARG002 - these series make no difference to each other
+    ) -> list[Found]:
         """Take readings of many series, all of shape (n,); give what was found, by its place in them.
 
         Raises ValueError where a value or a time is not finite, before anything is taken.
@@ -112,6 +122,17 @@ class Standardised:
         if not len(runs):
             return []
         return self._watch(runs, values, times, places)
+
+    def explain(self, slot: int) -> Explanation:
+        """Say how the series of *slot* is watched now."""
+        self._check_one(slot)
+        is_warm = bool(self._is_warm[slot])
+        return Explanation(
+            watched_by=", ".join(detector.name for detector in self._detectors),
+            stage=Stage.WATCHING if is_warm else Stage.LEARNING,
+            readings=self._warm_up if is_warm else len(self._learning[slot]),
+            normal=float(self._mean[slot]) if is_warm else None,
+        )
 
     def snapshot(self, slot: int) -> bytes:
         """Give all there is to know of *slot*, as bytes, behind their checksum."""
@@ -205,8 +226,9 @@ class Standardised:
 
     def _watch(self, runs: Runs, values: Values, times: Values, places: Places | None) -> list[Found]:
         """Show *runs* of warm series to the detectors; give what they found, by *places* where given."""
-        scale = Scale(self._mean[runs.slots], self._sd[runs.slots])
-        scaled = Scale(scale.mean.repeat(runs.lengths), scale.sd.repeat(runs.lengths)).of(values)
+        scale = self._scale(runs.slots)
+        longer = Scale(scale.mean.repeat(runs.lengths), scale.sd.repeat(runs.lengths), self._clip)
+        scaled = longer.of(values)
         shifts = [(shift, own) for own in self._detectors for shift in own.update(runs, scaled)]
         if not shifts:
             self._recent.add(runs, values, times, scale)
@@ -268,7 +290,7 @@ class Standardised:
             observed=cut.observed,
             expected=cut.expected,
             statistic=difference if shift.statistic is None else shift.statistic,
-            threshold=detector.threshold(slot, cut),
+            threshold=detector.threshold(slot, cut) if shift.threshold is None else shift.threshold,
             n=cut.after,
             window_start=cut.since,
             window_end=time,
@@ -276,7 +298,14 @@ class Standardised:
         return Found(slot, finding)
 
     def _history(self, slot: int) -> History:
-        return self._recent.history(slot, float(self._mean[slot]), float(self._sd[slot]))
+        scale = self._scale(np.array([slot]))
+        return self._recent.history(slot, float(scale.mean[0]), float(scale.sd[0]))
+
+    def _scale(self, slots: Places) -> Scale:
+        """Give what the readings of each of *slots* are measured by."""
+        if self._raw:
+            return Scale(np.zeros(len(slots)), np.ones(len(slots)), self._clip)
+        return Scale(self._mean[slots], self._sd[slots], self._clip)
 
 
 def _mean_and_spread(values: Sequence[float]) -> tuple[float, float]:

@@ -32,6 +32,7 @@ SHARES: Final = {"never": 0.02, "first": 0.02, "again": 0.01}
 
 POLICY: Final = """
 [default.detectors]
+use = ["adwin", "page_hinkley"]
 warm_up = 60
 
 [default.alerting]

@@ -94,7 +94,9 @@ def test_what_a_lost_worker_had_on_its_way_does_not_take_an_incident_back(
     """A message of a worker that stalls reaches the broker when the new owner has published a newer one."""
     kafka, proxy = place
     policy = tmp_path / "policy.toml"
-    policy.write_text("[default.alerting]\nrecover_seconds = 3600\n")
+    policy.write_text(
+        '[default.detectors]\nuse = ["adwin", "page_hinkley"]\n[default.alerting]\nrecover_seconds = 3600\n'
+    )
     environment = settings(
         kafka,
         "late.",

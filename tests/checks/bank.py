@@ -46,6 +46,7 @@ def check_series_that_share_a_batch_do_not_show(maker: Maker) -> None:
         values = [read[one].values[taken[one] + at] for one, at in zip(batch, places, strict=True)]
         times = [read[one].times[taken[one] + at] for one, at in zip(batch, places, strict=True)]
         for slot, finding in bank.update(np.array(slots)[batch], np.array(values), np.array(times)):
+            assert isinstance(finding, Finding)
             one = slots.index(slot)
             own = int(taken[one] + places[finding.index])
             found[one].append(replace(finding, index=own))
@@ -100,7 +101,7 @@ def check_a_slot_that_was_dropped_takes_nothing(maker: Maker) -> None:
 
 def check_a_series_is_restored_beside_others(maker: Maker) -> None:
     bank = maker.bank()
-    others = [OneSeries(bank, bank.add(only_rise=maker.only_rise)) for _ in range(40)]
+    others = [OneSeries(bank, bank.add(only_rise=maker.only_rise)) for _ in range(maker.many(40))]
     for one in others:
         one.update(readings_of(RISE))
     before = [one.snapshot() for one in others]

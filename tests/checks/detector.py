@@ -95,8 +95,9 @@ def check_an_empty_batch_changes_nothing(maker: Maker) -> None:
 
 def check_memory_is_bounded(maker: Maker) -> None:
     detector = maker.make()
+    half = maker.many(5_000)
     for batch in range(20):
-        detector.update(readings_of(normal(batch, (5_000, 0.0), (5_000, batch % 3)), start=batch * 10_000.0))
+        detector.update(readings_of(normal(batch, (half, 0.0), (half, batch % 3)), start=batch * 10_000.0))
         assert len(detector.snapshot()) <= SNAPSHOT_MAX_BYTES
 
 
@@ -128,7 +129,7 @@ def check_a_rise_after_a_fall_is_found(maker: Maker) -> None:
 
 def check_is_silent_on_a_constant(maker: Maker) -> None:
     for constant in (0.0, 1.0, -3.5, 1e-9, 1e9, 1e100, -1.7e308):
-        assert not maker.make().update(readings_of(np.full(20_000, constant))), constant
+        assert not maker.make().update(readings_of(np.full(maker.many(20_000), constant))), constant
 
 
 def check_takes_any_finite_number(maker: Maker) -> None:

@@ -15,16 +15,20 @@ from numpy.typing import NDArray
 from river import drift
 
 from schemas.policy import Adwin as AdwinSettings
+from schemas.policy import Detectors, Shown
+from schemas.policy import Kswin as KswinSettings
 from schemas.policy import PageHinkley as PageHinkleySettings
 from stream.core.errors import UnreadableRowError
 from stream.core.ports import Found
-from stream.detectors import adwin, page_hinkley
+from stream.detectors import adwin, kswin, page_hinkley, rivers
 from stream.detectors.contract import Shift, ShiftBank, restoring
+from stream.detectors.one_each import OneEach
 from stream.detectors.recent import CLIP
+from stream.detectors.registry import DETECTORS, QUIET, Registry
 from stream.detectors.runs import runs_of
 from stream.detectors.standardised import State
 from tests.checks import bank, detector
-from tests.checks.makers import MAKERS, RISE_AND_FALL, WARM_UP, Maker, readings_of
+from tests.checks.makers import MAKERS, RISE_AND_FALL, WARM_UP, Maker, OneSeries, readings_of
 
 
 class River(Protocol):
@@ -67,7 +71,7 @@ def test_bank(maker: Maker, check: Callable[[Maker], None]) -> None:
 
 def test_there_are_checks_for_every_detector_alone_and_for_all_together() -> None:
     used = {maker.chosen.use for maker in MAKERS if not maker.name.startswith("rivers_own")}
-    assert used == {("adwin",), ("page_hinkley",), ("adwin", "page_hinkley")}
+    assert used == {*((name,) for name in DETECTORS), ("adwin", "page_hinkley")}
 
 
 @pytest.mark.parametrize("delta", [0.002, 0.2])
@@ -215,7 +219,111 @@ def test_many_series_side_by_side_have_the_findings_of_rivers_own(use: tuple[str
             times = np.tile(np.arange(start, start + 4.0), len(values))
             found[-1] += each.update(slots.repeat(4), part.reshape(-1), times)
     assert len(found[0]) > 30
-    for own, rivers in zip(*found, strict=True):
-        assert own.finding.statistic == pytest.approx(rivers.finding.statistic, rel=1e-6)
-        assert own.slot == rivers.slot
-        assert replace(own.finding, statistic=0.0) == replace(rivers.finding, statistic=0.0)
+    for own, other in zip(*found, strict=True):
+        assert own.finding.statistic == pytest.approx(other.finding.statistic, rel=1e-6)
+        assert own.slot == other.slot
+        assert replace(own.finding, statistic=0.0) == replace(other.finding, statistic=0.0)
+
+
+@pytest.mark.parametrize(("n", "alpha"), [(10, 0.05), (30, 0.005), (30, 1e-7), (100, 1e-4)])
+def test_the_distance_that_is_too_large_for_kswin_is_that_of_scipys_exact_test(n: int, alpha: float) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    critical = kswin.critical(n, alpha)
+    for h, is_over in ((critical - 1, False), (critical, True)):
+        one, other = np.arange(n, dtype=np.float64), np.arange(n) + h - 0.5
+        level = stats.ks_2samp(one, other, method="exact").pvalue
+        assert bool(level <= alpha) is is_over, (h, level)
+
+
+def test_kswin_finds_what_rivers_own_finds_reading_by_reading() -> None:
+    values = RISE_AND_FALL.values[1_000:2_600]
+    ours = Alone(OneEach("kswin", lambda _only_rise: kswin.Kswin(KswinSettings(alpha=0.001))))
+    theirs = drift.KSWIN(alpha=0.001, window_size=100, stat_size=30, seed=kswin.SEED)
+    wanted = [place for place, value in enumerate(values.tolist()) if _detects(theirs, value)]
+    assert len(wanted) >= 2
+    assert [shift.place for shift in ours.update(values)] == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs", "flipped"),
+    [
+        ("ddm", drift.binary.DDM(warm_start=200, drift_threshold=3.5), False),
+        ("hddm", drift.binary.HDDMA(drift_confidence=1e-5), False),
+        ("fhddm", drift.binary.FHDDM(sliding_window_size=100, confidence_level=1e-8), True),
+    ],
+)
+def test_a_binary_detector_finds_what_rivers_own_finds_in_what_lies_high(
+    name: str,
+    theirs: River,
+    flipped: bool,  # noqa: FBT001 - pytest passes parameters by name
+) -> None:
+    maker = next(maker for maker in MAKERS if maker.name == f"{name}:only_rise")
+    values = RISE_AND_FALL.values
+    warm_up = values[:WARM_UP]
+    high = (values[WARM_UP:] - warm_up.mean()) / warm_up.std() > rivers.FAR
+    wanted = [WARM_UP + place for place, far in enumerate(high) if _detects(theirs, float(far != flipped))]
+    assert wanted
+    assert [found.index for found in maker.make().update(readings_of(values))] == wanted
+
+
+RAW = Detectors(use=("adwin", "page_hinkley"), shown=Shown.RAW, warm_up=30)
+
+
+def test_raw_detectors_find_what_river_finds_in_single_events_as_they_come() -> None:
+    values = 50.0 * RISE_AND_FALL.values + 7_000.0
+    wanted = []
+    for theirs in (drift.ADWIN(delta=0.002), drift.PageHinkley(min_instances=30, delta=0.1, threshold=50.0)):
+        wanted += [30 + place for place, value in enumerate(values[30:].tolist()) if _detects(theirs, value)]
+    bank = Registry().bank(RAW)
+    ours = OneSeries(bank, bank.add(only_rise=False)).update(readings_of(values))
+    assert len(wanted) > 10
+    assert [found.index for found in ours] == sorted(wanted)
+    assert all(values.min() <= found.observed <= values.max() for found in ours)
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        detector.check_restore_is_invisible,
+        detector.check_the_cut_into_batches_is_invisible,
+        detector.check_every_finding_is_plausible,
+        detector.check_evidence_is_in_the_units_of_the_series,
+        bank.check_series_that_share_a_batch_do_not_show,
+    ],
+    ids=_name_of,
+)
+def test_raw_detectors_keep_the_promises(check: Callable[[Maker], None]) -> None:
+    chosen = msgspec.structs.replace(RAW, warm_up=WARM_UP)
+    check(Maker(name="raw", make_bank=Registry().bank, chosen=chosen, only_rise=False))
+
+
+def test_a_snapshot_of_raw_readings_is_not_restored_for_standardised_ones() -> None:
+    raw, other = Registry().bank(RAW), Registry().bank(Detectors(use=RAW.use, warm_up=30))
+    snapshot = raw.snapshot(raw.add(only_rise=False))
+    with pytest.raises(UnreadableRowError, match="made with"):
+        other.restore(snapshot, only_rise=False)
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        detector.check_is_deterministic,
+        detector.check_a_snapshot_of_what_was_restored_is_the_same,
+        detector.check_an_empty_batch_changes_nothing,
+        detector.check_memory_is_bounded,
+        detector.check_refuses_what_is_not_finite,
+        detector.check_is_silent_while_warming_up,
+        detector.check_is_silent_on_a_constant,
+        detector.check_takes_any_finite_number,
+        detector.check_a_damaged_snapshot_is_unreadable,
+        detector.check_a_foreign_snapshot_is_unreadable,
+        bank.check_a_slot_that_was_dropped_takes_nothing,
+        bank.check_a_snapshot_that_is_refused_leaves_no_series_behind,
+        bank.check_a_series_is_restored_beside_others,
+    ],
+    ids=_name_of,
+)
+@pytest.mark.parametrize("only_rise", [False, True])
+def test_quiet_keeps_what_needs_no_finding(check: Callable[[Maker], None], only_rise: bool) -> None:  # noqa: FBT001 - pytest passes parameters by name
+    """What it finds takes longer logs: tests/unit/test_budgeted.py."""
+    check(Maker(name=QUIET, make_bank=Registry().bank, chosen=Detectors(), only_rise=only_rise))

@@ -18,7 +18,7 @@ from schemas.codec import Headers, encode
 from schemas.policy import DEFAULT_POLICY, Alerting, Bounds, Detectors, Horizons, Policy, Signals
 from stream.core.errors import UnreadableRowError
 from stream.core.lines import TOPIC_OF_TYPE
-from stream.core.nouns import Finding, Forward, Record, Result, Topic
+from stream.core.nouns import Explanation, Finding, Forward, Record, Result, SeriesSpec, Stage, Topic
 from stream.core.pipeline import Pipeline
 from stream.core.ports import DetectorFactory, Found
 from stream.detectors.registry import Registry
@@ -124,7 +124,7 @@ class AlarmBank:
         self.taken: dict[int, int] = {}
         self._slots = count()
 
-    def add(self, *, only_rise: bool) -> int:  # noqa: ARG002 - the port's argument
+    def add(self, *, only_rise: bool, spec: SeriesSpec | None = None) -> int:  # noqa: ARG002 - the port's arguments
         slot = next(self._slots)
         self.taken[slot] = 0
         return slot
@@ -133,7 +133,11 @@ class AlarmBank:
         del self.taken[slot]
 
     def update(
-        self, slots: NDArray[np.intp], values: NDArray[np.float64], times: NDArray[np.float64]
+        self,
+        slots: NDArray[np.intp],
+        values: NDArray[np.float64],
+        times: NDArray[np.float64],
+        order: NDArray[np.int64] | None = None,  # noqa: ARG002 - the port's argument
     ) -> list[Found]:
         for slot in slots.tolist():
             self.taken[slot] += 1
@@ -141,6 +145,9 @@ class AlarmBank:
             Found(int(slots[index]), _alarm(index, float(values[index]), float(times[index])))
             for index in np.flatnonzero(values >= 1.0).tolist()
         ]
+
+    def explain(self, slot: int) -> Explanation:
+        return Explanation(watched_by="alarm", stage=Stage.WATCHING, readings=self.taken[slot])
 
     def snapshot(self, slot: int) -> bytes:
         return b"alarm %d" % self.taken[slot]
@@ -207,7 +214,7 @@ ONLY_ERRORS: Final = Policy(
 
 
 EAGER: Final = Policy(
-    detectors=Detectors(warm_up=100),
+    detectors=Detectors(use=("adwin", "page_hinkley"), warm_up=100),
     alerting=ONLY_ERRORS.alerting,
 )
 """Real detectors over every signal, after a hundred readings."""

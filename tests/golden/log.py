@@ -15,6 +15,7 @@ HALF: Final = PREDICTIONS
 
 POLICY: Final = """\
 [default.detectors]
+use = ["adwin", "page_hinkley"]
 warm_up = 200
 [default.alerting]
 recover_seconds = 3600

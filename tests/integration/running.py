@@ -29,6 +29,9 @@ DEADLINE_S: Final = 60.0
 COMMAND: Final = ("-m", "stream", "worker")
 
 _POLL_S: Final = 0.05
+POLICY: Final = Path(__file__).with_name("policy.toml")
+"""Detectors that find what shifts in the short logs of the tests."""
+
 _ADDRESS: Final = re.compile(r"metrics at (http://\S+)/metrics")
 
 
@@ -46,6 +49,7 @@ def settings(broker: Broker, prefix: str, *, partitions: int = 1, **more: object
         "rebalance_timeout_seconds": rebalance,
         "checkpoint_seconds": 0.5,
         "http_port": 0,
+        "policy_file": POLICY,
         **more,
     }
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("DRIFTLINE_")}

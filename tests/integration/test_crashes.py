@@ -19,7 +19,7 @@ from stream.wiring import build_connection, build_replay_pipeline
 from tests.integration import logs, reading
 from tests.integration.conftest import Broker
 from tests.integration.replaying import essence, replay
-from tests.integration.running import ROOT, RunningWorker, publish, settings, wait_until
+from tests.integration.running import POLICY, ROOT, RunningWorker, publish, settings, wait_until
 
 KILLS = 5
 BROKEN = """
@@ -187,7 +187,13 @@ def test_a_worker_whose_topics_were_made_anew_beside_its_state_ends_with_status_
 
 async def write_positions(broker: Broker, prefix: str, *, offset: int) -> None:
     """Leave the state of a worker that has seen the predictions up to *offset*."""
-    options = load_settings({"DRIFTLINE_BROKERS": broker.bootstrap, "DRIFTLINE_PREFIX": prefix})
+    options = load_settings(
+        {
+            "DRIFTLINE_BROKERS": broker.bootstrap,
+            "DRIFTLINE_PREFIX": prefix,
+            "DRIFTLINE_POLICY_FILE": str(POLICY),
+        }
+    )
     pipeline = build_replay_pipeline(options)
     pipeline.positions[Topic.PREDICTIONS] = offset
     store = StateStore(build_connection(options), prefix + STATE)

@@ -46,7 +46,10 @@ NOW = at(DAY)
 
 POLICY = Policy(
     detectors=Detectors(
-        warm_up=30, adwin=Adwin(delta=0.05), page_hinkley=PageHinkley(threshold=8.0, min_instances=5)
+        use=("adwin", "page_hinkley"),
+        warm_up=30,
+        adwin=Adwin(delta=0.05),
+        page_hinkley=PageHinkley(threshold=8.0, min_instances=5),
     ),
     horizons=Horizons(label_seconds=600.0, orphan_seconds=120.0, lateness_seconds=1_000.0),
     alerting=Alerting(repeat_seconds=60.0, recover_seconds=300.0, group_seconds=20.0),

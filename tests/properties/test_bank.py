@@ -15,6 +15,7 @@ from stream.core.ports import Bank
 from stream.detectors.registry import Registry
 
 EASILY = Detectors(
+    use=("adwin", "page_hinkley"),
     warm_up=30,
     adwin=Adwin(delta=0.5),
     page_hinkley=PageHinkley(threshold=4.0, min_instances=2, delta=0.05),
@@ -40,7 +41,7 @@ def alone(one: Series, *, only_rise: bool) -> tuple[list[Finding], bytes]:
     found: list[Finding] = []
     for place in range(len(one)):
         each = bank.update(np.array([slot]), one[place : place + 1], np.array([float(place)]))
-        found += [replace(finding, index=place) for _, finding in each]
+        found += [replace(one, index=place) for _, one in each if isinstance(one, Finding)]
     return found, bank.snapshot(slot)
 
 

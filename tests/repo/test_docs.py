@@ -97,7 +97,9 @@ def test_the_policy_of_the_readme_is_a_policy(tmp_path: Path) -> None:
     tomllib.loads(block[1])
     file = tmp_path / "policy.toml"
     file.write_text(block[1])
-    assert load_policies(file).of("credit-risk").detectors.warm_up == 5000
+    book = load_policies(file)
+    assert book.of("credit-risk").detectors.false_alarms == 0.1
+    assert book.of("chatbot").detectors.warm_up == 5000
 
 
 def test_every_input_topic_has_a_rank_of_its_own() -> None:

@@ -233,6 +233,16 @@ def test_a_models_table_overrides_the_default_key_by_key() -> None:
         ("models = 3", r"^p.toml: .*models"),
         ("[models]\nm = 3", r"^p.toml: .*models"),
         ("[default", r"^p.toml: "),
+        ("[default.detectors]\nfalse_alarms = 0", r"^p.toml: \[default\]: .*> 0.0.*detectors.false_alarms"),
+        (
+            "[default.detectors.shares]\nperformance = 0.9",
+            r"^p.toml: \[default\]: the shares .* add up to 1.3, and 1 is all there is.*detectors.shares",
+        ),
+        ("[default.detectors.shares]\nusage = 0", r"^p.toml: \[default\]: .*shares.usage"),
+        (
+            "[default.detectors.kswin]\nsample = 60",
+            r"^p.toml: \[default\]: sample 60 has to be half of window 100 at most.*kswin",
+        ),
         ("[default.horizons]\nlabel_seconds = nan", r"^p.toml: \[default\]: .*label_seconds"),
     ],
 )

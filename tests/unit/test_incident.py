@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -18,6 +19,7 @@ from stream.core.nouns import (
     Admitted,
     Change,
     Finding,
+    Healed,
     Readings,
     Record,
     SeriesKey,
@@ -187,3 +189,58 @@ def test_a_restored_incident_goes_on_alike() -> None:
 def test_a_row_that_cannot_be_read_says_so() -> None:
     with pytest.raises(UnreadableRowError):
         some_incidents().restore(ERROR.key, b"\xc1")
+
+
+def lasting(times: Sequence[int], found: int | None = None, healed: int | None = None) -> Watched:
+    """Give one reading at each of *times*; at one of them a lasting change is *found*, or has *healed*."""
+    part = watched(times, () if found is None else (found,))
+    said: list[Finding | Healed] = [
+        replace(one, lasts=True) for one in part.findings if isinstance(one, Finding)
+    ]
+    if healed is not None:
+        said.append(Healed(index=list(times).index(healed), detector="quiet"))
+    return replace(part, findings=said)
+
+
+def test_a_lasting_change_holds_its_incident_open() -> None:
+    incidents = some_incidents()
+    follow(incidents, lasting([0, 1], found=1))
+    assert follow(incidents, watched([int(20 * RECOVER)])) == []
+    assert incidents.is_open(ERROR.key)
+
+
+def test_when_a_change_has_healed_the_recovery_time_begins() -> None:
+    incidents = some_incidents()
+    follow(incidents, lasting([0, 1], found=1))
+    assert follow(incidents, lasting([2_000, 2_001, 2_299], healed=2_000)) == []
+    (recovered,) = follow(incidents, watched([2_400]))
+    assert recovered.incident.state is IncidentState.RECOVERED
+    assert recovered.incident.resolved_at == moment(at(2_300))
+
+
+def test_a_relapse_within_the_recovery_time_is_the_same_incident() -> None:
+    incidents = some_incidents()
+    (opened,) = follow(incidents, lasting([0, 1], found=1))
+    follow(incidents, lasting([2_000], healed=2_000))
+    (again,) = follow(incidents, lasting([2_200], found=2_200))
+    assert again.incident.id == opened.incident.id
+    assert again.alert is not None
+    assert again.alert.reason is AlertReason.REPEAT_DUE
+    assert follow(incidents, watched([9_000])) == []
+
+
+def test_what_heals_without_an_incident_is_no_matter() -> None:
+    assert follow(some_incidents(), lasting([1], healed=1)) == []
+
+
+def test_a_restored_incident_is_held_open_only_while_its_series_is_watched() -> None:
+    incidents = some_incidents()
+    follow(incidents, lasting([0, 1], found=1))
+    ((key, row),) = incidents.rows().items()
+    assert row is not None
+    for series, is_open in (({ERROR.key}, True), (set[SeriesKey](), False)):
+        restored = some_incidents()
+        restored.restore(key, row)
+        restored.let_go(series)
+        follow(restored, watched([2_000]))
+        assert restored.is_open(ERROR.key) is is_open

@@ -7,6 +7,7 @@ more.
 """
 
 from stream.detectors.quiet.bank import Found, QuietBank
+from stream.detectors.quiet.sight import Change, Sight
 from stream.detectors.quiet.spec import Family, Pool, Spec
 
-__all__ = ["Family", "Found", "Pool", "QuietBank", "Spec"]
+__all__ = ["Change", "Family", "Found", "Pool", "QuietBank", "Sight", "Spec"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from stream.core.errors import UnreadableRowError
 from stream.core.nouns import Finding
-from stream.detectors.quiet import bins
-from stream.detectors.quiet.budget import Accounts
+from stream.detectors.quiet import bins, budget, sight
+from stream.detectors.quiet.budget import PARTS, Accounts
 from stream.detectors.quiet.engine import Engine
 from stream.detectors.quiet.records import BLOCK, Places
-from stream.detectors.quiet.spec import Spec
+from stream.detectors.quiet.sight import Change, Sight
+from stream.detectors.quiet.spec import Pool, Spec
 
 FALSE_ALARMS: Final = 0.3
 """False alarms that a model may raise in 30 days, unless told otherwise."""
@@ -52,18 +53,19 @@ _decode = msgspec.msgpack.Decoder(State).decode
 class QuietBank:
     """Finds changes in many series, and spends no more false alarms than it was allowed.
 
-    *false_alarms* is what each account may raise in 30 days, over all its series: a number above 0. An even
-    slot is a rate or a loss, an odd one is counted into cells.
+    *false_alarms* is what each account may raise in 30 days, over all its series: a number above 0; *parts*
+    is what each pool has of it. An even slot is a rate or a loss, an odd one is counted into cells.
     """
 
-    def __init__(self, *, false_alarms: float = FALSE_ALARMS) -> None:
+    def __init__(self, *, false_alarms: float = FALSE_ALARMS, parts: Mapping[Pool, float] = PARTS) -> None:
         if not false_alarms > 0.0:
             raise ValueError(f"false_alarms is {false_alarms}: no test is sure enough never to be wrong")
+        self.false_alarms = false_alarms
         self._engines = (
             Engine(cells_of=False, false_alarms=false_alarms),
             Engine(cells_of=True, false_alarms=false_alarms),
         )
-        self._accounts = Accounts()
+        self._accounts = Accounts(parts)
         self._stale = False
 
     def add(self, *, only_rise: bool, spec: Spec = _SPEC) -> int:
@@ -108,6 +110,34 @@ class QuietBank:
                 for place, finding in engine.update(slots[index] >> 1, own, times[index], index)
             ]
         return sorted(found, key=lambda one: one.finding.index)
+
+    def healed(self) -> list[tuple[int, int]]:
+        """Give the slots in which a change turned out to be over, and at which place of the last update."""
+        return [
+            (2 * place + kind, index)
+            for kind, engine in enumerate(self._engines)
+            for place, index in engine.take_healed()
+        ]
+
+    def share(self, slot: int) -> float:
+        """Give the part of its account's budget that a series has now."""
+        spec = self._at(slot)[0].specs[slot >> 1]
+        return self._accounts.share(spec.account, spec.pool)
+
+    def sight(self, slot: int) -> Sight:
+        """Say how a series stands."""
+        engine, place = self._at(slot)
+        return sight.sight_of(engine.columns, place, cells=bool(slot & 1))
+
+    def smallest(self, slot: int, readings: float) -> Change | None:
+        """Give the smallest change that so many *readings* of a series show, None where they show none."""
+        self._share_out()
+        engine, place = self._at(slot)
+        if not engine.columns.seen[place]:
+            return None
+        allowed = budget.allowed_now(engine.columns, place, engine.false_alarms)
+        of = sight.of_cells if slot & 1 else sight.of_rate
+        return of(engine.columns, place, allowed, readings)
 
     def is_open(self, slot: int) -> bool:
         """Tell whether what was found in a series still lasts."""

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from stream.detectors.quiet.records import BLOCK, DAY, WATCHING, Bools, Columns, Floats, Places
+from stream.detectors.quiet.windows import Sums, running_sum
 
 COMPLETE_READINGS: Final = 10_000
 COMPLETE_SECONDS: Final = 28 * DAY
@@ -30,35 +31,52 @@ class Past(NamedTuple):
     total: Floats
 
 
-def grows(columns: Columns, places: Places) -> Bools:
-    """Tell which series' baselines take another block."""
-    age = columns.latest[places] - columns.began[places]
-    complete = (columns.base_n[places] >= COMPLETE_READINGS) & (age >= COMPLETE_SECONDS)
-    result: Bools = (columns.alarmed[places] == WATCHING) & ~complete
-    return result
+class Bases(NamedTuple):
+    """The baselines of a stretch as each block left them, shape (series, blocks[, width])."""
+
+    n: Floats
+    total: Floats
+    growing: Bools
+    joined: Places
+    joined_total: Floats
+
+    def without(self, row: Places, block: Places, since: Places, before: Floats) -> Past:
+        """Give baselines without what joined since block number *since*, when the total was *before*."""
+        overlap = self.joined[row, block] - since
+        shared = np.where((overlap > 0)[..., None], self.joined_total[row, block] - before, 0.0)
+        return Past(self.n[row, block] - BLOCK * np.maximum(overlap, 0.0), self.total[row, block] - shared)
 
 
-def is_learned(columns: Columns, places: Places) -> Bools:
-    """Tell which series may be tested."""
-    seen = columns.seen[places]
-    age = columns.latest[places] - columns.began[places]
+def grown(columns: Columns, sums: Sums, totals: Floats, latest: Floats) -> Bases:
+    """Let the blocks of a stretch join their baselines, outside of incidents and until those are complete."""
+    places = sums.place
+    n = columns.base_n[places]
+    blocks = np.arange(totals.shape[1])
+    age = latest - columns.began[places][:, None]
+    complete = (n[:, None] + BLOCK * blocks >= COMPLETE_READINGS) & (age >= COMPLETE_SECONDS)
+    growing = (columns.alarmed[places] == WATCHING)[:, None] & ~np.logical_or.accumulate(complete, 1)
+    joins = np.cumsum(growing, 1)
+    total = running_sum(columns.base[places], np.where(growing[:, :, None], totals, 0.0))
+    some = joins > 0
+    joined = np.where(some, sums.before[:, None] + joins, columns.joined[places][:, None])
+    shared = sums.total[np.arange(len(places))[:, None], joins]
+    joined_total = np.where(some[:, :, None], shared, columns.joined_total[places][:, None])
+    return Bases(n[:, None] + BLOCK * joins, total[:, 1:], growing, joined, joined_total)
+
+
+def learned(columns: Columns, places: Places, seen: Floats, latest: Floats) -> Bools:
+    """Tell which blocks of a stretch may be tested."""
+    age = latest - columns.began[places][:, None]
     result: Bools = (seen >= LEARNING_READINGS) & (
         (age >= LEARNING_SECONDS) | (seen >= LEARNING_READINGS_MAX)
     )
     return result
 
 
-def join(columns: Columns, places: Places, totals: Floats) -> None:
-    """Let the newest block of each series, which its windows hold already, join its baseline."""
-    columns.base_n[places] += BLOCK
-    columns.base[places] += totals
-    columns.joined[places] = columns.blocks[places]
-    columns.joined_total[places] = columns.total[places]
-
-
-def without(columns: Columns, places: Places, since: Places, before: Floats) -> Past:
-    """Give the baselines at *places* without what joined since block *since*, when the total was *before*."""
-    overlap = columns.joined[places] - since
-    inside = overlap > 0
-    shared = np.where(inside[:, None], columns.joined_total[places] - before, 0.0)
-    return Past(columns.base_n[places] - BLOCK * np.maximum(overlap, 0), columns.base[places] - shared)
+def keep(columns: Columns, places: Places, bases: Bases, stop: Places) -> None:
+    """Keep the baselines as block *stop* of each series left them."""
+    at = np.arange(len(stop)), stop
+    columns.base_n[places] = bases.n[at]
+    columns.base[places] = bases.total[at]
+    columns.joined[places] = bases.joined[at]
+    columns.joined_total[places] = bases.joined_total[at]

@@ -68,16 +68,37 @@ def fix(columns: Columns, place: int, cells: Cells) -> None:
 
 def count(columns: Columns, places: Places, values: Floats) -> Floats:
     """Count blocks of readings, shape (n, 32), into the cells of their series; shape (n, 10)."""
-    edges = columns.edges[places][:, None, :]
+    edges = columns.edges[places]
     other = columns.other[places]
-    cell = (values[:, :, None] >= edges).sum(2)
+    cell = np.zeros(values.shape, np.intp)
+    for edge in range(CELLS - 1):
+        cell += values >= edges[:, edge, None]
     named = np.flatnonzero(other >= 0)
     if len(named):
-        same = values[named, :, None] == edges[named]
+        same = values[named, :, None] == edges[named, None, :]
         cell[named] = np.where(same.any(2), same.argmax(2), other[named, None])
     cell += np.arange(len(values))[:, None] * CELLS
     flat = np.bincount(cell.ravel(), minlength=len(values) * CELLS)
     return flat.reshape(len(values), CELLS).astype(np.float64)
+
+
+def middles(columns: Columns, place: int, values: Floats) -> Floats:
+    """Give the mean of those *values*, shape (n,), that fall into each cell of the series at *place*."""
+    cell = (values[:, None] >= columns.edges[place]).sum(1)
+    counted = np.bincount(cell, minlength=CELLS)
+    scale = max(float(np.abs(values).max()), 1.0)  # sums stay finite
+    total = np.bincount(cell, values / scale, CELLS)
+    result: Floats = total / np.maximum(counted, 1) * scale
+    return result
+
+
+def mean(columns: Columns, place: int, counted: Floats, n: float) -> float:
+    """Give about the mean of *n* numbers of which so many were *counted* in each cell.
+
+    A number counts as the mean of what was learned in its cell: one that lies far outside of what was
+    learned counts as the mean of the outermost.
+    """
+    return float((counted / n * columns.middles[place]).sum())
 
 
 class Learning:

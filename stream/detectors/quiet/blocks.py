@@ -14,22 +14,19 @@ from stream.detectors.quiet.records import BLOCK, Bools, Columns, Floats, Places
 
 
 class Blocks(NamedTuple):
-    """Full blocks by *round*: a round has one block of a series at most; rounds are in log order.
+    """Full blocks, those of a series together and in log order.
 
     *place* has shape (n,); *values* and *times* (n, 32); *last* is where the last reading of each came from.
     """
 
     place: Places
-    round: Places
     values: Floats
     times: Floats
     last: Places
 
     def at(self, which: Bools) -> Blocks:
         """Give some of them."""
-        return Blocks(
-            self.place[which], self.round[which], self.values[which], self.times[which], self.last[which]
-        )
+        return Blocks(self.place[which], self.values[which], self.times[which], self.last[which])
 
 
 def cut(columns: Columns, places: Places, values: Floats, times: Floats, index: Places) -> Blocks:
@@ -59,12 +56,10 @@ def cut(columns: Columns, places: Places, values: Floats, times: Floats, index: 
     columns.waiting_times[series] = np.where(stays, all_times[where], 0.0)
     columns.filled[series] = rest
     turn = np.arange(full.sum()) - np.repeat(np.cumsum(full) - full, full)
-    by_turn = np.argsort(turn, kind="stable")
-    begin = (np.repeat(offset, full) + BLOCK * turn)[by_turn]
+    begin = np.repeat(offset, full) + BLOCK * turn
     where = begin[:, None] + slots
     return Blocks(
-        place=np.repeat(series, full)[by_turn],
-        round=turn[by_turn],
+        place=np.repeat(series, full),
         values=all_values[where],
         times=all_times[where],
         last=origin[begin + BLOCK - 1],

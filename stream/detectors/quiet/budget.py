@@ -10,7 +10,8 @@ so that the budget follows the traffic.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -19,13 +20,26 @@ from stream.detectors.quiet.spec import Pool
 
 PERIOD_SECONDS: Final = 30 * DAY
 
-_PART: Final = {Pool.PERFORMANCE: 0.6, Pool.SEGMENT: 0.3, Pool.DRIFT: 0.25, Pool.QUALITY: 0.15}
+PARTS: Final[Mapping[Pool, float]] = {
+    Pool.PERFORMANCE: 0.6,
+    Pool.SEGMENT: 0.3,
+    Pool.OUTPUT: 0.05,
+    Pool.DRIFT: 0.25,
+    Pool.QUALITY: 0.15,
+    Pool.USAGE: 0.02,
+    Pool.FEEDBACK: 0.03,
+}
+"""What each pool has of a budget unless told otherwise; that of segments is taken from performance."""
 
 
 class Accounts:
-    """Counts the series of every account's pools; an account lives as long as it has a series."""
+    """Counts the series of every account's pools; an account lives as long as it has a series.
 
-    def __init__(self) -> None:
+    *parts* says what each pool has of the budget.
+    """
+
+    def __init__(self, parts: Mapping[Pool, float] = PARTS) -> None:
+        self._parts = parts
         self._members: Counter[tuple[str, Pool]] = Counter()
 
     def enter(self, account: str, pool: Pool) -> None:
@@ -40,34 +54,59 @@ class Accounts:
 
     def share(self, account: str, pool: Pool) -> float:
         """Give the share of the account's budget that one series of *pool* has now."""
-        part = _PART[pool]
+        part = self._parts[pool]
         if pool is Pool.PERFORMANCE and self._members[account, Pool.SEGMENT]:
-            part -= _PART[Pool.SEGMENT]
+            part -= self._parts[Pool.SEGMENT]
         return part / max(self._members[account, pool], 1)
 
 
-def count_traffic(columns: Columns, places: Places, first: Floats, last: Floats) -> None:
-    """Count a block of each series at *places* that ran from *first* to *last*, in seconds.
+class Traffic(NamedTuple):
+    """The time and the traffic of a stretch after each block, shape (series, blocks)."""
+
+    latest: Floats
+    seen: Floats
+    lately: Floats
+    lately_seconds: Floats
+
+    def keep(self, columns: Columns, places: Places, stop: Places) -> None:
+        """Keep what it was after block *stop* of each series."""
+        at = np.arange(len(stop)), stop
+        columns.latest[places] = self.latest[at]
+        columns.seen[places] = self.seen[at]
+        columns.lately[places] = self.lately[at]
+        columns.lately_seconds[places] = self.lately_seconds[at]
+
+
+def traffic(columns: Columns, places: Places, first: Floats, last: Floats) -> Traffic:
+    """Count blocks of each series at *places* that ran from *first* to *last*, in seconds.
 
     Times that go back count as no time at all.
     """
     new = columns.seen[places] == 0.0
     if new.any():
-        columns.began[places[new]] = first[new]
-        columns.latest[places[new]] = first[new]
-    before = columns.latest[places]
-    now = np.maximum(before, last)
-    passed = now - before
+        columns.began[places[new]] = first[new, 0]
+        columns.latest[places[new]] = first[new, 0]
+    latest = np.maximum.accumulate(np.concatenate((columns.latest[places][:, None], last), 1), 1)
+    passed = np.diff(latest, axis=1)
     fade = PERIOD_SECONDS / (PERIOD_SECONDS + passed)
-    columns.latest[places] = now
-    columns.seen[places] += BLOCK
-    columns.lately[places] = columns.lately[places] * fade + BLOCK
-    columns.lately_seconds[places] = columns.lately_seconds[places] * fade + passed
+    seen = columns.seen[places][:, None] + BLOCK * np.arange(1.0, last.shape[1] + 1.0)
+    lately, seconds = np.empty_like(last), np.empty_like(last)
+    was, was_seconds = columns.lately[places], columns.lately_seconds[places]
+    for block in range(last.shape[1]):
+        was = lately[:, block] = was * fade[:, block] + BLOCK
+        was_seconds = seconds[:, block] = was_seconds * fade[:, block] + passed[:, block]
+    return Traffic(latest[:, 1:], seen, lately, seconds)
 
 
-def allowed(columns: Columns, places: Places, false_alarms: float) -> Floats:
-    """Give lambda, the false alarms a reading that each series at *places* may raise."""
-    seconds = np.maximum(columns.lately_seconds[places], 1.0)
-    monthly = columns.lately[places] * (PERIOD_SECONDS / seconds)
-    result: Floats = false_alarms * columns.share[places] / monthly
+def allowed(columns: Columns, places: Places, lately: Traffic, false_alarms: float) -> Floats:
+    """Give lambda, the false alarms a reading that each series may raise, shape (series, blocks)."""
+    monthly = lately.lately * (PERIOD_SECONDS / np.maximum(lately.lately_seconds, 1.0))
+    result: Floats = false_alarms * columns.share[places][:, None] / monthly
     return result
+
+
+def allowed_now(columns: Columns, place: int, false_alarms: float) -> float:
+    """Give lambda, the false alarms a reading that the series at *place* may raise now."""
+    seconds = max(float(columns.lately_seconds[place]), 1.0)
+    monthly = float(columns.lately[place]) * PERIOD_SECONDS / seconds
+    return false_alarms * float(columns.share[place]) / monthly

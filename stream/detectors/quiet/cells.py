@@ -20,10 +20,12 @@ from typing import Final
 import numpy as np
 
 from stream.detectors.quiet import baseline, noise
+from stream.detectors.quiet.baseline import Bases
+from stream.detectors.quiet.noise import Ladder, Ladders
 from stream.detectors.quiet.rates import ALPHA_MAX, ENOUGH, WEIGHTS, Hit
-from stream.detectors.quiet.records import LEVELS, Columns, Floats
+from stream.detectors.quiet.records import LEVELS, Bools, Columns, Floats, Places
 from stream.detectors.quiet.tails import fisher_tail
-from stream.detectors.quiet.windows import Nodes
+from stream.detectors.quiet.windows import Nodes, Sums
 
 QUARTERS: Final = 4
 """Nodes in a window."""
@@ -39,45 +41,49 @@ EXPECTED_LEAST: Final = 10.0
 _SCREEN: Final = 8.0
 
 
-def look(columns: Columns, ended: Nodes, budget: Floats) -> list[Hit]:
-    """Look at the windows that gained a fourth; give the most surprising one of each series that alarms.
+def look(
+    columns: Columns, sums: Sums, ended: Nodes, bases: Bases, ladders: Ladders, budget: Floats, tested: Bools
+) -> list[Hit]:
+    """Look at the windows that gained a fourth; give the most surprising one of the first block that alarms.
 
-    *budget* is the lambda of each series of the round.
+    *budget* is lambda, and *tested* tells which blocks to look at; both have shape (series, blocks).
     """
-    count = columns.blocks[ended.place]
-    scale = np.minimum(ended.scale, LEVELS - 1)
-    quarter = count >> scale
-    able = ended.ends & (ended.scale < LEVELS) & (quarter >= QUARTERS)
-    at = np.flatnonzero(able)
-    if not len(at):
+    ended = ended.at((ended.scale < LEVELS) & tested[ended.row, ended.block])
+    row, block, scale = ended.row, ended.block, ended.scale
+    quarter = (sums.count[row, block] >> scale) - QUARTERS
+    able = np.flatnonzero(quarter << scale >= columns.healed[sums.place[row]])
+    if not len(able):
         return []
-    place, row, scale, quarter = ended.place[at], ended.row[at], scale[at], quarter[at]
-    slot = (quarter - QUARTERS) % KEPT
-    before = columns.bounds[place, scale, slot]
-    n = QUARTERS * ended.size[at]
-    inside = columns.total[place] - before
-    past_n, past = baseline.without(columns, place, (quarter - QUARTERS) << scale, before)
+    row, block, scale, quarter = row[able], block[able], scale[able], quarter[able]
+    place, since, slot = sums.place[row], quarter << scale, quarter % KEPT
+    before = sums.at(columns, row, since, scale)
+    n = QUARTERS * ended.size[able]
+    inside = sums.total[row, block + 1] - before
+    past_n, past = bases.without(row, block, since, before)
     fair = past_n >= np.maximum(n, baseline.LEAST)
     past_n = np.where(fair, past_n, 1.0)
     freedom = columns.cells[place] - 1.0
     apart = inside / n[:, None] - past / past_n[:, None]
     pooled = (inside + past) / (n + past_n)[:, None]
     q = (apart * apart / noise.spread(pooled, cells=True)).sum(1) / (freedom * (1.0 / n + 1.0 / past_n))
-    inflation = columns.inflation[place, scale + 3]
+    inflation = ladders.inflation[row, block, scale + 3]
     fair &= (q * freedom >= _SCREEN) & (n >= ENOUGH * inflation)
+    fair[fair] = _may_differ(
+        columns, place[fair], (inside[fair], n[fair]), (past[fair], past_n[fair]), inflation[fair]
+    )
     best: dict[int, tuple[float, Hit]] = {}
     for pair in np.flatnonzero(fair).tolist():
-        own, at_scale, series = int(place[pair]), int(scale[pair]), int(row[pair])
+        own, at_scale, series, now = int(place[pair]), int(scale[pair]), int(row[pair]), int(block[pair])
         cells = int(columns.cells[own])
         size, left = float(n[pair]), float(past_n[pair])
-        if size * float(past[pair, :cells].min()) < EXPECTED_LEAST * left:
+        if series in best and best[series][1].block < now:
             continue
         noisy = float(inflation[pair])
         stability = stability_index(inside[pair, :cells], size, past[pair, :cells], left, noisy)
         if stability < columns.psi[own]:
             continue
-        nu, df = _freedoms(columns, own, at_scale + 2, cells)
-        level = float(min(ALPHA_MAX, budget[series] * 0.25 * size * OVERLAP * WEIGHTS[at_scale]))
+        nu, df = freedoms(ladders.one(series, now), at_scale + 2, cells)
+        level = float(min(ALPHA_MAX, budget[series, now] * 0.25 * size * OVERLAP * WEIGHTS[at_scale]))
         statistic = float(q[pair]) / noisy
         tail = fisher_tail(statistic, nu, nu * df)
         if tail >= level or (series in best and best[series][0] <= tail / level):
@@ -86,9 +92,10 @@ def look(columns: Columns, ended: Nodes, budget: Floats) -> list[Hit]:
             tail / level,
             Hit(
                 row=series,
+                block=now,
                 scale=at_scale,
                 n=int(size),
-                since=float(columns.bound_times[own, at_scale, slot[pair]]),
+                slot=int(slot[pair]),
                 total=inside[pair],
                 past_n=left,
                 past=past[pair],
@@ -99,6 +106,26 @@ def look(columns: Columns, ended: Nodes, budget: Floats) -> list[Hit]:
             ),
         )
     return [hit for _, hit in best.values()]
+
+
+def _may_differ(
+    columns: Columns,
+    places: Places,
+    window: tuple[Floats, Floats],
+    baseline_: tuple[Floats, Floats],
+    inflation: Floats,
+) -> Bools:
+    """Tell which windows have enough in every cell, and an index that may be enough; a hair is left to spare."""
+    (inside, n), (past, past_n) = window, baseline_
+    cells = columns.cells[places][:, None]
+    real = np.arange(inside.shape[1]) < cells
+    least = np.where(real, past, np.inf).min(1)
+    a = (inside + 0.5) / (n[:, None] + 0.5 * cells)
+    b = (past + 0.5) / (past_n[:, None] + 0.5 * cells)
+    index = np.where(real, (a - b) * np.log(a / b), 0.0).sum(1)
+    chance = (cells[:, 0] - 1) * inflation * (1.0 / n + 1.0 / past_n)
+    result: Bools = (n * least >= EXPECTED_LEAST * past_n) & (index - chance >= columns.psi[places] - 1e-9)
+    return result
 
 
 def is_calm(columns: Columns, place: int, n: float, total: Floats) -> bool:
@@ -122,19 +149,19 @@ def stability_index(inside: Floats, n: float, past: Floats, past_n: float, infla
     return float(((a - b) * np.log(a / b)).sum()) - chance
 
 
-def _freedoms(columns: Columns, place: int, rung: int, cells: int) -> tuple[float, float]:
+def freedoms(ladder: Ladder, rung: int, cells: int) -> tuple[float, float]:
     """Give nu of the statistic, and the degrees of freedom of the noise.
 
     One standard deviation of what chance makes of the variation of independent runs counts for nothing.
     """
     free = cells - 1
-    runs, variation = noise.variation(columns, place, rung)
+    runs, variation = ladder.variation(rung)
     weight = 1.0
     if runs > 0.0:
         chance = 2.0 / free * (1.0 + math.sqrt((2.0 + 12.0 / free) / runs))
         uneven = 0.5 * free * max(0.0, (variation - chance) * runs / (runs + noise.TAIL_PRIOR))
         weight = min(1.0 + math.sqrt((free - 1) * uneven), float(free))
-    return free / weight, noise.freedom(columns, place, rung)
+    return free / weight, ladder.freedom(rung)
 
 
 def _fisher_level(alpha: float, df_above: float, df_below: float) -> float:

@@ -1,6 +1,8 @@
 """What happens when blocks are full, in order: this file is the table of contents of the detector.
 
-A round is one block of each of some series, taken by array operations over all of them.
+A stretch is some blocks in a row of each of some series, taken by array operations over all of them. Each
+series takes its part of it up to the first block after which something else has to happen: an alarm, the
+end of an incident, a new profile of its season.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from stream.core.nouns import Finding
 from stream.detectors.quiet import baseline, bins, budget, cells, noise, rates, season, windows
 from stream.detectors.quiet.blocks import Blocks, cut
 from stream.detectors.quiet.rates import Hit
-from stream.detectors.quiet.records import BLOCK, WATCHING, Bools, Columns, Floats, Places, layout
+from stream.detectors.quiet.records import BLOCK, WATCHING, Columns, Floats, Places, layout
 from stream.detectors.quiet.spec import Family, Pool, Spec
 
 NAME: Final = "quiet"
@@ -21,17 +23,27 @@ NAME: Final = "quiet"
 STRIDES_TO_RESOLVE: Final = 4
 """Looks in a row at the alarming scale that have to be calm before an incident is over."""
 
+LONGEST: Final = 64
+MOST_AT_ONCE: Final = 8_192
+"""Blocks of a series, and numbers of all series, in a stretch: arrays that the processor's cache holds."""
+
 _FEWEST: Final = 16
+_NONE: Final = np.empty(0, np.intp)
 
 
-class Round(NamedTuple):
-    """One block of each series: values and times have shape (n, 32), *total* (n, width)."""
+class Stretch(NamedTuple):
+    """Blocks in a row, shape (series, blocks[, width]): sums, when they begin and end, and their last reading.
+
+    *rest* (series,) is the last block that is one; what follows it only fills up the array.
+    """
 
     place: Places
     total: Floats
-    times: Floats
+    first: Floats
+    ends: Floats
     last: Places
     clock: season.Clock | None
+    rest: Places
 
 
 class Engine:
@@ -39,7 +51,7 @@ class Engine:
 
     def __init__(self, *, cells_of: bool, false_alarms: float) -> None:
         self._cells = cells_of
-        self._false_alarms = false_alarms
+        self.false_alarms = false_alarms
         width, kept = (bins.CELLS, cells.KEPT) if cells_of else (1, rates.KEPT)
         kind = layout(width=width, kept=kept, season=not cells_of)
         self.columns = Columns(kind, _FEWEST)
@@ -47,6 +59,7 @@ class Engine:
         self.specs: dict[int, Spec] = {}
         self._free: list[int] = []
         self._used = 0
+        self._healed: list[tuple[int, int]] = []
 
     def add(self, spec: Spec, *, only_rise: bool) -> int:
         """Begin to watch a series; give its place."""
@@ -75,126 +88,151 @@ class Engine:
         self.learning.held.pop(place, None)
         self._free.append(place)
 
+    def take_healed(self) -> list[tuple[int, int]]:
+        """Give the places whose incidents were over since the last call, and at which index each."""
+        healed, self._healed = self._healed, []
+        return healed
+
     def update(
         self, places: Places, values: Floats, times: Floats, index: Places
     ) -> list[tuple[int, Finding]]:
         """Take readings, shape (n,) each, in log order; give the findings with their series' places."""
         blocks = cut(self.columns, places, values, times, index)
+        clock = None
         if self._cells:
             blocks = self._learn(blocks)
             totals = bins.count(self.columns, blocks.place, blocks.values)
-            clock = None
         else:
             totals = blocks.values.sum(1)[:, None]
-            clock = (
-                season.clock_of(blocks.values, blocks.times)
-                if self.columns.seasonal[blocks.place].any()
-                else None
-            )
+            if self.columns.seasonal[blocks.place].any():
+                clock = season.clock_of(blocks.values, blocks.times)
         found: list[tuple[int, Finding]] = []
-        ends = np.flatnonzero(np.diff(blocks.round, append=-1)) + 1
-        start = 0
-        for end in ends.tolist():
-            part = slice(start, end)
-            there = None if clock is None else clock.at(part)
-            found += self._step(
-                Round(blocks.place[part], totals[part], blocks.times[part], blocks.last[part], there)
+        start = np.flatnonzero(np.diff(blocks.place, prepend=-1))
+        end = np.append(start[1:], len(blocks.place))
+        while (some := start < end).any():
+            start, end = start[some], end[some]
+            widest = max(1, MOST_AT_ONCE // (len(start) * totals.shape[1]))
+            deep = min(int((end - start).max()), LONGEST, widest)
+            at = np.minimum(start[:, None] + np.arange(deep), end[:, None] - 1)
+            now = Stretch(
+                blocks.place[start],
+                totals[at],
+                blocks.times[at, 0],
+                blocks.times[at, -1],
+                blocks.last[at],
+                None if clock is None else clock.at(at),
+                end - start - 1,
             )
-            start = end
+            taken, news = self._take(now)
+            found += news
+            start = start + taken
         return found
 
-    def _step(self, now: Round) -> list[tuple[int, Finding]]:
-        columns, place, total = self.columns, now.place, now.total
-        budget.count_traffic(columns, place, now.times[:, 0], now.times[:, -1])
-        if now.clock is not None:
-            total = self._without_season(place, total, now.clock)
-        windows.add(columns, place, total, now.times[:, 0])
-        growing = baseline.grows(columns, place)
-        if growing.all():
-            baseline.join(columns, place, total)
-        else:
-            baseline.join(columns, place[growing], total[growing])
-        watched = baseline.is_learned(columns, place)
-        ended = windows.nodes(columns, place)
-        freedom = columns.cells[place] - 1.0 if self._cells else np.ones(len(place))
-        noise.learn(columns, ended, growing, watched, freedom, cells=self._cells)
-        noise.estimate(columns, ended.place, ended.scale)
-        findings: list[tuple[int, Finding]] = []
-        calm = columns.alarmed[place] == WATCHING
-        tested = watched & calm
+    def _take(self, now: Stretch) -> tuple[Places, list[tuple[int, Finding]]]:
+        """Take a stretch; give how many blocks each series took of it, and the findings."""
+        columns, places = self.columns, now.place
+        stop = np.minimum(now.rest, now.total.shape[1] - 1)
+        lately = budget.traffic(columns, places, now.first, now.ends)
+        seasonal = np.flatnonzero(columns.seasonal[places]) if now.clock is not None else _NONE
+        seen = None
+        if now.clock is not None and len(seasonal):
+            clock = now.clock.at(seasonal)
+            seen = season.take_out(columns, places[seasonal], now.total[seasonal, :, 0], clock)
+            now.total[seasonal, :, 0] = seen.total
+        sums = windows.running(columns, places, now.total, now.first[:, 0])
+        bases = baseline.grown(columns, sums, now.total, lately.latest)
+        watched = baseline.learned(columns, places, lately.seen, lately.latest)
+        ended = windows.nodes(columns, sums)
+        ladders = noise.learn(columns, sums, ended, bases, watched, cells=self._cells)
+        if now.clock is not None and len(seasonal):
+            due = season.are_due(columns, places[seasonal], now.clock.day[seasonal], bases.n[seasonal])
+            first = np.where(due.any(1), due.argmax(1), now.total.shape[1])
+            stop[seasonal] = np.minimum(stop[seasonal], first)
+        upto = np.arange(now.total.shape[1]) <= stop[:, None]
+        calm = columns.alarmed[places] == WATCHING
+        tested = watched & upto & calm[:, None]
+        hits: list[Hit] = []
         if tested.any():
-            findings = self._look(now, ended, tested)
-        windows.keep(columns, ended)
-        self._resolve(place[~calm])
-        if now.clock is not None:
-            self._refresh_seasons(place, now.clock)
-        return findings
+            allowed = budget.allowed(columns, places, lately, self.false_alarms)
+            hits = (
+                cells.look(columns, sums, ended, bases, ladders, allowed, tested)
+                if self._cells
+                else rates.look(columns, sums, bases, ladders, allowed, tested)
+            )
+            for hit in hits:
+                stop[hit.row] = hit.block
+        over = [row for row in np.flatnonzero(~calm).tolist() if self._is_over(sums, row, stop)]
+        lately.keep(columns, places, stop)
+        if seen is not None:
+            season.keep(columns, places[seasonal], seen, stop[seasonal])
+        baseline.keep(columns, places, bases, stop)
+        noise.keep(columns, places, ladders, stop)
+        windows.keep(columns, sums, ended, lately.latest, stop)
+        news = [(int(places[hit.row]), self._alarm(now, hit)) for hit in hits]
+        for row in over:
+            self._resolve(int(places[row]))
+            self._healed.append((int(places[row]), int(now.last[row, stop[row]])))
+        if now.clock is not None and len(seasonal):
+            days = now.clock.day[seasonal, stop[seasonal]][:, None]
+            due = season.are_due(columns, places[seasonal], days, columns.base_n[places[seasonal]][:, None])
+            for row in np.flatnonzero(due[:, 0]).tolist():
+                season.refresh(columns, int(places[seasonal[row]]), int(days[row, 0]))
+        return stop + 1, news
 
-    def _look(self, now: Round, ended: windows.Nodes, tested: Bools) -> list[tuple[int, Finding]]:
-        columns, place = self.columns, now.place
-        allowed = budget.allowed(columns, place, self._false_alarms)
-        if self._cells:
-            watched = ended._replace(ends=ended.ends & tested[ended.row])
-            hits = cells.look(columns, watched, allowed)
-        else:
-            rows = np.flatnonzero(tested)
-            hits = [
-                hit._replace(row=int(rows[hit.row]))
-                for hit in rates.look(columns, place[rows], allowed[rows])
-            ]
-        return [(int(place[hit.row]), self._alarm(now, hit)) for hit in hits]
-
-    def _alarm(self, now: Round, hit: Hit) -> Finding:
+    def _alarm(self, now: Stretch, hit: Hit) -> Finding:
         """Open an incident: its window is no part of the baseline, which stands still from now on."""
         columns, place = self.columns, int(now.place[hit.row])
         columns.base_n[place] = hit.past_n
         columns.base[place] = hit.past
         columns.joined[place] = -1
         columns.alarmed[place] = max(hit.scale, 1)
+        observed, expected = hit.observed, hit.expected
+        if self.specs[place].family is Family.NUMBER:
+            observed = bins.mean(columns, place, hit.total, hit.n)
+            expected = bins.mean(columns, place, hit.past, hit.past_n)
         columns.calm[place] = 0
         noise.hold(columns, place)
         return Finding(
-            index=int(now.last[hit.row]),
+            index=int(now.last[hit.row, hit.block]),
             detector=NAME,
-            observed=hit.observed,
-            expected=hit.expected,
+            observed=observed,
+            expected=expected,
             statistic=hit.statistic,
             threshold=hit.threshold,
             n=hit.n,
-            window_start=hit.since,
+            window_start=float(columns.bound_times[place, hit.scale, hit.slot]),
             window_end=float(columns.latest[place]),
         )
 
-    def _resolve(self, places: Places) -> None:
-        """Look whether incidents are over."""
-        columns = self.columns
-        for place in places.tolist():
-            scale, count = int(columns.alarmed[place]), int(columns.blocks[place])
-            quarter = count >> scale
-            if count % (1 << scale) or quarter < 4:
+    def _is_over(self, sums: windows.Sums, row: int, stop: Places) -> bool:
+        """Look whether an incident ends in the stretch, and if so, stop there."""
+        columns, place = self.columns, int(sums.place[row])
+        scale = int(columns.alarmed[place])
+        for block in range(int(stop[row]) + 1):
+            count = int(sums.count[row, block])
+            quarter = (count >> scale) - 4
+            if count % (1 << scale) or quarter < 0:
                 continue
-            before = columns.bounds[place, scale, (quarter - 4) % columns.bounds.shape[2]]
-            total, n = columns.total[place] - before, float(4 * BLOCK << scale)
+            boundary = np.array([row]), np.array([quarter << scale]), np.array([scale])
+            total = sums.total[row, block + 1] - sums.at(columns, *boundary)[0]
+            n = float(4 * BLOCK << scale)
             if self._cells:
                 calm = cells.is_calm(columns, place, n, total)
             else:
                 calm = rates.is_calm(columns, place, n, float(total[0]))
             columns.calm[place] = columns.calm[place] + 1 if calm else 0
             if columns.calm[place] >= STRIDES_TO_RESOLVE:
-                noise.release(columns, place)
-                windows.begin(columns, place)
+                stop[row] = block
+                return True
+        return False
 
-    def _without_season(self, place: Places, total: Floats, clock: season.Clock) -> Floats:
-        rows = np.flatnonzero(self.columns.seasonal[place])
-        here = clock.at(rows)
-        total = total.copy()
-        total[rows, 0] = season.take_out(self.columns, place[rows], total[rows, 0], here)
-        return total
-
-    def _refresh_seasons(self, place: Places, clock: season.Clock) -> None:
-        due = season.are_due(self.columns, place, clock) & (self.columns.seasonal[place] > 0)
-        for row in np.flatnonzero(due).tolist():
-            season.refresh(self.columns, int(place[row]), int(clock.day[row]))
+    def _resolve(self, place: int) -> None:
+        """End an incident; windows begin anew, for what came before is in none of them."""
+        columns = self.columns
+        noise.release(columns, place)
+        columns.healed[place] = columns.blocks[place]
+        columns.alarmed[place] = WATCHING
+        columns.calm[place] = 0
 
     def _learn(self, blocks: Blocks) -> Blocks:
         """Let series without cells learn them; give the blocks that can be counted."""
@@ -211,4 +249,5 @@ class Engine:
             if values is not None:
                 numbers = self.specs[place].family is Family.NUMBER
                 bins.fix(columns, place, bins.of_numbers(values) if numbers else bins.of_categories(values))
+                columns.middles[place] = bins.middles(columns, place, values)
         return blocks.at(counted)

@@ -22,13 +22,13 @@ series has healed by itself; only then was it noise.
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from stream.detectors.quiet.baseline import LEAST
+from stream.detectors.quiet.baseline import LEAST, Bases
 from stream.detectors.quiet.records import RUNGS, WATCHING, Bools, Columns, Floats, Places
-from stream.detectors.quiet.windows import Nodes
+from stream.detectors.quiet.windows import Nodes, Sums, running_sum
 
 PRIOR_CLEAN: Final = 50.0
 PRIOR: Final = 10.0
@@ -56,6 +56,78 @@ FORGET: Final = 0.05
 """What is left of the evidence when a season is first taken out, which it had counted as noise."""
 
 
+class Ladders(NamedTuple):
+    """What a stretch says of the noise, as each block left it.
+
+    *n*, *q* and *qq* have shape (series, blocks + 1, scales) and begin with what was known before; so do
+    *held*, the same three for what an incident adds. *inflation* has shape (series, blocks, scales + 1).
+    """
+
+    n: Floats
+    q: Floats
+    qq: Floats
+    held: tuple[Floats, Floats, Floats]
+    inflation: Floats
+    rows: Rows | None
+
+    def one(self, row: int, block: int) -> Ladder:
+        """Give the ladder of one series after one block."""
+        return Ladder(
+            self.n[row, block + 1],
+            self.q[row, block + 1],
+            self.qq[row, block + 1],
+            self.inflation[row, block],
+        )
+
+
+class Ladder(NamedTuple):
+    """What one series says of its noise; *inflation* is that of no scale (1), and then of every scale."""
+
+    n: Floats
+    q: Floats
+    qq: Floats
+    inflation: Floats
+
+    def freedom(self, rung: int) -> float:
+        """Give the degrees of freedom of one rung's estimate."""
+        return (PRIOR_CLEAN if self.inflation[rung] < CLEAN else PRIOR) + float(self.n[rung])
+
+    def variation(self, rung: int) -> tuple[float, float]:
+        """Give how many runs tell of the tails at *rung*, and the squared coefficient of variation of their q.
+
+        Runs of the two scales below help, weighted by their numbers.
+        """
+        while rung > 0 and self.n[rung] < TAIL_FROM:
+            rung -= 1
+        near = slice(max(rung - TAIL_BELOW, 0), rung + 1)
+        n = self.n[near]
+        q = np.maximum(self.q[near], 1e-9)
+        runs = float(n.sum())
+        return runs, float((n * (self.qq[near] * n / (q * q))).sum()) / max(runs, 1.0) - 1.0
+
+    def tail_freedom(self, rung: int) -> float:
+        """Give the degrees of freedom of Student's t with tails as heavy as those of the runs at *rung*.
+
+        One standard deviation of what chance makes of the kurtosis of independent runs counts for nothing.
+        """
+        runs, beyond = self.variation(rung)
+        excess = (beyond - 2.0) * runs / (runs + TAIL_PRIOR) - math.sqrt(96.0 / max(runs, 1.0))
+        return math.inf if excess <= 0.0 else 4.0 + 6.0 / excess
+
+
+class Rows(NamedTuple):
+    """Rows of runs of a stretch: *which* (series, scale) they belong to, and what was added to them.
+
+    *turns* (rows, blocks) is the number of runs that each row had after each block; *sums* (rows, turns of
+    8, 9, width) and *squares* are what a row holds after 0 to 8 of them.
+    """
+
+    which: Places
+    turns: Places
+    sums: Floats
+    squares: Floats
+
+
 def spread(rates: Floats, *, cells: bool) -> Floats:
     """Give what a squared deviation of *rates*, shape (..., width), is divided by, before the sizes."""
     if cells:
@@ -64,122 +136,141 @@ def spread(rates: Floats, *, cells: bool) -> Floats:
 
 
 def learn(
-    columns: Columns, ended: Nodes, growing: Bools, watched: Bools, freedom: Floats, *, cells: bool
-) -> None:
-    """Take in the nodes that ended.
-
-    *growing* and *watched* tell, for each series of the round, whether its newest block joined its baseline
-    and whether it is tested; *freedom* is the number of cells less one (1 for a rate).
-    """
-    base_n = columns.base_n[ended.place]
-    left = base_n - ended.size
-    joined = ended.ends & growing[ended.row]
+    columns: Columns, sums: Sums, ended: Nodes, bases: Bases, watched: Bools, *, cells: bool
+) -> Ladders:
+    """Take in the nodes that ended; *watched* tells of which blocks the series is tested."""
+    places = sums.place
+    weight, value = np.zeros((2, *watched.shape, RUNGS))
+    freedom = columns.cells[places] - 1.0 if cells else np.ones(len(places))
+    begun = sums.count[ended.row, ended.block] - (1 << ended.scale)
+    joined = bases.growing[ended.row, ended.block] & (begun >= columns.healed[places[ended.row]])
+    left = bases.n[ended.row, ended.block] - ended.size
     beside = joined & (left >= np.maximum(ended.size, LEAST))
     if beside.any():
-        at = np.flatnonzero(beside)
-        place, size, n, rest = ended.place[at], ended.size[at, None], base_n[at, None], left[at, None]
-        base = columns.base[place]
-        apart = ended.total[at] / size - (base - ended.total[at]) / rest
-        scale = spread(base / n, cells=cells)
-        q = (apart * apart / scale).sum(1) / ((1.0 / size + 1.0 / rest)[:, 0] * freedom[ended.row[at]])
-        _count(columns, place, ended.scale[at], q, freedom[ended.row[at]])
-    if growing.all():
-        return
-    among = np.flatnonzero(ended.ends & ~growing[ended.row] & watched[ended.row])
-    if len(among):
+        own, rest = ended.at(beside), left[beside, None]
+        base, size = bases.total[own.row, own.block], own.size[:, None]
+        apart = own.total / size - (base - own.total) / rest
+        scale = spread(base / bases.n[own.row, own.block, None], cells=cells)
+        q = (apart * apart / scale).sum(1) / ((1.0 / size + 1.0 / rest)[:, 0] * freedom[own.row])
+        weight[own.row, own.block, own.scale] = 1.0
+        value[own.row, own.block, own.scale] = q
+    among = ~joined & watched[ended.row, ended.block]
+    rows = None
+    if among.any():
         own = ended.at(among)
-        scale = spread(columns.base[own.place] / columns.base_n[own.place, None], cells=cells)
-        _line_up(columns, own, scale, freedom[own.row])
+        base = bases.total[own.row, own.block] / bases.n[own.row, own.block, None]
+        rows = _line_up(columns, places, own, spread(base, cells=cells), freedom, weight, value)
+    return _count(columns, places, weight, value, freedom, rows)
 
 
-def _line_up(columns: Columns, own: Nodes, scale: Floats, freedom: Floats) -> None:
-    """Add runs to their rows, and take the rows that are full for what they say of the noise."""
-    place, rung = own.place, own.scale
+def _line_up(
+    columns: Columns,
+    places: Places,
+    own: Nodes,
+    scale: Floats,
+    freedom: Floats,
+    weight: Floats,
+    value: Floats,
+) -> Rows:
+    """Add runs to their rows; rows that are full give their *value* and *weight*."""
+    blocks, key = weight.shape[1], own.row * RUNGS + own.scale
+    which, group = np.unique(key, return_inverse=True)
+    place, rung = places[which // RUNGS], which % RUNGS
+    there = np.zeros((len(which), blocks), np.intp)
+    there[group, own.block] = 1
+    turns = columns.row_n[place, rung][:, None] + np.cumsum(there, 1)
+    turn, position = np.divmod(turns[group, own.block] - 1, IN_A_ROW)
     rates = own.total / own.size[:, None]
-    columns.row_n[place, rung] += 1
-    columns.row_sum[place, rung] += rates
-    columns.row_square[place, rung] += (rates * rates / scale).sum(1)
-    full = columns.row_n[place, rung] == IN_A_ROW
-    if not full.any():
-        return
-    place, rung = place[full], rung[full]
-    sums = columns.row_sum[place, rung]
-    within = columns.row_square[place, rung] - (sums * sums / scale[full]).sum(1) / IN_A_ROW
-    q = np.maximum(within, 0.0) * own.size[full] / ((IN_A_ROW - 1) * freedom[full])
-    _count(columns, place, rung, q, freedom[full], weight=IN_A_ROW - 1.0)
-    columns.row_n[place, rung] = 0
-    columns.row_sum[place, rung] = 0.0
-    columns.row_square[place, rung] = 0.0
+    sums = np.zeros((len(which), int(turn.max()) + 1, IN_A_ROW + 1, rates.shape[1]))
+    squares = np.zeros(sums.shape[:3])
+    # What a row holds already stands at its beginning; zeros until its next run change nothing.
+    sums[:, 0, 0], squares[:, 0, 0] = columns.row_sum[place, rung], columns.row_square[place, rung]
+    sums[group, turn, position + 1] = rates
+    squares[group, turn, position + 1] = (rates * rates / scale).sum(1)
+    np.add.accumulate(sums, axis=2, out=sums)
+    np.add.accumulate(squares, axis=2, out=squares)
+    full = np.flatnonzero(position == IN_A_ROW - 1)
+    if len(full):
+        end, at = (group[full], turn[full], IN_A_ROW), (own.row[full], own.block[full], own.scale[full])
+        within = squares[end] - (sums[end] ** 2 / scale[full]).sum(1) / IN_A_ROW
+        weight[at] = IN_A_ROW - 1.0
+        value[at] = np.maximum(within, 0.0) * own.size[full] / ((IN_A_ROW - 1) * freedom[own.row[full]])
+    return Rows(which, turns, sums, squares)
 
 
 def _count(
-    columns: Columns, place: Places, rung: Places, q: Floats, freedom: Floats, *, weight: float = 1.0
-) -> None:
-    n = columns.rung_n[place, rung]
-    mean = columns.rung_q[place, rung] / np.maximum(n, 1e-9)
-    most = np.where(n >= CLIP_FROM, CLIP * np.maximum(mean, 1.0), np.inf)
-    q = np.minimum(q, most)
+    columns: Columns, places: Places, weight: Floats, value: Floats, freedom: Floats, rows: Rows | None
+) -> Ladders:
+    """Count what runs say, shape (series, blocks, scales), clipped."""
+    calm = (columns.alarmed[places] == WATCHING)[:, None, None]
+    counted, aside = np.where(calm, weight, 0.0), np.where(calm, 0.0, weight)
+    n = running_sum(columns.rung_n[places], counted)
+    q = running_sum(columns.rung_q[places], counted * value)
+    most = np.where(n >= CLIP_FROM, CLIP * np.maximum(q / np.maximum(n, 1e-9), 1.0), np.inf)
+    wild = (value > most[:, :-1]).any(1)
+    if wild.any():
+        for row, rung in np.argwhere(wild).tolist():
+            _clip(value[row, :, rung], counted[row, :, rung], n[row, :, rung], float(q[row, 0, rung]))
+        q = running_sum(columns.rung_q[places], counted * value)
     # A row tells the mean of q over 7 runs; a single run of a normal of that variance has this mean square.
-    qq = q * q * (1.0 + 2.0 / freedom) / (1.0 + 2.0 / (weight * freedom))
-    calm = columns.alarmed[place] == WATCHING
-    if calm.all():
-        columns.rung_n[place, rung] += weight
-        columns.rung_q[place, rung] += weight * q
-        columns.rung_qq[place, rung] += weight * qq
-        return
-    columns.rung_n[place, rung] += np.where(calm, weight, 0.0)
-    columns.rung_q[place, rung] += np.where(calm, weight * q, 0.0)
-    columns.rung_qq[place, rung] += np.where(calm, weight * qq, 0.0)
-    columns.held_n[place, rung] += np.where(calm, 0.0, weight)
-    columns.held_q[place, rung] += np.where(calm, 0.0, weight * q)
-    columns.held_qq[place, rung] += np.where(calm, 0.0, weight * qq)
+    free = freedom[:, None, None]
+    square = value * value * (1.0 + 2.0 / free) / (1.0 + 2.0 / (np.maximum(weight, 1.0) * free))
+    qq = running_sum(columns.rung_qq[places], counted * square)
+    held = (
+        running_sum(columns.held_n[places], aside),
+        running_sum(columns.held_q[places], aside * value),
+        running_sum(columns.held_qq[places], aside * square),
+    )
+    return Ladders(n, q, qq, held, inflation(n[:, 1:], q[:, 1:], columns.loss[places] > 0), rows)
 
 
-def estimate(columns: Columns, place: Places, rung: Places) -> None:
-    """Work out the inflation at the given rungs from the rung below and what was counted.
+def _clip(value: Floats, counted: Floats, n: Floats, q: float) -> None:
+    """Clip the values of one series and scale, one after the other: each tells how far the next may go."""
+    for block in range(len(value)):
+        one = float(value[block])
+        if n[block] >= CLIP_FROM:
+            one = min(one, CLIP * max(q / max(float(n[block]), 1e-9), 1.0))
+            value[block] = one
+        q += float(counted[block]) * one
 
-    It is never under 1, or for a loss never under that of a single block: a loss varies
+
+def inflation(n: Floats, q: Floats, loss: Bools) -> Floats:
+    """Work out the inflation from what was counted, shape (series, blocks, scales), each from the rung below.
+
+    It is never under 1, or for a *loss* never under that of a single block: a loss varies
     less than 0 and 1 with the same mean.
     """
-    below = columns.inflation[place, rung]
-    k = prior(below)
-    value = (k * below + columns.rung_q[place, rung]) / (k + columns.rung_n[place, rung])
-    least = np.where(columns.loss[place] > 0, np.where(rung > 0, columns.inflation[place, 1], 1e-3), 1.0)
-    columns.inflation[place, rung + 1] = np.maximum(value, least)
+    result = np.ones((*n.shape[:2], RUNGS + 1))
+    least = np.where(loss, 1e-3, 1.0)[:, None]
+    for rung in range(RUNGS):
+        below = result[:, :, rung]
+        k = np.where(below < CLEAN, PRIOR_CLEAN, PRIOR)
+        value = (k * below + q[:, :, rung]) / (k + n[:, :, rung])
+        result[:, :, rung + 1] = np.maximum(value, least)
+        if rung == 0 and loss.any():
+            least = np.where(loss[:, None], result[:, :, 1], 1.0)
+    return result
 
 
-def prior(below: Floats) -> Floats:
-    """Give the runs that the rung below counts for."""
-    return np.where(below < CLEAN, PRIOR_CLEAN, PRIOR)
-
-
-def freedom(columns: Columns, place: int, rung: int) -> float:
-    """Give the degrees of freedom of one rung's estimate."""
-    return float(prior(columns.inflation[place : place + 1, rung])[0] + columns.rung_n[place, rung])
-
-
-def variation(columns: Columns, place: int, rung: int) -> tuple[float, float]:
-    """Give how many runs tell of the tails at *rung*, and the squared coefficient of variation of their q.
-
-    Runs of the two scales below help, weighted by their numbers.
-    """
-    while rung > 0 and columns.rung_n[place, rung] < TAIL_FROM:
-        rung -= 1
-    near = slice(max(rung - TAIL_BELOW, 0), rung + 1)
-    n = columns.rung_n[place, near]
-    q = np.maximum(columns.rung_q[place, near], 1e-9)
-    runs = float(n.sum())
-    return runs, float((n * (columns.rung_qq[place, near] * n / (q * q))).sum()) / max(runs, 1.0) - 1.0
-
-
-def tail_freedom(columns: Columns, place: int, rung: int) -> float:
-    """Give the degrees of freedom of Student's t whose tails are as heavy as those of the runs at *rung*.
-
-    One standard deviation of what chance makes of the kurtosis of independent runs counts for nothing.
-    """
-    runs, beyond = variation(columns, place, rung)
-    excess = (beyond - 2.0) * runs / (runs + TAIL_PRIOR) - math.sqrt(96.0 / max(runs, 1.0))
-    return math.inf if excess <= 0.0 else 4.0 + 6.0 / excess
+def keep(columns: Columns, places: Places, ladders: Ladders, stop: Places) -> None:
+    """Keep the ladders as block *stop* of each series left them."""
+    at = np.arange(len(stop)), stop + 1
+    columns.rung_n[places], columns.rung_q[places] = ladders.n[at], ladders.q[at]
+    columns.rung_qq[places] = ladders.qq[at]
+    columns.held_n[places], columns.held_q[places], columns.held_qq[places] = (
+        part[at] for part in ladders.held
+    )
+    columns.inflation[places] = ladders.inflation[np.arange(len(stop)), stop]
+    if ladders.rows is None:
+        return
+    which, turns, sums, squares = ladders.rows
+    row, rung = which // RUNGS, which % RUNGS
+    turn, position = np.divmod(turns[np.arange(len(which)), stop[row]], IN_A_ROW)
+    end = np.arange(len(which)), np.minimum(turn, sums.shape[1] - 1), position
+    begun = position > 0
+    columns.row_n[places[row], rung] = position
+    columns.row_sum[places[row], rung] = np.where(begun[:, None], sums[end], 0.0)
+    columns.row_square[places[row], rung] = np.where(begun, squares[end], 0.0)
 
 
 def hold(columns: Columns, place: int) -> None:
@@ -187,9 +278,6 @@ def hold(columns: Columns, place: int) -> None:
     columns.held_n[place] = 0.0
     columns.held_q[place] = 0.0
     columns.held_qq[place] = 0.0
-    columns.row_n[place] = 0
-    columns.row_sum[place] = 0.0
-    columns.row_square[place] = 0.0
 
 
 def release(columns: Columns, place: int) -> None:
@@ -204,6 +292,5 @@ def forget(columns: Columns, place: int, rungs: int) -> None:
     columns.rung_n[place, :rungs] *= FORGET
     columns.rung_q[place, :rungs] *= FORGET
     columns.rung_qq[place, :rungs] *= FORGET
-    at = np.array([place], np.intp)
-    for rung in range(RUNGS):
-        estimate(columns, at, np.array([rung], np.intp))
+    n, q = columns.rung_n[place, None, None], columns.rung_q[place, None, None]
+    columns.inflation[place] = inflation(n, q, columns.loss[place : place + 1] > 0)[0, 0]

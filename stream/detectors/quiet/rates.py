@@ -22,21 +22,24 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from stream.detectors.quiet import baseline, noise
+from stream.detectors.quiet import baseline
+from stream.detectors.quiet.baseline import Bases
+from stream.detectors.quiet.noise import Ladder, Ladders
 from stream.detectors.quiet.records import BLOCK, LEVELS, RUNGS, Bools, Columns, Floats, Places
 from stream.detectors.quiet.tails import student_tail
+from stream.detectors.quiet.windows import Sums
 
 LEAST_RELATIVE: Final = 0.10
 LEAST_ABSOLUTE: Final = 0.005
 """The least rise that counts: a tenth of the baseline, or half a percentage point where that is more."""
 
-MARGIN: Final = 0.25
+MARGIN: Final = 0.15
 """Part of it that the baseline is given for free in the test."""
 
 WEIGHTS: Final = np.array((1.0, 2.0, 3.0, 4.0, 4.0, 4.0, 3.0, 3.0)) / 24.0
 """How the budget is divided among the scales: the middle ones see most real changes."""
 
-OVERLAP: Final = 0.8
+OVERLAP: Final = 0.75
 """C, see above."""
 
 ALPHA_MAX: Final = 0.02
@@ -52,19 +55,32 @@ KEPT: Final = 8
 
 _SCALES: Final = np.array([0, 0, *np.repeat(np.arange(LEVELS), 4)], np.intp)
 _BACK: Final = np.array([2, 3, *np.tile(np.arange(4, 8), LEVELS)], np.intp)
-_RUNG: Final = np.array([1, 1, *np.repeat(np.arange(LEVELS) + 2, 4)], np.intp) + 1
-"""Where in ``inflation`` the noise of each window is."""
+_RUNG: Final = np.array([1, 1, *np.repeat(np.arange(LEVELS) + 2, 4)], np.intp)
+_LONGER: Final = _BACK / np.array([2, 2, *([4] * 4 * LEVELS)])
+_ABOVE: Final = np.minimum(_RUNG + 1, RUNGS - 1)
+_PART: Final = 2.0 * (_LONGER - 1.0) / _LONGER
+_NEAREST: Final = np.where(_PART > 0.5, _ABOVE, _RUNG)
 
 _SPENT: Final = OVERLAP * WEIGHTS[_SCALES]
 
 
+_TYPICAL: Final = 5.5 * BLOCK * 2.0 ** np.arange(LEVELS)
+_ALL_SPENT: Final = _TYPICAL * OVERLAP * WEIGHTS
+SPENDABLE_LEAST: Final = 1 / 3
+VARIANCE_ENOUGH: Final = 3.0
+
+
 class Hit(NamedTuple):
-    """A window that shows a change: *row* of the round, the window's sum and past, the test's figures."""
+    """A window that shows a change, with its sum and past, and the test's figures.
+
+    It ends with *block* of the series at *row* of the stretch, and began when *slot* of *scale* was kept.
+    """
 
     row: int
+    block: int
     scale: int
     n: int
-    since: float
+    slot: int
     total: Floats
     past_n: float
     past: Floats
@@ -75,94 +91,132 @@ class Hit(NamedTuple):
 
 
 class _Windows(NamedTuple):
-    """All windows of some series, shape (series, windows) but for *place*, shape (series,)."""
+    """All windows that end in a stretch, shape (series, blocks, windows)."""
 
-    place: Places
     n: Floats
     inside: Floats
     past_n: Floats
     past: Floats
     least: Floats
     alpha: Floats
+    inflation: Floats
     slot: Places
 
 
-def look(columns: Columns, places: Places, budget: Floats) -> list[Hit]:
-    """Look at all windows of the series at *places*; give the most surprising one of each that alarms.
+def look(
+    columns: Columns, sums: Sums, bases: Bases, ladders: Ladders, budget: Floats, tested: Bools
+) -> list[Hit]:
+    """Look at all windows of a stretch; give the most surprising one of the first block of each that alarms.
 
-    *budget* is the lambda of each.
+    *budget* is lambda, and *tested* tells which blocks to look at; both have shape (series, blocks).
     """
-    all_of, able = _screen(columns, places, budget)
+    all_of, able = _screen(columns, sums, bases, ladders, budget)
+    able &= tested[:, :, None]
     best: dict[int, tuple[float, Hit]] = {}
-    for row, column in np.argwhere(able).tolist():
-        judged = _judge(columns, all_of, row, column)
+    for row, block, column in np.argwhere(able).tolist():
+        if row in best and best[row][1].block < block:
+            continue
+        judged = _judge(columns, all_of, int(sums.place[row]), ladders.one(row, block), (row, block, column))
         if judged is not None and (row not in best or judged[0] < best[row][0]):
             best[row] = judged
     return [hit for _, hit in best.values()]
 
 
-def _screen(columns: Columns, places: Places, budget: Floats) -> tuple[_Windows, Bools]:
+def _screen(
+    columns: Columns, sums: Sums, bases: Bases, ladders: Ladders, budget: Floats
+) -> tuple[_Windows, Bools]:
     """Give the windows, and which of them may alarm: a normal approximation that is never too strict."""
-    count = columns.blocks[places][:, None]
+    places, count = sums.place, sums.count[:, :, None]
+    row = np.arange(len(places))[:, None, None]
     back = (count >> _SCALES) - _BACK
     since, slot = back << _SCALES, back % KEPT
-    before = columns.bounds[places[:, None], _SCALES, slot, 0]
+    before = sums.at(columns, row, since, _SCALES)[:, :, :, 0]
     n = BLOCK * (count - since).astype(np.float64)
-    inside = columns.total[places] - before
-    overlap = columns.joined[places][:, None] - since
-    past_n = columns.base_n[places][:, None] - BLOCK * np.maximum(overlap, 0)
-    past = columns.base[places] - np.where(overlap > 0, columns.joined_total[places] - before, 0.0)
-    able = (since >= 0) & (past_n >= np.maximum(n, baseline.LEAST))
+    inside = sums.total[:, 1:] - before
+    past_n, past = bases.without(row, np.arange(count.shape[1])[:, None], since, before[:, :, :, None])
+    past = past[:, :, :, 0]
+    able = (since >= columns.healed[places][:, None, None]) & (past_n >= np.maximum(n, baseline.LEAST))
     past_n = np.where(able, past_n, 1.0)
     normal = past / past_n
     effect = inside / n - normal
-    effect = np.where(columns.both[places][:, None] > 0, np.abs(effect), effect)
+    both = columns.both[places] > 0
+    if both.any():
+        effect = np.where(both[:, None, None], np.abs(effect), effect)
     least = np.maximum(LEAST_RELATIVE * normal, LEAST_ABSOLUTE)
-    inflation = columns.inflation[places][:, _RUNG]
+    able &= effect >= least
+    inflation = ladders.inflation[:, :, _RUNG + 1]
+    inflation = inflation + _PART * (ladders.inflation[:, :, _ABOVE + 1] - inflation)
     pooled = (inside + past) / (n + past_n)
     spread = np.clip(pooled * (1.0 - pooled), 1e-6, 0.25)
     surprise = effect * effect / (spread * inflation * (1.0 / n + 1.0 / past_n))
-    alpha = np.minimum(ALPHA_MAX, budget[:, None] * n * _SPENT)
-    doubled = -2.0 * np.log(alpha)
-    # z^2 at alpha is about -2 ln(alpha) - ln(2 pi) - ln(z^2), and D is at most twice the squared z.
-    able &= (effect >= least) & (surprise > 0.5 * (doubled - 1.8 - np.log(np.maximum(doubled - 4.0, 1.0))))
+    base = bases.total[:, :, 0] / np.maximum(bases.n, 1.0)
+    share = budget / _spendable(ladders, base, bases.n, budget)
+    alpha = np.minimum(ALPHA_MAX, share[:, :, None] * n * _SPENT)
+    able &= surprise > 0.5 * _squared_normal(alpha)
     if able.any():
-        own = np.where(columns.loss[places] > 0, columns.inflation[places, 1], 1.0)[:, None]
-        able &= n >= ENOUGH * inflation / own
-        able &= (columns.few[places][:, None] == 0) | (inside >= EVENTS_LEAST)
-    return _Windows(places, n, inside, past_n, past, least, alpha, slot), able
+        loss = (columns.loss[places] > 0)[:, None]
+        own = np.where(loss, ladders.inflation[:, :, 1], 1.0)
+        enough = np.minimum(ENOUGH, VARIANCE_ENOUGH / np.clip(base * (1.0 - base), 1e-3, None))
+        able &= n >= (np.where(loss, ENOUGH, enough) / own)[:, :, None] * inflation
+        able &= (columns.few[places] == 0)[:, None, None] | (inside >= EVENTS_LEAST)
+    return _Windows(n, inside, past_n, past, least, alpha, inflation, slot), able
 
 
-def _judge(columns: Columns, windows: _Windows, row: int, column: int) -> tuple[float, Hit] | None:
+def _squared_normal(alpha: Floats) -> Floats:
+    """Give about the z^2 beyond which there is *alpha*: z^2 = -2 ln(alpha) - ln(2 pi) - ln(z^2)."""
+    doubled = -2.0 * np.log(alpha)
+    return doubled - 1.8 - np.log(np.maximum(doubled - 4.0, 1.0))
+
+
+def _spendable(ladders: Ladders, base: Floats, past_n: Floats, budget: Floats) -> Floats:
+    """Give the part of its budget that each series can spend, shape (series, blocks).
+
+    Where the least effect is further out than the threshold, only what lies beyond the effect is spent.
+    """
+    least = np.maximum(LEAST_RELATIVE * base, LEAST_ABSOLUTE)
+    reach = least * least / np.clip(base * (1.0 - base), 1e-6, 0.25)
+    sure = reach[:, :, None] / (
+        ladders.inflation[:, :, 3:] * (1.0 / _TYPICAL + 1.0 / np.maximum(past_n, 1.0)[:, :, None])
+    )
+    alpha = np.minimum(ALPHA_MAX, budget[:, :, None] * _ALL_SPENT)
+    short = np.minimum(_squared_normal(alpha) - sure, 0.0)
+    result: Floats = np.maximum((WEIGHTS * np.exp(0.5 * short)).sum(2), SPENDABLE_LEAST)
+    return result
+
+
+def _judge(
+    columns: Columns, windows: _Windows, place: int, ladder: Ladder, at: tuple[int, int, int]
+) -> tuple[float, Hit] | None:
     """Test one window; give how far below its level it is, and what it shows, or None."""
-    place, rung = int(windows.place[row]), int(_RUNG[column]) - 1
-    n, past_n = float(windows.n[row, column]), float(windows.past_n[row, column])
-    rate, normal = float(windows.inside[row, column]) / n, float(windows.past[row, column]) / past_n
-    inflation = float(columns.inflation[place, rung + 1])
+    row, block, column = at
+    rung = int(_NEAREST[column])
+    n, past_n = float(windows.n[at]), float(windows.past_n[at])
+    rate, normal = float(windows.inside[at]) / n, float(windows.past[at]) / past_n
+    inflation = float(windows.inflation[at])
     statistic = root_deviance(
         rate,
         normal,
         n,
         past_n,
-        margin=MARGIN * float(windows.least[row, column]),
+        margin=MARGIN * float(windows.least[at]),
         continuity=0.0 if columns.loss[place] else 0.5 * inflation,
     ) / math.sqrt(inflation)
     statistic = without_clumps(statistic, rate, normal, n, inflation)
-    df = noise.freedom(columns, place, rung)
-    df = 1.0 / (1.0 / df + 1.0 / noise.tail_freedom(columns, place, rung))
-    level = float(windows.alpha[row, column]) * (0.5 if columns.both[place] else 1.0)
+    df = 1.0 / (1.0 / ladder.freedom(rung) + 1.0 / ladder.tail_freedom(rung))
+    level = float(windows.alpha[at]) * (0.5 if columns.both[place] else 1.0)
     tail = student_tail(max(statistic, 0.0), df)
     if tail >= level:
         return None
     scale = int(_SCALES[column])
     hit = Hit(
         row=row,
+        block=block,
         scale=scale,
         n=int(n),
-        since=float(columns.bound_times[place, scale, windows.slot[row, column]]),
-        total=windows.inside[row, column : column + 1],
+        slot=int(windows.slot[at]),
+        total=windows.inside[row, block, column : column + 1],
         past_n=past_n,
-        past=windows.past[row, column : column + 1],
+        past=windows.past[row, block, column : column + 1],
         observed=rate,
         expected=normal,
         statistic=statistic,
@@ -208,7 +262,7 @@ def without_clumps(statistic: float, rate: float, normal: float, n: float, infla
     p = normal if rate >= normal else 1.0 - normal
     p = min(max(p, 1e-6), 1.0 - 1e-6)
     skewness = max(1.0 - 2.0 * p, 0.0) / math.sqrt(p * (1.0 - p) * n / inflation)
-    extra = 0.5 * max(1.0 - inflation**-2, 0.0)
+    extra = max(1.0 - inflation**-2, 0.0)
     return statistic - max(extra * skewness * (statistic * statistic - 1.0) / 6.0, 0.0)
 
 

@@ -56,6 +56,7 @@ def layout(*, width: int, kept: int, season: bool) -> np.dtype[Any]:
         ("share", f8),
         # windows
         ("blocks", "<i8"),
+        ("healed", "<i8"),
         ("total", f8, (width,)),
         ("bounds", f8, (LEVELS, kept, width)),
         ("bound_times", f8, (LEVELS, kept)),
@@ -99,6 +100,7 @@ def layout(*, width: int, kept: int, season: bool) -> np.dtype[Any]:
             ("cells", i2),
             ("other", i2),
             ("edges", f8, (width - 1,)),
+            ("middles", f8, (width,)),
             ("learned", i2),
         ]
     by_size = sorted(fields, key=lambda field: -np.dtype(field[1]).itemsize)

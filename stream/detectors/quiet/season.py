@@ -29,6 +29,7 @@ from stream.detectors.quiet.records import (
     Floats,
     Places,
 )
+from stream.detectors.quiet.windows import running_sum
 
 VISITS_LEAST: Final = 2
 READINGS_LEAST: Final = 10
@@ -46,10 +47,10 @@ _THURSDAY: Final = 3  # the epoch began on one; Monday is 0
 
 
 class Clock(NamedTuple):
-    """Where in the day and the week blocks lie.
+    """Where in the day and the week blocks lie, shape (..., 24), and (...) for the last two.
 
-    Readings and their sum by hour, shape (n, 24); the day on which each block ends, as a number since the
-    epoch, and its weekday.
+    Readings and their sum by hour; the day on which each block ends, as a number since the epoch, and its
+    weekday.
     """
 
     n: Floats
@@ -57,9 +58,26 @@ class Clock(NamedTuple):
     day: Places
     weekday: Places
 
-    def at(self, which: Places | Bools | slice) -> Clock:
+    def at(self, which: Places | Bools | tuple[Places, Places]) -> Clock:
         """Give the clock of some of the blocks."""
         return Clock(self.n[which], self.total[which], self.day[which], self.weekday[which])
+
+
+class Visits(NamedTuple):
+    """What a stretch says of the cells of a season after each block, shape (series, blocks + 1, cells)."""
+
+    n: Floats
+    total: Floats
+    visits: Places
+    day: Places
+
+
+class Seen(NamedTuple):
+    """What a stretch says of the season; *total* (series, blocks) are the sums without it."""
+
+    total: Floats
+    hours: Visits
+    weekdays: Visits
 
 
 def clock_of(values: Floats, times: Floats) -> Clock:
@@ -73,37 +91,51 @@ def clock_of(values: Floats, times: Floats) -> Clock:
     return Clock(n, total, day, (day + _THURSDAY) % WEEKDAYS)
 
 
-def take_out(columns: Columns, places: Places, total: Floats, clock: Clock) -> Floats:
-    """Give the blocks' sums, shape (n,), without the season; learn from those outside of incidents."""
-    by_hour = (clock.n * columns.hour_shift[places]).sum(1)
+def take_out(columns: Columns, places: Places, total: Floats, clock: Clock) -> Seen:
+    """Take the season out of sums of shape (series, blocks); learn from those outside of incidents."""
+    by_hour = (clock.n * columns.hour_shift[places][:, None]).sum(2)
     left = total - by_hour
-    result: Floats = left - BLOCK * columns.weekday_shift[places, clock.weekday]
-    calm = columns.alarmed[places] == WATCHING
-    if not calm.all():
-        places, left = places[calm], left[calm]
-        clock = clock.at(calm)
-    columns.hour_n[places] += clock.n
-    columns.hour_sum[places] += clock.total
-    visited = columns.hour_day[places]
-    day = clock.day[:, None]
-    new = (clock.n > 0) & (day > visited)
-    columns.hour_visits[places] += new
-    columns.hour_day[places] = np.where(new, day, visited)
-    weekday = clock.weekday
-    columns.weekday_n[places, weekday] += BLOCK
-    columns.weekday_sum[places, weekday] += left
-    visited = columns.weekday_day[places, weekday]
-    columns.weekday_visits[places, weekday] += clock.day > visited
-    columns.weekday_day[places, weekday] = np.maximum(visited, clock.day)
-    return result
+    result = left - BLOCK * columns.weekday_shift[places[:, None], clock.weekday]
+    calm = (columns.alarmed[places] == WATCHING)[:, None, None]
+    hours = _visited(columns, "hour", places, (clock.n * calm, clock.total * calm), clock.day)
+    on = (clock.weekday[:, :, None] == np.arange(WEEKDAYS)) & calm
+    weekdays = _visited(columns, "weekday", places, (BLOCK * on, left[:, :, None] * on), clock.day)
+    return Seen(result, hours, weekdays)
 
 
-def are_due(columns: Columns, places: Places, clock: Clock) -> Bools:
-    """Tell which series' profiles have to be worked out anew."""
+def _visited(
+    columns: Columns, name: str, places: Places, added: tuple[Floats, Floats], day: Places
+) -> Visits:
+    n, total = added
+    was = getattr(columns, f"{name}_day")[places][:, None]
+    here = n > 0
+    days = np.maximum.accumulate(np.concatenate((was, np.where(here, day[:, :, None], was)), 1), 1)
+    visits = getattr(columns, f"{name}_visits")[places]
+    new = here & (day[:, :, None] > days[:, :-1])
+    return Visits(
+        running_sum(getattr(columns, f"{name}_n")[places], n),
+        running_sum(getattr(columns, f"{name}_sum")[places], total),
+        running_sum(visits, new),
+        days,
+    )
+
+
+def keep(columns: Columns, places: Places, seen: Seen, stop: Places) -> None:
+    """Keep what was seen of the season up to block *stop* of each series."""
+    at = np.arange(len(stop)), stop + 1
+    for name, part in (("hour", seen.hours), ("weekday", seen.weekdays)):
+        getattr(columns, f"{name}_n")[places] = part.n[at]
+        getattr(columns, f"{name}_sum")[places] = part.total[at]
+        getattr(columns, f"{name}_visits")[places] = part.visits[at]
+        getattr(columns, f"{name}_day")[places] = part.day[at]
+
+
+def are_due(columns: Columns, places: Places, day: Places, base_n: Floats) -> Bools:
+    """Tell after which blocks profiles have to be worked out anew, shape (series, blocks)."""
     result: Bools = (
-        (clock.day > columns.season_day[places])
-        & (columns.alarmed[places] == WATCHING)
-        & (columns.base_n[places] >= BASELINE_LEAST)
+        (day > columns.season_day[places][:, None])
+        & (columns.alarmed[places] == WATCHING)[:, None]
+        & (base_n >= BASELINE_LEAST)
     )
     return result
 

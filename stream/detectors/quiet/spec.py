@@ -25,8 +25,11 @@ class Pool(StrEnum):
 
     PERFORMANCE = "performance"
     SEGMENT = "segment"
+    OUTPUT = "output"
     DRIFT = "drift"
     QUALITY = "quality"
+    USAGE = "usage"
+    FEEDBACK = "feedback"
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

@@ -3,6 +3,10 @@
 At scale i the running total is kept at the last few multiples of 2**i blocks. A run of 2**j blocks that
 ends now (a node of the binary counter) and a window that began at a kept boundary are both one
 subtraction.
+
+A stretch is some blocks in a row of each of some series, all looked at together: arrays of shape (series,
+blocks). What is worked out for a block depends on none that come later, so that a stretch may be taken up
+to any of its blocks, and no result depends on how long stretches are.
 """
 
 from __future__ import annotations
@@ -11,81 +15,86 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from stream.detectors.quiet.records import BLOCK, LEVELS, RUNGS, WATCHING, Bools, Columns, Floats, Places
+from stream.detectors.quiet.records import BLOCK, LEVELS, RUNGS, Bools, Columns, Floats, Places
 
-_LOG2: Final = np.zeros(1 << RUNGS, np.intp)
-for _exponent in range(RUNGS):
-    _LOG2[1 << _exponent] = _exponent
+_RUN: Final = 1 << np.arange(RUNGS)
+
+
+class Sums(NamedTuple):
+    """Running totals of a stretch.
+
+    *place* and *before*, the blocks that each series had, have shape (series,); *count* (series, blocks) is
+    the number of each block; *total* (series, blocks + 1, width) begins with what it was before.
+    """
+
+    place: Places
+    before: Places
+    count: Places
+    total: Floats
+
+    def at(self, columns: Columns, row: Places, boundary: Places, scale: Places) -> Floats:
+        """Give the totals of the series at *row* after *boundary* blocks, kept at *scale* or of the stretch.
+
+        All have one shape; the result has one more axis, of the width.
+        """
+        inside = boundary - self.before[row]
+        kept = columns.bounds[self.place[row], scale, (boundary >> scale) % columns.bounds.shape[2]]
+        result: Floats = np.where((inside >= 0)[..., None], self.total[row, np.maximum(inside, 0)], kept)
+        return result
 
 
 class Nodes(NamedTuple):
-    """Pairs of a series and a scale, flat: *row* is the place in the round, *place* in the columns.
+    """Runs of 2**scale blocks that end with a block, flat, by series and block.
 
-    *ends* tells where a node of the scale ends now; the others are the next scale of each series, whose
-    noise is estimated from the one below. *total* is the node's sum, shape (pairs, width).
+    *row* and *block* are places in the stretch; *total* is the run's sum, shape (nodes, width).
     """
 
     row: Places
-    place: Places
+    block: Places
     scale: Places
-    ends: Bools
     size: Floats
     total: Floats
 
-    def at(self, which: Places) -> Nodes:
+    def at(self, which: Places | Bools) -> Nodes:
         """Give some of them."""
         return Nodes(
-            self.row[which],
-            self.place[which],
-            self.scale[which],
-            self.ends[which],
-            self.size[which],
-            self.total[which],
+            self.row[which], self.block[which], self.scale[which], self.size[which], self.total[which]
         )
 
 
-def add(columns: Columns, places: Places, totals: Floats, first: Floats) -> None:
-    """Add a block of each series at *places*, that begins at *first* (seconds), to its running total."""
-    new = columns.blocks[places] == 0
+def running(columns: Columns, places: Places, totals: Floats, first: Floats) -> Sums:
+    """Add up the blocks of a stretch, sums of shape (series, blocks, width), that begins at *first*."""
+    before = columns.blocks[places]
+    new = before == 0
     if new.any():
         columns.bound_times[places[new], :, 0] = first[new, None]
-    columns.blocks[places] += 1
-    columns.total[places] += totals
+    count = before[:, None] + np.arange(1, totals.shape[1] + 1)
+    return Sums(places, before, count, running_sum(columns.total[places], totals))
 
 
-def nodes(columns: Columns, places: Places) -> Nodes:
-    """Give the nodes that end with the newest block of each series at *places*."""
-    count = columns.blocks[places]
-    lowest = _LOG2[np.minimum(count & -count, 1 << (RUNGS - 1))]
-    sizes = np.minimum(lowest + 2, RUNGS)
-    row = np.repeat(np.arange(len(places)), sizes)
-    scale = np.arange(len(row)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    place, ends = places[row], scale <= lowest[row]
-    kept = np.minimum(scale, LEVELS - 1)
-    slot = ((count[row] >> kept) - (1 << (scale - kept))) % columns.bounds.shape[2]
-    total = columns.total[place] - columns.bounds[place, kept, slot]
-    return Nodes(row, place, scale, ends, BLOCK * (1 << scale).astype(np.float64), total)
+def running_sum(before: Floats, added: Floats) -> Floats:
+    """Give *before* and the sums after each of *added* (axis 1), added one after the other."""
+    result: Floats = np.add.accumulate(np.concatenate((before[:, None], added), 1), axis=1)
+    return result
 
 
-def keep(columns: Columns, ended: Nodes) -> None:
-    """Keep the running total where a node ends."""
-    here = ended.ends & (ended.scale < LEVELS)
-    place, scale = ended.place[here], ended.scale[here]
-    slot = (columns.blocks[place] >> scale) % columns.bounds.shape[2]
-    columns.bounds[place, scale, slot] = columns.total[place]
-    columns.bound_times[place, scale, slot] = columns.latest[place]
+def nodes(columns: Columns, sums: Sums) -> Nodes:
+    """Give the nodes that end in a stretch."""
+    row, block, scale = np.nonzero((sums.count[:, :, None] & (_RUN - 1)) == 0)
+    begun = sums.count[row, block] - _RUN[scale]
+    total = sums.total[row, block + 1] - sums.at(columns, row, begun, np.minimum(scale, LEVELS - 1))
+    return Nodes(row, block, scale, BLOCK * _RUN[scale].astype(np.float64), total)
 
 
-def begin(columns: Columns, place: int) -> None:
-    """Begin the windows of one series anew: what came before is in none of them."""
-    columns.blocks[place] = 0
-    columns.total[place] = 0.0
-    columns.bounds[place] = 0.0
-    columns.bound_times[place] = 0.0
-    columns.joined[place] = 0
-    columns.joined_total[place] = 0.0
-    columns.row_n[place] = 0
-    columns.row_sum[place] = 0.0
-    columns.row_square[place] = 0.0
-    columns.alarmed[place] = WATCHING
-    columns.calm[place] = 0
+def keep(columns: Columns, sums: Sums, ended: Nodes, latest: Floats, stop: Places) -> None:
+    """Keep the running totals up to block *stop* of each series, shape (series,)."""
+    here = (ended.scale < LEVELS) & (ended.block <= stop[ended.row])
+    row, block, scale = ended.row[here], ended.block[here], ended.scale[here]
+    places = sums.place[row]
+    slot = (sums.count[row, block] >> scale) % columns.bounds.shape[2]
+    # Where a slot is written twice, the later block comes last, and stays.
+    columns.bounds[places, scale, slot] = sums.total[row, block + 1]
+    columns.bound_times[places, scale, slot] = latest[row, block]
+    everyone = np.arange(len(stop))
+    columns.blocks[sums.place] = sums.count[everyone, stop]
+    columns.total[sums.place] = sums.total[everyone, stop + 1]

@@ -1,0 +1,160 @@
+"""Sight: how small a change quiet can see in a series, now, with the traffic that it has.
+
+For each window that fills within the time that is asked for, the least change at which the test's statistic,
+as it is on average, reaches its threshold: it is found with an even chance, a larger one more surely. The
+smallest of all windows counts. The noise and the baseline are those of now.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from stream.detectors.quiet import baseline, bins
+from stream.detectors.quiet.cells import EXPECTED_LEAST, QUARTERS, freedoms
+from stream.detectors.quiet.cells import OVERLAP as CELLS_OVERLAP
+from stream.detectors.quiet.noise import Ladder
+from stream.detectors.quiet.rates import (
+    ALPHA_MAX,
+    ENOUGH,
+    EVENTS_LEAST,
+    LEAST_ABSOLUTE,
+    LEAST_RELATIVE,
+    MARGIN,
+    OVERLAP,
+    WEIGHTS,
+    root_deviance,
+    without_clumps,
+)
+from stream.detectors.quiet.records import BLOCK, DAY, LEVELS, Columns
+from stream.detectors.quiet.tails import fisher_tail, student_tail
+
+_STEPS: Final = 40
+
+
+class Change(NamedTuple):
+    """The smallest change that is seen: the level after it, the window that shows it, its threshold.
+
+    Of cells *level* is a population stability index.
+    """
+
+    level: float
+    window: int
+    threshold: float
+
+
+class Sight(NamedTuple):
+    """How a series stands: readings taken, readings a day, whether it is tested yet, its normal, its spread.
+
+    Of numbers the normal is the mean and the spread the standard deviation, as their cells tell.
+    """
+
+    readings: float
+    per_day: float
+    is_learned: bool
+    normal: float
+    spread: float
+
+
+def sight_of(columns: Columns, place: int, *, cells: bool) -> Sight:
+    """Say how the series at *place* stands."""
+    n = float(columns.base_n[place])
+    seconds = float(columns.lately_seconds[place])
+    per_day = float(columns.lately[place]) / seconds * DAY if seconds else 0.0
+    seen, latest = columns.seen[place : place + 1, None], columns.latest[place : place + 1, None]
+    is_learned = bool(baseline.learned(columns, np.array([place]), seen, latest)[0, 0])
+    normal = spread = 0.0
+    if n and cells:
+        normal = bins.mean(columns, place, columns.base[place], n)
+        away = columns.middles[place] - normal
+        spread = math.sqrt(float((columns.base[place] / n * away * away).sum()))
+    elif n:
+        normal = float(columns.base[place, 0]) / n
+        spread = math.sqrt(max(normal * (1.0 - normal), 0.0))
+    return Sight(float(columns.seen[place]), per_day, is_learned, normal, spread)
+
+
+def of_rate(columns: Columns, place: int, allowed: float, readings: float) -> Change | None:
+    """Give the smallest rise of a rate that *readings* show; None where none is seen.
+
+    *allowed* is the lambda of the series, the false alarms a reading that it may raise.
+    """
+    past_n = float(columns.base_n[place])
+    normal = float(columns.base[place, 0]) / max(past_n, 1.0)
+    least = max(LEAST_RELATIVE * normal, LEAST_ABSOLUTE)
+    own = float(columns.inflation[place, 1]) if columns.loss[place] else 1.0
+    best: Change | None = None
+    ladder = _ladder_of(columns, place)
+    for scale in range(LEVELS):
+        n = 4.0 * BLOCK * 2**scale
+        rung = scale + 2
+        inflation = float(columns.inflation[place, rung + 1])
+        if n > readings or past_n < max(n, baseline.LEAST) or n < ENOUGH * inflation / own:
+            continue
+        level = min(ALPHA_MAX, allowed * n * OVERLAP * float(WEIGHTS[scale]))
+        level *= 0.5 if columns.both[place] else 1.0
+        df = 1.0 / (1.0 / ladder.freedom(rung) + 1.0 / ladder.tail_freedom(rung))
+        threshold = _beyond(lambda t, df=df: student_tail(t, df), level)  # type: ignore[misc]
+
+        def reaches(rate: float, n: float = n, v: float = inflation, threshold: float = threshold) -> bool:
+            continuity = 0.0 if columns.loss[place] else 0.5 * v
+            root = root_deviance(rate, normal, n, past_n, margin=MARGIN * least, continuity=continuity)
+            return without_clumps(root / math.sqrt(v), rate, normal, n, v) > threshold
+
+        lowest = normal + least
+        if columns.few[place]:
+            lowest = max(lowest, EVENTS_LEAST / n)
+        if lowest >= 1.0 or not reaches(1.0):
+            continue
+        rate = lowest if reaches(lowest) else _least(reaches, lowest, 1.0)
+        if best is None or rate < best.level:
+            best = Change(rate, int(n), threshold)
+    return best
+
+
+def of_cells(columns: Columns, place: int, allowed: float, readings: float) -> Change | None:
+    """Give the smallest population stability index that *readings* show; None where none is seen."""
+    cells, past_n = int(columns.cells[place]), float(columns.base_n[place])
+    free, best = cells - 1, None
+    ladder = _ladder_of(columns, place)
+    for scale in range(LEVELS):
+        n = float(QUARTERS * BLOCK * 2**scale)
+        inflation = float(columns.inflation[place, scale + 3])
+        if n > readings or past_n < max(n, baseline.LEAST) or n < ENOUGH * inflation:
+            continue
+        if n * float(columns.base[place, :cells].min()) < EXPECTED_LEAST * past_n:
+            continue
+        level = min(ALPHA_MAX, allowed * 0.25 * n * CELLS_OVERLAP * float(WEIGHTS[scale]))
+        nu, df = freedoms(ladder, scale + 2, cells)
+        threshold = _beyond(lambda f, nu=nu, df=df: fisher_tail(f, nu, nu * df), level)  # type: ignore[misc]
+        # On average the statistic is 1 + PSI / [(K - 1) v (1/n + 1/N)].
+        needed = (threshold - 1.0) * free * inflation * (1.0 / n + 1.0 / past_n)
+        index = max(float(columns.psi[place]), needed)
+        if best is None or index < best.level:
+            best = Change(index, int(n), threshold)
+    return best
+
+
+def _ladder_of(columns: Columns, place: int) -> Ladder:
+    return Ladder(
+        columns.rung_n[place], columns.rung_q[place], columns.rung_qq[place], columns.inflation[place]
+    )
+
+
+def _beyond(tail: Callable[[float], float], alpha: float) -> float:
+    """Give where the upper *tail* is *alpha*."""
+    high = 1.0
+    while tail(high) > alpha:
+        high *= 2.0
+    return _least(lambda value: tail(value) <= alpha, 0.0, high)
+
+
+def _least(holds: Callable[[float], bool], low: float, high: float) -> float:
+    """Give the least value between *low* and *high* from which on something *holds*, by bisection."""
+    for _ in range(_STEPS):
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high

@@ -1,0 +1,133 @@
+"""Explain: how each series of a model is watched now, what it may spend, and how small a change it sees.
+
+What is now is in the state topic, as of the last checkpoint; or it is what a replay of files ends with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from stream.config import Settings
+from stream.core.nouns import Explanation, SeriesKey, Smallest
+from stream.core.pipeline import Pipeline
+from stream.replay import Outputs, replay
+from stream.shell.doors import explaining
+from stream.shell.peek import peek
+from stream.shell.topics import STATE, check
+from stream.wiring import (
+    build_connection,
+    build_pipeline,
+    build_policies,
+    build_replay_pipeline,
+    build_topics,
+)
+
+_HEADINGS = (
+    "version", "series", "watched by", "share", "false alarms", "readings/day", "normal",
+    "threshold", "window", "in a day", "in a week", "in a month", "stage",
+)  # fmt: skip
+_NUMBERS = range(3, 12)
+_SHOWN_MODELS = 10
+_LEGEND = """
+false alarms: what the series may raise in 30 days
+threshold: what the statistic of a window has to exceed, for the window that sees most in a day (else a week,
+a month)
+in a day, a week, a month: the smallest lasting change that is found so soon, with an even chance, at the
+present traffic; - is none
+"""
+
+Explained = Sequence[tuple[SeriesKey, Explanation]]
+
+
+class ExplainError(Exception):
+    """There is nothing to explain: the text says why and what to do."""
+
+
+def explain(settings: Settings, model: str, files: Sequence[str]) -> str:
+    """Give the page on *model*, from the state topic, or from *files* of events where there are any.
+
+    Raises ExplainError where the model is not known there, StateError or RefusedError where the state cannot
+    be read, OSError where a file cannot be.
+    """
+    if files:
+        pipeline = build_replay_pipeline(settings)
+        replay(files, pipeline, Outputs(), lambda _count: None)
+        place = "in these files"
+    else:
+        partition = build_topics(settings).partition_of(model)
+        pipeline = build_pipeline(settings, partition)
+        rows = asyncio.run(_rows(settings, partition))
+        pipeline.restore(rows)
+        place = f"in partition {partition} of {build_topics(settings).full(STATE)}"
+    if model not in pipeline.models():
+        raise ExplainError(f"no model {model!r} {place}: {_known(pipeline, is_replay=bool(files))}")
+    return page(settings, model, pipeline.model(model).explain())
+
+
+def page(settings: Settings, model: str, explained: Explained) -> str:
+    """Say how *model* is watched: its budget, a line for each series, and what the columns mean."""
+    detectors = build_policies(settings).of(model).detectors
+    shares = [one.share for _, one in explained if one.share is not None]
+    lines = [f"model {model}, watched by {', '.join(detectors.use)}"]
+    if shares:
+        lines.append(
+            f"budget: {detectors.false_alarms:g} false alarms in 30 days at most, of which {len(shares)} "
+            f"series spend {sum(shares):.1%}; kinds without series spend nothing"
+        )
+    rows = [_HEADINGS, *(_row(key, one) for key, one in explained)]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(_HEADINGS))]
+    lines.append("")
+    for row in rows:
+        cells = [
+            cell.rjust(width) if place in _NUMBERS else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines) + "\n" + _LEGEND
+
+
+async def _rows(settings: Settings, partition: int) -> dict[bytes, bytes]:
+    connection, topics = build_connection(settings), build_topics(settings)
+    name = topics.full(STATE)
+    wrong = [line for line in await check(connection, topics) if name in line]
+    if wrong:
+        raise ExplainError(wrong[0])
+    with explaining(connection):
+        return await peek(connection, name, partition)
+
+
+def _known(pipeline: Pipeline, *, is_replay: bool) -> str:
+    names = sorted(pipeline.models())
+    if not names:
+        return (
+            "the files hold no event" if is_replay else "no checkpoint there yet; has a worker taken events?"
+        )
+    shown = ", ".join(names[:_SHOWN_MODELS]) + (", ..." if len(names) > _SHOWN_MODELS else "")
+    return f"known there: {shown}"
+
+
+def _row(key: SeriesKey, one: Explanation) -> tuple[str, ...]:
+    smallest = [_seen(each) for each in one.smallest] or ["-"] * 3
+    return (
+        key.version,
+        key.signal + (f" [{key.segment}]" if key.segment else ""),
+        one.watched_by,
+        "-" if one.share is None else f"{one.share:.2%}",
+        _number(one.false_alarms),
+        "-" if one.per_day is None else f"{one.per_day:,.0f}",
+        _number(one.normal),
+        _number(one.threshold),
+        "-" if one.window is None else f"{one.window:,}",
+        *smallest,
+        f"{one.stage}, {one.readings:,} readings" if one.stage == "learning" else one.stage,
+    )
+
+
+def _seen(smallest: Smallest) -> str:
+    ends: Iterable[float | None] = (smallest.fall, smallest.rise)
+    return " or ".join(_number(end) for end in ends if end is not None) or "-"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
