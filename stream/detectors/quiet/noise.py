@@ -119,7 +119,7 @@ class Rows(NamedTuple):
     """Rows of runs of a stretch: *which* (series, scale) they belong to, and what was added to them.
 
     *turns* (rows, blocks) is the number of runs that each row had after each block; *sums* (rows, turns of
-    8, 9, width) and *squares* are what a row holds after 0 to 8 of them.
+    8, 9, width) and *squares* are what a row holds after 0 to 8 of them: rates, and their squares.
     """
 
     which: Places
@@ -180,17 +180,17 @@ def _line_up(
     turn, position = np.divmod(turns[group, own.block] - 1, IN_A_ROW)
     rates = own.total / own.size[:, None]
     sums = np.zeros((len(which), int(turn.max()) + 1, IN_A_ROW + 1, rates.shape[1]))
-    squares = np.zeros(sums.shape[:3])
+    squares = np.zeros_like(sums)
     # What a row holds already stands at its beginning; zeros until its next run change nothing.
     sums[:, 0, 0], squares[:, 0, 0] = columns.row_sum[place, rung], columns.row_square[place, rung]
     sums[group, turn, position + 1] = rates
-    squares[group, turn, position + 1] = (rates * rates / scale).sum(1)
+    squares[group, turn, position + 1] = rates * rates
     np.add.accumulate(sums, axis=2, out=sums)
     np.add.accumulate(squares, axis=2, out=squares)
     full = np.flatnonzero(position == IN_A_ROW - 1)
     if len(full):
         end, at = (group[full], turn[full], IN_A_ROW), (own.row[full], own.block[full], own.scale[full])
-        within = squares[end] - (sums[end] ** 2 / scale[full]).sum(1) / IN_A_ROW
+        within = ((squares[end] - sums[end] ** 2 / IN_A_ROW) / scale[full]).sum(1)
         weight[at] = IN_A_ROW - 1.0
         value[at] = np.maximum(within, 0.0) * own.size[full] / ((IN_A_ROW - 1) * freedom[own.row[full]])
     return Rows(which, turns, sums, squares)
@@ -268,7 +268,7 @@ def keep(columns: Columns, places: Places, ladders: Ladders, stop: Places) -> No
     begun = position > 0
     columns.row_n[places[row], rung] = position
     columns.row_sum[places[row], rung] = np.where(begun[:, None], sums[end], 0.0)
-    columns.row_square[places[row], rung] = np.where(begun, squares[end], 0.0)
+    columns.row_square[places[row], rung] = np.where(begun[:, None], squares[end], 0.0)
 
 
 def hold(columns: Columns, place: int) -> None:

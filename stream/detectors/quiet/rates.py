@@ -56,10 +56,8 @@ KEPT: Final = 8
 _SCALES: Final = np.array([0, 0, *np.repeat(np.arange(LEVELS), 4)], np.intp)
 _BACK: Final = np.array([2, 3, *np.tile(np.arange(4, 8), LEVELS)], np.intp)
 _RUNG: Final = np.array([1, 1, *np.repeat(np.arange(LEVELS) + 2, 4)], np.intp)
-_LONGER: Final = _BACK / np.array([2, 2, *([4] * 4 * LEVELS)])
+_SHORTEST: Final = BLOCK * 2.0**_RUNG
 _ABOVE: Final = np.minimum(_RUNG + 1, RUNGS - 1)
-_PART: Final = 2.0 * (_LONGER - 1.0) / _LONGER
-_NEAREST: Final = np.where(_PART > 0.5, _ABOVE, _RUNG)
 
 _SPENT: Final = OVERLAP * WEIGHTS[_SCALES]
 
@@ -145,7 +143,8 @@ def _screen(
     least = np.maximum(LEAST_RELATIVE * normal, LEAST_ABSOLUTE)
     able &= effect >= least
     inflation = ladders.inflation[:, :, _RUNG + 1]
-    inflation = inflation + _PART * (ladders.inflation[:, :, _ABOVE + 1] - inflation)
+    # A sum's variance lies between those of the sums of half and of twice its size as on a line.
+    inflation = inflation + (2.0 - 2.0 * _SHORTEST / np.maximum(n, _SHORTEST)) * (ladders.inflation[:, :, _ABOVE + 1] - inflation)
     pooled = (inside + past) / (n + past_n)
     spread = np.clip(pooled * (1.0 - pooled), 1e-6, 0.25)
     surprise = effect * effect / (spread * inflation * (1.0 / n + 1.0 / past_n))
@@ -189,8 +188,8 @@ def _judge(
 ) -> tuple[float, Hit] | None:
     """Test one window; give how far below its level it is, and what it shows, or None."""
     row, block, column = at
-    rung = int(_NEAREST[column])
     n, past_n = float(windows.n[at]), float(windows.past_n[at])
+    rung = int(_ABOVE[column] if n > _SHORTEST[column] * 4.0 / 3.0 else _RUNG[column])
     rate, normal = float(windows.inside[at]) / n, float(windows.past[at]) / past_n
     inflation = float(windows.inflation[at])
     statistic = root_deviance(
