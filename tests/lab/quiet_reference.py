@@ -226,7 +226,9 @@ class Series:
         share = float(rate_test.WEIGHTS[scale]) / self._spendable(budget)
         alpha = min(0.02, budget * n * share * rate_test.OVERLAP)
         alpha *= 0.5 if self.both else 1.0
-        tail = student_tail(max(statistic, 0.0), df)
+        statistic = max(statistic, 0.0)
+        alpha *= rate_test.fewer_looks(statistic, df)
+        tail = student_tail(statistic, df)
         return (tail / alpha, statistic) if tail < alpha else None
 
     def _cells_differ(
