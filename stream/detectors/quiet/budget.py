@@ -19,6 +19,7 @@ from stream.detectors.quiet.spec import Pool
 
 PERIOD_SECONDS: Final = 30 * DAY
 
+# Choice: what an alarm is worth to those who get it; errors first, then what may lead to them.
 _PART: Final = {Pool.PERFORMANCE: 0.6, Pool.SEGMENT: 0.3, Pool.DRIFT: 0.25, Pool.QUALITY: 0.15}
 
 

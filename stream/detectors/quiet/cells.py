@@ -33,12 +33,15 @@ QUARTERS: Final = 4
 KEPT: Final = 5
 
 OVERLAP: Final = 6.0
-"""What the looks at one window share by overlapping; set by simulation, as that of the rates is."""
+"""What the looks at one window share by overlapping. Choice: by simulation, as that of the rates; windows
+that step by a fourth of themselves share more."""
 
 EXPECTED_LEAST: Final = 10.0
-"""Readings that the baseline expects in the window's smallest cell."""
+"""Readings that the baseline expects in the window's smallest cell. Choice: twice Cochran's 5, since the
+far tail is asked for."""
 
 _SCREEN: Final = 8.0
+"""Pearson's statistic below which no window is looked at any closer: no level that is used is below it."""
 
 
 def look(
@@ -68,7 +71,9 @@ def look(
     q = (apart * apart / noise.spread(pooled, cells=True)).sum(1) / (freedom * (1.0 / n + 1.0 / past_n))
     inflation = ladders.inflation[row, block, scale + 3]
     fair &= (q * freedom >= _SCREEN) & (n >= ENOUGH * inflation)
-    fair[fair] = _may_differ(columns, place[fair], (inside[fair], n[fair]), (past[fair], past_n[fair]), inflation[fair])
+    fair[fair] = _may_differ(
+        columns, place[fair], (inside[fair], n[fair]), (past[fair], past_n[fair]), inflation[fair]
+    )
     best: dict[int, tuple[float, Hit]] = {}
     for pair in np.flatnonzero(fair).tolist():
         own, at_scale, series, now = int(place[pair]), int(scale[pair]), int(row[pair]), int(block[pair])

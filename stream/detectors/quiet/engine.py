@@ -21,7 +21,8 @@ from stream.detectors.quiet.spec import Family, Pool, Spec
 NAME: Final = "quiet"
 
 STRIDES_TO_RESOLVE: Final = 4
-"""Looks in a row at the alarming scale that have to be calm before an incident is over."""
+"""Looks in a row at the alarming scale that have to be calm before an incident is over. Choice: a whole
+window that shares nothing with the first of them."""
 
 LONGEST: Final = 64
 MOST_AT_ONCE: Final = 8_192

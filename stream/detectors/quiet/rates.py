@@ -8,11 +8,18 @@ Windows. Scale i gives those that began 4 to 7 times 2**i blocks ago (and 2 and 
 all of which are looked at with every block: a change is then found within an eighth of the window that
 shows it best, where windows that are tested only when they are full lose up to half of it.
 
+Noise. The variances of sums lie on a straight line between those of two neighbouring rungs, as they do
+when readings depend on each other for a while (n v = n v_inf - c): so a window of 7 blocks is not compared
+with the noise of 4.
+
 Threshold. Looking at every start and every end is a scan. The number of independent looks at windows of
 about n readings is proportional to 1/n, so the level that spends a budget of lambda false alarms a reading
-is alpha(n) = lambda n w_i C, with w_i the part of the budget for the scale. C, what the looks at one
-window share by overlapping, is no theory: it was set by simulation, on independent and on dependent 0/1
-readings, so that about as many alarms as are declared are raised at most (tests/lab/quiet_runs.py).
+is alpha(n) = lambda n w_i C / s, with w_i the part of the budget for the scale; :func:`fewer_looks` has what
+the number owes to the distance. s is the part of the budget that can be spent: where noise would have to be
+larger than the least effect to reach the threshold, a scale spends hardly anything, and the others may have
+it. C, what the looks at one window share by overlapping, is no theory: it was set by simulation, on
+independent and on dependent 0/1 readings, so that about as many alarms as are declared are raised at most
+(tests/lab/quiet_runs.py).
 """
 
 from __future__ import annotations
@@ -31,34 +38,58 @@ from stream.detectors.quiet.windows import Sums
 
 LEAST_RELATIVE: Final = 0.10
 LEAST_ABSOLUTE: Final = 0.005
-"""The least rise that counts: a tenth of the baseline, or half a percentage point where that is more."""
+"""The least rise that counts: a tenth of the baseline, or half a percentage point where that is more.
+
+Choice: less is not worth waking for. A product's decision, and no figure of the data.
+"""
 
 MARGIN: Final = 0.15
-"""Part of it that the baseline is given for free in the test."""
+"""Part of it that the baseline is given for free in the test.
+
+Choice: it keeps a large baseline from calling every wobble a change. A larger part delays true alarms and
+allows a larger OVERLAP; .15 is where independent and dependent errors spend about the same (tests/lab).
+"""
 
 WEIGHTS: Final = np.array((1.0, 2.0, 3.0, 4.0, 4.0, 4.0, 3.0, 3.0)) / 24.0
-"""How the budget is divided among the scales: the middle ones see most real changes."""
+"""How the budget is divided among the scales.
+
+Choice: the middle ones, some hundreds to some thousands of readings, see most real changes; none gets less
+than a quarter of another, since a budget three times smaller costs a window a tenth of its power.
+"""
 
 OVERLAP: Final = 0.75
-"""C, see above."""
+"""C, see above. Choice: the worst of the simulated families spends about nine tenths of what is declared."""
 
 LOOKS_AT: Final = 10.0
-"""The squared distance, in standard deviations, for which C is."""
+"""The squared distance, in standard deviations, for which C is. Choice: any would do, C has its inverse;
+this is that of dependent readings at a budget of .3."""
 
 ALPHA_MAX: Final = 0.02
+"""The largest level of a single look, whatever the budget: about two standard deviations, so that an alarm
+always has evidence of its own. Choice: by convention."""
 
 ENOUGH: Final = 64.0
-"""Effective readings that a window needs."""
+VARIANCE_ENOUGH: Final = 3.0
+"""Effective readings that a window needs, or fewer, where these have the variance VARIANCE_ENOUGH as a sum.
+
+Choice: Cochran's rule, that normal approximations of counts want expected counts of 3 to 5; 64 readings
+have that variance at a rate of .05, and for smaller rates EVENTS_LEAST and the continuity do the rest.
+"""
 
 EVENTS_LEAST: Final = 5.0
-"""Readings of 1 that a window of a data quality series needs."""
+"""Readings of 1 that a window of a data quality series needs. Choice: Cochran's rule again."""
+
+SPENDABLE_LEAST: Final = 1.0 / 3.0
+"""The least that is taken for the part of a budget that can be spent. Choice: the part is an estimate, and
+a level three times as large already moves a threshold of four standard deviations by .3."""
 
 KEPT: Final = 8
-"""Boundaries that a scale keeps."""
+"""Boundaries that a scale keeps: those that windows begin at, and no more."""
 
 _SCALES: Final = np.array([0, 0, *np.repeat(np.arange(LEVELS), 4)], np.intp)
 _BACK: Final = np.array([2, 3, *np.tile(np.arange(4, 8), LEVELS)], np.intp)
 _RUNG: Final = np.array([1, 1, *np.repeat(np.arange(LEVELS) + 2, 4)], np.intp)
+"""The rung of runs as long as each window's shortest, and the next; *_SHORTEST* is the former's readings."""
 _SHORTEST: Final = BLOCK * 2.0**_RUNG
 _ABOVE: Final = np.minimum(_RUNG + 1, RUNGS - 1)
 
@@ -67,8 +98,6 @@ _SPENT: Final = OVERLAP * WEIGHTS[_SCALES]
 
 _TYPICAL: Final = 5.5 * BLOCK * 2.0 ** np.arange(LEVELS)
 _ALL_SPENT: Final = _TYPICAL * OVERLAP * WEIGHTS
-SPENDABLE_LEAST: Final = 1/3
-VARIANCE_ENOUGH: Final = 3.0
 
 
 class Hit(NamedTuple):
@@ -147,7 +176,9 @@ def _screen(
     able &= effect >= least
     inflation = ladders.inflation[:, :, _RUNG + 1]
     # A sum's variance lies between those of the sums of half and of twice its size as on a line.
-    inflation = inflation + (2.0 - 2.0 * _SHORTEST / np.maximum(n, _SHORTEST)) * (ladders.inflation[:, :, _ABOVE + 1] - inflation)
+    inflation = inflation + (2.0 - 2.0 * _SHORTEST / np.maximum(n, _SHORTEST)) * (
+        ladders.inflation[:, :, _ABOVE + 1] - inflation
+    )
     pooled = (inside + past) / (n + past_n)
     spread = np.clip(pooled * (1.0 - pooled), 1e-6, 0.25)
     surprise = effect * effect / (spread * inflation * (1.0 / n + 1.0 / past_n))
@@ -269,9 +300,11 @@ def fewer_looks(statistic: float, df: float) -> float:
 def without_clumps(statistic: float, rate: float, normal: float, n: float, inflation: float) -> float:
     """Take off what the skewness of dependent readings adds to the upper tail.
 
-    A chain of 0 and 1 whose variance is *inflation* times that of independent readings has 1 + e times the
-    skewness of n / inflation of them, e = (1 - inflation**-2) / 2, for which the deviance does not allow;
-    the first Cornish-Fisher term of that comes off.
+    Sums of 0 and 1 whose variance is *inflation* times that of independent readings have 1 + e times the
+    skewness of n / inflation of them, for which the deviance does not allow; the first Cornish-Fisher term
+    of that comes off. A chain of 0 and 1 has e = (1 - inflation**-2) / 2; where the lengths of clumps vary
+    more, as those of an autoregression beyond a threshold do, e is about twice that (tests/unit/test_quiet.py
+    counts it), and that is what is taken.
     """
     p = normal if rate >= normal else 1.0 - normal
     p = min(max(p, 1e-6), 1.0 - 1e-6)

@@ -32,9 +32,16 @@ from stream.detectors.quiet.records import (
 from stream.detectors.quiet.windows import running_sum
 
 VISITS_LEAST: Final = 2
+"""Days on which an hour or a weekday was seen before it has a shift. Choice: once may be an accident."""
+
 READINGS_LEAST: Final = 10
+"""Readings that an hour needs. Choice: below, its sampling variance is a guess itself."""
+
 HOURS_LEAST: Final = 4
+"""Hours that have to be known. Choice: a variance between fewer has hardly a degree of freedom."""
+
 BASELINE_LEAST: Final = 200
+"""Readings that a baseline needs first. Choice: a rate of .1 is then known to a fifth."""
 
 MATTERS: Final = 0.5 / 256
 """A profile counts from where its variance is this part of that of a reading: half the noise of 256."""
