@@ -186,7 +186,7 @@ class Series:
         return [(scale, since) for scale, since in starts if since >= self.healed]
 
     def _between(self, n: float, rung: int) -> tuple[int, float]:
-        """Give the nearest rung, and the noise of n readings: variances of sums lie on a line between rungs."""
+        """Give the nearest rung, and the noise of n readings: sums' variances lie on a line between rungs."""
         size, above = 32.0 * (1 << rung), min(rung + 1, 9)
         low, high = size * self.v[rung], 2 * size * self.v[above]
         v = (low + (high - low) * (n - size) / size) / n

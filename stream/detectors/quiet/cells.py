@@ -45,7 +45,14 @@ _SCREEN: Final = 8.0
 
 
 def look(
-    columns: Columns, sums: Sums, ended: Nodes, bases: Bases, ladders: Ladders, budget: Floats, tested: Bools
+    columns: Columns,
+    sums: Sums,
+    ended: Nodes,
+    bases: Bases,
+    ladders: Ladders,
+    *,
+    budget: Floats,
+    tested: Bools,
 ) -> list[Hit]:
     """Look at the windows that gained a fourth; give the most surprising one of the first block that alarms.
 
@@ -53,7 +60,7 @@ def look(
     """
     ended = ended.at((ended.scale < LEVELS) & tested[ended.row, ended.block])
     row, block, scale = ended.row, ended.block, ended.scale
-    quarter = (sums.count[row, block] >> scale) - QUARTERS
+    quarter = (sums.number[row, block] >> scale) - QUARTERS
     able = np.flatnonzero(quarter << scale >= columns.healed[sums.place[row]])
     if not len(able):
         return []
@@ -115,11 +122,11 @@ def _may_differ(
     columns: Columns,
     places: Places,
     window: tuple[Floats, Floats],
-    baseline_: tuple[Floats, Floats],
+    normal: tuple[Floats, Floats],
     inflation: Floats,
 ) -> Bools:
-    """Tell which windows have enough in every cell, and an index that may be enough; a hair is left to spare."""
-    (inside, n), (past, past_n) = window, baseline_
+    """Tell which windows have enough in every cell, and an index that may be enough; a hair is to spare."""
+    (inside, n), (past, past_n) = window, normal
     cells = columns.cells[places][:, None]
     real = np.arange(inside.shape[1]) < cells
     least = np.where(real, past, np.inf).min(1)

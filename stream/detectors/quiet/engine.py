@@ -33,7 +33,7 @@ _NONE: Final = np.empty(0, np.intp)
 
 
 class Stretch(NamedTuple):
-    """Blocks in a row, shape (series, blocks[, width]): sums, when they begin and end, and their last reading.
+    """Blocks in a row, shape (series, blocks[, width]): sums, when they begin and end, their last reading.
 
     *rest* (series,) is the last block that is one; what follows it only fills up the array.
     """
@@ -150,7 +150,7 @@ class Engine:
         if tested.any():
             allowed = budget.allowed(columns, places, lately, self._false_alarms)
             hits = (
-                cells.look(columns, sums, ended, bases, ladders, allowed, tested)
+                cells.look(columns, sums, ended, bases, ladders, budget=allowed, tested=tested)
                 if self._cells
                 else rates.look(columns, sums, bases, ladders, allowed, tested)
             )
@@ -199,7 +199,7 @@ class Engine:
         columns, place = self.columns, int(sums.place[row])
         scale = int(columns.alarmed[place])
         for block in range(int(stop[row]) + 1):
-            count = int(sums.count[row, block])
+            count = int(sums.number[row, block])
             quarter = (count >> scale) - 4
             if count % (1 << scale) or quarter < 0:
                 continue

@@ -105,7 +105,7 @@ class Ladder(NamedTuple):
         return (PRIOR_CLEAN if self.inflation[rung] < CLEAN else PRIOR) + float(self.n[rung])
 
     def variation(self, rung: int) -> tuple[float, float]:
-        """Give how many runs tell of the tails at *rung*, and the squared coefficient of variation of their q.
+        """Give how many runs tell of the tails at *rung*, and the squared variation of their q.
 
         Runs of the two scales below help, weighted by their numbers.
         """
@@ -154,7 +154,7 @@ def learn(
     places = sums.place
     weight, value = np.zeros((2, *watched.shape, RUNGS))
     freedom = columns.cells[places] - 1.0 if cells else np.ones(len(places))
-    begun = sums.count[ended.row, ended.block] - (1 << ended.scale)
+    begun = sums.number[ended.row, ended.block] - (1 << ended.scale)
     joined = bases.growing[ended.row, ended.block] & (begun >= columns.healed[places[ended.row]])
     left = bases.n[ended.row, ended.block] - ended.size
     beside = joined & (left >= np.maximum(ended.size, LEAST))
@@ -171,7 +171,7 @@ def learn(
     if among.any():
         own = ended.at(among)
         base = bases.total[own.row, own.block] / bases.n[own.row, own.block, None]
-        rows = _line_up(columns, places, own, spread(base, cells=cells), freedom, weight, value)
+        rows = _line_up(columns, places, own, spread(base, cells=cells), freedom, weight=weight, value=value)
     return _count(columns, places, weight, value, freedom, rows)
 
 
@@ -181,6 +181,7 @@ def _line_up(
     own: Nodes,
     scale: Floats,
     freedom: Floats,
+    *,
     weight: Floats,
     value: Floats,
 ) -> Rows:

@@ -57,7 +57,7 @@ Choice: the middle ones, some hundreds to some thousands of readings, see most r
 than a quarter of another, since a budget three times smaller costs a window a tenth of its power.
 """
 
-OVERLAP: Final = 0.75
+OVERLAP: Final = 0.6
 """C, see above. Choice: the worst of the simulated families spends about nine tenths of what is declared."""
 
 LOOKS_AT: Final = 10.0
@@ -156,7 +156,7 @@ def _screen(
     columns: Columns, sums: Sums, bases: Bases, ladders: Ladders, budget: Floats
 ) -> tuple[_Windows, Bools]:
     """Give the windows, and which of them may alarm: a normal approximation that is never too strict."""
-    places, count = sums.place, sums.count[:, :, None]
+    places, count = sums.place, sums.number[:, :, None]
     row = np.arange(len(places))[:, None, None]
     back = (count >> _SCALES) - _BACK
     since, slot = back << _SCALES, back % KEPT
@@ -302,14 +302,13 @@ def without_clumps(statistic: float, rate: float, normal: float, n: float, infla
 
     Sums of 0 and 1 whose variance is *inflation* times that of independent readings have 1 + e times the
     skewness of n / inflation of them, for which the deviance does not allow; the first Cornish-Fisher term
-    of that comes off. A chain of 0 and 1 has e = (1 - inflation**-2) / 2; where the lengths of clumps vary
-    more, as those of an autoregression beyond a threshold do, e is about twice that (tests/unit/test_quiet.py
-    counts it), and that is what is taken.
+    of that comes off. A chain of 0 and 1 has e = (1 - inflation**-2) / 2, and an autoregression beyond a
+    threshold about the same (tests/unit/test_quiet.py counts both).
     """
     p = normal if rate >= normal else 1.0 - normal
     p = min(max(p, 1e-6), 1.0 - 1e-6)
     skewness = max(1.0 - 2.0 * p, 0.0) / math.sqrt(p * (1.0 - p) * n / inflation)
-    extra = max(1.0 - inflation**-2, 0.0)
+    extra = 0.5 * max(1.0 - inflation**-2, 0.0)
     return statistic - max(extra * skewness * (statistic * statistic - 1.0) / 6.0, 0.0)
 
 

@@ -71,7 +71,7 @@ class Clock(NamedTuple):
 
 
 class Visits(NamedTuple):
-    """What a stretch says of the cells of a season after each block, shape (series, blocks + 1, cells)."""
+    """What a stretch says of the cells of a season after each block, shape (series, blocks, cells)."""
 
     n: Floats
     total: Floats
@@ -117,19 +117,19 @@ def _visited(
     was = getattr(columns, f"{name}_day")[places][:, None]
     here = n > 0
     days = np.maximum.accumulate(np.concatenate((was, np.where(here, day[:, :, None], was)), 1), 1)
-    visits = getattr(columns, f"{name}_visits")[places]
     new = here & (day[:, :, None] > days[:, :-1])
+    visits = getattr(columns, f"{name}_visits")[places][:, None] + np.cumsum(new, 1)
     return Visits(
-        running_sum(getattr(columns, f"{name}_n")[places], n),
-        running_sum(getattr(columns, f"{name}_sum")[places], total),
-        running_sum(visits, new),
-        days,
+        running_sum(getattr(columns, f"{name}_n")[places], n)[:, 1:],
+        running_sum(getattr(columns, f"{name}_sum")[places], total)[:, 1:],
+        visits,
+        days[:, 1:],
     )
 
 
 def keep(columns: Columns, places: Places, seen: Seen, stop: Places) -> None:
     """Keep what was seen of the season up to block *stop* of each series."""
-    at = np.arange(len(stop)), stop + 1
+    at = np.arange(len(stop)), stop
     for name, part in (("hour", seen.hours), ("weekday", seen.weekdays)):
         getattr(columns, f"{name}_n")[places] = part.n[at]
         getattr(columns, f"{name}_sum")[places] = part.total[at]
