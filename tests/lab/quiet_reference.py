@@ -57,12 +57,12 @@ class Series:
         self.held = [[0.0, 0.0, 0.0] for _ in range(10)]
         self.v = [1.0] * 10
         self.rows: list[list[Row]] = [[] for _ in range(10)]
+        self.prefix: list[Row] = [[0.0] * self.width]
+        self.joined = 0
         self.restart()
 
     def restart(self) -> None:
-        self.prefix: list[Row] = [[0.0] * self.width]
-        self.joined = 0
-        self.rows = [[] for _ in range(10)]
+        self.healed = len(self.prefix) - 1
         self.scale_of_incident, self.calm = -1, 0
 
     def block(self, total: Row, first: float, last: float) -> None:
@@ -78,15 +78,15 @@ class Series:
             self.base = [a + b for a, b in zip(self.base, total, strict=True)]
             self.joined = c
         watched = self.seen >= 2_000 and (age >= 3 * DAY or self.seen >= 20_000)
-        old = [1.0, *self.v]
+        below = 1.0
         for j in range(10):
             if c % (1 << j) == 0:
-                self._noise(j, self._run(1 << j), growing=growing, watched=watched)
-            if c % (1 << max(j - 1, 0)) == 0:
-                k = _prior(old[j])
-                value = (k * old[j] + self.rung[j][1]) / (k + self.rung[j][0])
-                least = (old[1] if j else 1e-3) if self.loss else 1.0
-                self.v[j] = max(value, least)
+                whole = c - (1 << j) >= self.healed
+                self._noise(j, self._run(1 << j), growing=growing and whole, watched=watched)
+            k = _prior(below)
+            value = (k * below + self.rung[j][1]) / (k + self.rung[j][0])
+            least = (self.v[0] if j else 1e-3) if self.loss else 1.0
+            below = self.v[j] = max(value, least)
         was_open = self.scale_of_incident >= 0
         if watched and not was_open:
             self._look(c)
@@ -163,7 +163,11 @@ class Series:
                 continue
             rung = 1 if c - since < 4 else scale + 2
             test = self._cells_differ if self.cells else self._rate_differs
-            found = test(window, n, (past_n, past), (scale, rung), budget)
+            if not self.cells:
+                rung, v = self._between(n, rung)
+            else:
+                v = self.v[rung]
+            found = test(window, n, (past_n, past), (scale, rung, v), budget)
             if found is not None and (best is None or found[0] < best[0]):
                 best = found[0], Alarm(self.taken, int(n), found[1]), scale, past_n, past
         if best is not None:
@@ -171,7 +175,6 @@ class Series:
             self.alarms.append(alarm)
             self.joined, self.scale_of_incident, self.calm = -1, max(scale, 1), 0
             self.held = [[0.0, 0.0, 0.0] for _ in range(10)]
-            self.rows = [[] for _ in range(10)]
 
     def _starts(self, c: int) -> list[tuple[int, int]]:
         starts: list[tuple[int, int]] = []
@@ -180,16 +183,39 @@ class Series:
             if self.cells and c % (1 << scale):
                 continue
             starts += [(scale, ((c >> scale) - back) << scale) for back in backs]
-        return [(scale, since) for scale, since in starts if since >= 0]
+        return [(scale, since) for scale, since in starts if since >= self.healed]
+
+    def _between(self, n: float, rung: int) -> tuple[int, float]:
+        """Give the nearest rung, and the noise of n readings: sums' variances lie on a line between rungs."""
+        size, above = 32.0 * (1 << rung), min(rung + 1, 9)
+        low, high = size * self.v[rung], 2 * size * self.v[above]
+        v = (low + (high - low) * (n - size) / size) / n
+        return (above if n > 4 * size / 3 else rung), v
+
+    def _spendable(self, budget: float) -> float:
+        """Give the part of the budget that scales can spend at which noise may reach the least effect."""
+        rate, spent = self.base[0] / self.base_n, 0.0
+        least = max(0.10 * rate, 0.005)
+        for scale in range(8):
+            n = 176.0 * (1 << scale)
+            share = float(rate_test.WEIGHTS[scale])
+            v = self.v[scale + 2]
+            sure = least * least / (self._spread(rate) * v * (1 / n + 1 / self.base_n))
+            double = -2 * math.log(min(0.02, budget * n * share * rate_test.OVERLAP))
+            z2 = double - 1.8 - math.log(max(double - 4, 1))
+            spent += share * math.exp(0.5 * min(z2 - sure, 0.0))
+        return max(spent, 1 / 3)
 
     def _rate_differs(
-        self, window: Row, n: float, without: Past, at: tuple[int, int], budget: float
+        self, window: Row, n: float, without: Past, at: tuple[int, int, float], budget: float
     ) -> tuple[float, float] | None:
-        (past_n, past), (scale, rung) = without, at
-        rate, normal, v = window[0] / n, past[0] / past_n, self.v[rung]
+        (past_n, past), (scale, rung, v) = without, at
+        rate, normal = window[0] / n, past[0] / past_n
         least = max(0.10 * normal, 0.005)
         effect = abs(rate - normal) if self.both else rate - normal
-        if effect < least or n < 64 * v / (self.v[0] if self.loss else 1.0):
+        base = self.base[0] / self.base_n
+        enough = 64.0 if self.loss else min(64.0, 3.0 / max(base * (1 - base), 1e-3))
+        if effect < least or n < enough * v / (self.v[0] if self.loss else 1.0):
             return None
         continuity = 0.0 if self.loss else 0.5 * v
         root = rate_test.root_deviance(
@@ -197,16 +223,19 @@ class Series:
         )
         statistic = rate_test.without_clumps(root / math.sqrt(v), rate, normal, n, v)
         df = 1 / (1 / self._df(rung) + 1 / self._tail_df(rung))
-        alpha = min(0.02, budget * n * float(rate_test.WEIGHTS[scale]) * rate_test.OVERLAP)
+        share = float(rate_test.WEIGHTS[scale]) / self._spendable(budget)
+        alpha = min(0.02, budget * n * share * rate_test.OVERLAP)
         alpha *= 0.5 if self.both else 1.0
-        tail = student_tail(max(statistic, 0.0), df)
+        statistic = max(statistic, 0.0)
+        alpha *= rate_test.fewer_looks(statistic, df)
+        tail = student_tail(statistic, df)
         return (tail / alpha, statistic) if tail < alpha else None
 
     def _cells_differ(
-        self, window: Row, n: float, without: Past, at: tuple[int, int], budget: float
+        self, window: Row, n: float, without: Past, at: tuple[int, int, float], budget: float
     ) -> tuple[float, float] | None:
-        (past_n, past), (scale, rung) = without, at
-        free, v = self.cells - 1, self.v[rung]
+        (past_n, past), (scale, rung, v) = without, at
+        free = self.cells - 1
         q = 0.0
         for a, b in zip(window, past, strict=True):
             q += (a / n - b / past_n) ** 2 / max((a + b) / (n + past_n), 1e-12)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stream.core.errors import UnreadableRowError
 from stream.core.nouns import Finding
-from stream.detectors.quiet import Family, Pool, QuietBank, Spec, bins, budget, noise, rates, season
+from stream.detectors.quiet import Family, Pool, QuietBank, Spec, bins, budget, engine, noise, rates, season
 from stream.detectors.quiet.records import DAY, Columns, layout
 from stream.detectors.quiet.tails import fisher_tail, student_tail
 
@@ -236,10 +236,11 @@ def test_traffic_is_what_it_was_lately() -> None:
     at, now = np.array([0]), 1.7e9
     for gap in (3_200.0, 320.0):
         for _ in range(int(200 * DAY / gap)):
-            budget.count_traffic(columns, at, np.array([now]), np.array([now + gap]))
+            lately = budget.traffic(columns, at, np.array([[now]]), np.array([[now + gap]]))
+            lately.keep(columns, at, np.array([0]))
             now += gap
         monthly = 30 * DAY * 32 / gap
-        assert budget.allowed(columns, at, 0.3)[0] == pytest.approx(0.18 / monthly, rel=0.05)
+        assert budget.allowed(columns, at, lately, 0.3)[0, 0] == pytest.approx(0.18 / monthly, rel=0.05)
 
 
 def test_numbers_fall_between_deciles_and_rare_cells_are_pooled() -> None:
@@ -290,6 +291,21 @@ def test_the_skewness_of_a_chain_of_zeros_and_ones_is_what_is_taken_off() -> Non
     assert taken_off == pytest.approx((skewness - independent) * (z * z - 1) / 6, rel=0.02)
 
 
+def test_so_skewed_are_the_sums_of_an_autoregression_beyond_a_threshold() -> None:
+    rng = np.random.default_rng(3)
+    runs, n, p = 20_000, 512, 0.2
+    now, sums = rng.standard_normal(runs), np.zeros(runs)
+    for _ in range(n):
+        now = 0.9 * now + math.sqrt(1 - 0.9**2) * rng.standard_normal(runs)
+        sums += now > 0.8416
+    inflation = float(sums.var()) / (n * p * (1 - p))
+    skewness = float(((sums - sums.mean()) ** 3).mean() / sums.std() ** 3)
+    independent = (1 - 2 * p) / math.sqrt(p * (1 - p) * n / inflation)
+    z = 4.0
+    taken_off = z - rates.without_clumps(z, p + 0.01, p, n, inflation)
+    assert taken_off == pytest.approx((skewness - independent) * (z * z - 1) / 6, rel=0.25)
+
+
 def test_dependent_readings_raise_the_noise_and_independent_ones_do_not() -> None:
     clumped = np.repeat(rate((10_000, 0.2)), 4)
     for values, wanted in ((rate((40_000, 0.2)), 1.0), (clumped, 4.0)):
@@ -298,14 +314,48 @@ def test_dependent_readings_raise_the_noise_and_independent_ones_do_not() -> Non
         assert found == pytest.approx(np.full(5, wanted), rel=0.25)
 
 
+def ladder_of(bank: QuietBank) -> noise.Ladder:
+    columns = bank._engines[0].columns  # noqa: SLF001 - the ladder itself
+    return noise.Ladder(columns.rung_n[0], columns.rung_q[0], columns.rung_qq[0], columns.inflation[0])
+
+
+def test_a_burst_that_healed_counts_at_its_own_scale() -> None:
+    """Runs go on through an incident: one that is as long as it is counted, once the series is well again."""
+    values = rate((40_000, 0.2), (600, 0.5), (20_000, 0.2))
+    bank, slot, found = watch(values, Spec())
+    assert len(found) == 1
+    assert not bank.is_open(slot)
+    ladder = ladder_of(bank)
+    assert ladder.n[4] > 60_600 / 512 - 16
+    assert ladder.inflation[5] > 1.0
+
+
+def test_what_fills_up_a_stretch_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A series in a bank with others, which have more blocks to take, ends as it does alone."""
+    values = rate((40_000, 0.2), (3_000, 0.4), (7_000, 0.2))
+    alone, slot, found = watch(values, Spec(season=True))
+    monkeypatch.setattr(engine, "LONGEST", 7)
+    bank = QuietBank()
+    slots = np.array([bank.add(only_rise=True, spec=Spec(season=True, account=name)) for name in "ab"])
+    both = np.concatenate((np.full(len(values), slots[0]), np.full(2 * len(values), slots[1])))
+    late = 1.7e9 + STEP_SECONDS * np.arange(2 * len(values), dtype=np.float64)
+    times = late[: len(values)]
+    news = bank.update(both, np.tile(values, 3), np.concatenate((times, late)))
+    assert [one.finding for one in news if one.slot == slots[0]] == found
+    assert bank._engines[0].columns.rung_q[0] == pytest.approx(  # noqa: SLF001 - the ladder itself
+        alone._engines[0].columns.rung_q[slot // 2],  # noqa: SLF001 - the ladder itself
+        rel=0.0,
+    )
+
+
 def test_bursts_give_heavy_tails_and_independent_readings_none() -> None:
     rng = np.random.default_rng(9)
     level = np.repeat(np.where(rng.random(400) < 0.05, 0.6, 0.1), 100)
     bursty = (rng.random(len(level)) < level).astype(np.float64)
     calm, _, _ = watch(rate((40_000, 0.2)), Spec())
     wild, _, _ = watch(bursty, Spec())
-    assert noise.tail_freedom(calm._engines[0].columns, 0, 3) > 30.0  # noqa: SLF001 - the ladder itself
-    assert noise.tail_freedom(wild._engines[0].columns, 0, 3) < 10.0  # noqa: SLF001 - the ladder itself
+    assert ladder_of(calm).tail_freedom(3) > 30.0
+    assert ladder_of(wild).tail_freedom(3) < 10.0
 
 
 def test_a_clock_is_read_in_utc() -> None:

@@ -20,7 +20,8 @@ from stream.detectors.quiet.sight import Change, Sight
 from stream.detectors.quiet.spec import Pool, Spec
 
 FALSE_ALARMS: Final = 0.3
-"""False alarms that a model may raise in 30 days, unless told otherwise."""
+"""False alarms that a model may raise in 30 days, unless told otherwise. Choice: one in a hundred days, what
+those on call put up with."""
 
 LARGEST: Final = 1e150
 

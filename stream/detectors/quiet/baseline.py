@@ -15,13 +15,17 @@ from stream.detectors.quiet.windows import Sums, running_sum
 
 COMPLETE_READINGS: Final = 10_000
 COMPLETE_SECONDS: Final = 28 * DAY
+"""When a baseline is complete. Choice: four whole weeks hold every weekday alike, and 10,000 readings know
+a rate of .05 to a twentieth, half of the least effect that counts."""
 
 LEARNING_READINGS: Final = 2_000
 LEARNING_SECONDS: Final = 3 * DAY
 LEARNING_READINGS_MAX: Final = 20_000
+"""When tests begin. Choice: three days have shown each hour more than once, and 2,000 readings give 60
+runs to the ladder; who has 20,000 readings sooner should not have to wait for days."""
 
 LEAST: Final = 256
-"""Readings without which a baseline is compared with nothing."""
+"""Readings without which a baseline is compared with nothing. Choice: eight blocks, as a row of noise."""
 
 
 class Past(NamedTuple):

@@ -15,12 +15,16 @@ import numpy as np
 from stream.detectors.quiet.records import BLOCK, Columns, Floats, Places
 
 CELLS: Final = 10
+"""Cells of a series at most. Choice: deciles, as population stability indices are usually counted."""
 
 LEARNED_BLOCKS: Final = 16
-"""Blocks after which the cells are fixed; they are not counted into them."""
+"""Blocks after which the cells are fixed; they are not counted into them. Choice: with 512 readings a decile
+lies within 2.6 percentage points (two standard errors) of where it should."""
 
 SMALLEST: Final = 0.05
 REMAINDER: Final = 0.03
+"""The smallest cells. Choice: with 5 % a window of 200 readings expects the 10 that a test needs; a remainder
+is one cell at most, and may be rarer."""
 
 
 class Cells(NamedTuple):

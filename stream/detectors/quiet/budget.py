@@ -20,6 +20,7 @@ from stream.detectors.quiet.spec import Pool
 
 PERIOD_SECONDS: Final = 30 * DAY
 
+# Choice: what an alarm is worth to those who get it; errors first, then what may lead to them.
 PARTS: Final[Mapping[Pool, float]] = {
     Pool.PERFORMANCE: 0.6,
     Pool.SEGMENT: 0.3,

@@ -33,16 +33,26 @@ QUARTERS: Final = 4
 KEPT: Final = 5
 
 OVERLAP: Final = 6.0
-"""What the looks at one window share by overlapping; set by simulation, as that of the rates is."""
+"""What the looks at one window share by overlapping. Choice: by simulation, as that of the rates; windows
+that step by a fourth of themselves share more."""
 
 EXPECTED_LEAST: Final = 10.0
-"""Readings that the baseline expects in the window's smallest cell."""
+"""Readings that the baseline expects in the window's smallest cell. Choice: twice Cochran's 5, since the
+far tail is asked for."""
 
 _SCREEN: Final = 8.0
+"""Pearson's statistic below which no window is looked at any closer: no level that is used is below it."""
 
 
 def look(
-    columns: Columns, sums: Sums, ended: Nodes, bases: Bases, ladders: Ladders, budget: Floats, tested: Bools
+    columns: Columns,
+    sums: Sums,
+    ended: Nodes,
+    bases: Bases,
+    ladders: Ladders,
+    *,
+    budget: Floats,
+    tested: Bools,
 ) -> list[Hit]:
     """Look at the windows that gained a fourth; give the most surprising one of the first block that alarms.
 
@@ -50,7 +60,7 @@ def look(
     """
     ended = ended.at((ended.scale < LEVELS) & tested[ended.row, ended.block])
     row, block, scale = ended.row, ended.block, ended.scale
-    quarter = (sums.count[row, block] >> scale) - QUARTERS
+    quarter = (sums.number[row, block] >> scale) - QUARTERS
     able = np.flatnonzero(quarter << scale >= columns.healed[sums.place[row]])
     if not len(able):
         return []
@@ -112,11 +122,11 @@ def _may_differ(
     columns: Columns,
     places: Places,
     window: tuple[Floats, Floats],
-    baseline_: tuple[Floats, Floats],
+    normal: tuple[Floats, Floats],
     inflation: Floats,
 ) -> Bools:
-    """Tell which windows have enough in every cell, and an index that may be enough; a hair is left to spare."""
-    (inside, n), (past, past_n) = window, baseline_
+    """Tell which windows have enough in every cell, and an index that may be enough; a hair is to spare."""
+    (inside, n), (past, past_n) = window, normal
     cells = columns.cells[places][:, None]
     real = np.arange(inside.shape[1]) < cells
     least = np.where(real, past, np.inf).min(1)

@@ -21,7 +21,8 @@ from stream.detectors.quiet.spec import Family, Pool, Spec
 NAME: Final = "quiet"
 
 STRIDES_TO_RESOLVE: Final = 4
-"""Looks in a row at the alarming scale that have to be calm before an incident is over."""
+"""Looks in a row at the alarming scale that have to be calm before an incident is over. Choice: a whole
+window that shares nothing with the first of them."""
 
 LONGEST: Final = 64
 MOST_AT_ONCE: Final = 8_192
@@ -32,7 +33,7 @@ _NONE: Final = np.empty(0, np.intp)
 
 
 class Stretch(NamedTuple):
-    """Blocks in a row, shape (series, blocks[, width]): sums, when they begin and end, and their last reading.
+    """Blocks in a row, shape (series, blocks[, width]): sums, when they begin and end, their last reading.
 
     *rest* (series,) is the last block that is one; what follows it only fills up the array.
     """
@@ -155,7 +156,7 @@ class Engine:
         if tested.any():
             allowed = budget.allowed(columns, places, lately, self.false_alarms)
             hits = (
-                cells.look(columns, sums, ended, bases, ladders, allowed, tested)
+                cells.look(columns, sums, ended, bases, ladders, budget=allowed, tested=tested)
                 if self._cells
                 else rates.look(columns, sums, bases, ladders, allowed, tested)
             )
@@ -209,7 +210,7 @@ class Engine:
         columns, place = self.columns, int(sums.place[row])
         scale = int(columns.alarmed[place])
         for block in range(int(stop[row]) + 1):
-            count = int(sums.count[row, block])
+            count = int(sums.number[row, block])
             quarter = (count >> scale) - 4
             if count % (1 << scale) or quarter < 0:
                 continue

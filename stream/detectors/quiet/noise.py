@@ -15,7 +15,8 @@ kurtosis, mean(q^2) / mean(q)^2, is 3 + 6 / (nu - 4); nu comes from that, shrunk
 readings.
 
 While the baseline grows, each run is compared with it. Once it stands still, that would take a slow change
-for noise: then 8 runs in a row are compared with their own mean. What an incident adds is held until the
+for noise: then 8 runs in a row are compared with their own mean. Runs and rows go on through incidents, or
+the scales that are as long as an incident would never hear of it; what an incident adds is held until the
 series has healed by itself; only then was it noise.
 """
 
@@ -32,28 +33,39 @@ from stream.detectors.quiet.windows import Nodes, Sums, running_sum
 
 PRIOR_CLEAN: Final = 50.0
 PRIOR: Final = 10.0
-"""Runs that the scale below counts for: many where it shows no dependence, fewer where it does."""
+"""Runs that the scale below counts for: many where it shows no dependence, fewer where it does.
+
+Choice: 50 runs know a variance to a fifth (sqrt(2 / 50)), which is as much as a scale of independent
+readings can be wrong without harm; 10 let a dependent one grow within days (prototype, 5 to 20 alike).
+"""
 
 CLEAN: Final = 1.25
+"""The inflation under which a scale shows no dependence. Choice: one such fifth above 1."""
 
 IN_A_ROW: Final = 8
+"""Runs that are compared with their own mean. Choice: 7 degrees of freedom, and at the scale of a day
+the row is longer than a week, so that no weekday goes unseen."""
 
 CLIP: Final = 12.0
-"""Times the mean so far beyond which one run says no more."""
+"""Times the mean so far beyond which one run says no more. Choice: a normal deviation goes there once in
+2,000 runs; what goes there more often still counts, as twelve."""
 
 CLIP_FROM: Final = 8
+"""Runs before which nothing is clipped. Choice: with fewer, the mean itself is unsure by half."""
 
 TAIL_FROM: Final = 16.0
-"""Runs without which a scale says nothing of its tails."""
+"""Runs without which a scale says nothing of its tails. Choice: a kurtosis of 16 runs has the standard
+error 1.2, less than the 2 of tails that matter (t with 7 degrees of freedom)."""
 
 TAIL_BELOW: Final = 2
-"""Scales below that say something of the tails of one, too."""
+"""Scales below that say something of the tails of one, too. Choice: a burst is seen at its neighbours'."""
 
 TAIL_PRIOR: Final = 10.0
-"""Runs with the tails of independent readings that are added to those seen."""
+"""Runs with the tails of independent readings that are added to those seen. Choice: as PRIOR."""
 
 FORGET: Final = 0.05
-"""What is left of the evidence when a season is first taken out, which it had counted as noise."""
+"""What is left of the evidence when a season is first taken out, which it had counted as noise. Choice:
+little, yet more than nothing, so that the ladder does not begin at independent readings."""
 
 
 class Ladders(NamedTuple):
@@ -93,7 +105,7 @@ class Ladder(NamedTuple):
         return (PRIOR_CLEAN if self.inflation[rung] < CLEAN else PRIOR) + float(self.n[rung])
 
     def variation(self, rung: int) -> tuple[float, float]:
-        """Give how many runs tell of the tails at *rung*, and the squared coefficient of variation of their q.
+        """Give how many runs tell of the tails at *rung*, and the squared variation of their q.
 
         Runs of the two scales below help, weighted by their numbers.
         """
@@ -119,7 +131,7 @@ class Rows(NamedTuple):
     """Rows of runs of a stretch: *which* (series, scale) they belong to, and what was added to them.
 
     *turns* (rows, blocks) is the number of runs that each row had after each block; *sums* (rows, turns of
-    8, 9, width) and *squares* are what a row holds after 0 to 8 of them.
+    8, 9, width) and *squares* are what a row holds after 0 to 8 of them: rates, and their squares.
     """
 
     which: Places
@@ -142,7 +154,7 @@ def learn(
     places = sums.place
     weight, value = np.zeros((2, *watched.shape, RUNGS))
     freedom = columns.cells[places] - 1.0 if cells else np.ones(len(places))
-    begun = sums.count[ended.row, ended.block] - (1 << ended.scale)
+    begun = sums.number[ended.row, ended.block] - (1 << ended.scale)
     joined = bases.growing[ended.row, ended.block] & (begun >= columns.healed[places[ended.row]])
     left = bases.n[ended.row, ended.block] - ended.size
     beside = joined & (left >= np.maximum(ended.size, LEAST))
@@ -159,7 +171,7 @@ def learn(
     if among.any():
         own = ended.at(among)
         base = bases.total[own.row, own.block] / bases.n[own.row, own.block, None]
-        rows = _line_up(columns, places, own, spread(base, cells=cells), freedom, weight, value)
+        rows = _line_up(columns, places, own, spread(base, cells=cells), freedom, weight=weight, value=value)
     return _count(columns, places, weight, value, freedom, rows)
 
 
@@ -169,6 +181,7 @@ def _line_up(
     own: Nodes,
     scale: Floats,
     freedom: Floats,
+    *,
     weight: Floats,
     value: Floats,
 ) -> Rows:
@@ -182,17 +195,17 @@ def _line_up(
     turn, position = np.divmod(turns[group, own.block] - 1, IN_A_ROW)
     rates = own.total / own.size[:, None]
     sums = np.zeros((len(which), int(turn.max()) + 1, IN_A_ROW + 1, rates.shape[1]))
-    squares = np.zeros(sums.shape[:3])
+    squares = np.zeros_like(sums)
     # What a row holds already stands at its beginning; zeros until its next run change nothing.
     sums[:, 0, 0], squares[:, 0, 0] = columns.row_sum[place, rung], columns.row_square[place, rung]
     sums[group, turn, position + 1] = rates
-    squares[group, turn, position + 1] = (rates * rates / scale).sum(1)
+    squares[group, turn, position + 1] = rates * rates
     np.add.accumulate(sums, axis=2, out=sums)
     np.add.accumulate(squares, axis=2, out=squares)
     full = np.flatnonzero(position == IN_A_ROW - 1)
     if len(full):
         end, at = (group[full], turn[full], IN_A_ROW), (own.row[full], own.block[full], own.scale[full])
-        within = squares[end] - (sums[end] ** 2 / scale[full]).sum(1) / IN_A_ROW
+        within = ((squares[end] - sums[end] ** 2 / IN_A_ROW) / scale[full]).sum(1)
         weight[at] = IN_A_ROW - 1.0
         value[at] = np.maximum(within, 0.0) * own.size[full] / ((IN_A_ROW - 1) * freedom[own.row[full]])
     return Rows(which, turns, sums, squares)
@@ -270,7 +283,7 @@ def keep(columns: Columns, places: Places, ladders: Ladders, stop: Places) -> No
     begun = position > 0
     columns.row_n[places[row], rung] = position
     columns.row_sum[places[row], rung] = np.where(begun[:, None], sums[end], 0.0)
-    columns.row_square[places[row], rung] = np.where(begun, squares[end], 0.0)
+    columns.row_square[places[row], rung] = np.where(begun[:, None], squares[end], 0.0)
 
 
 def hold(columns: Columns, place: int) -> None:

@@ -8,11 +8,18 @@ Windows. Scale i gives those that began 4 to 7 times 2**i blocks ago (and 2 and 
 all of which are looked at with every block: a change is then found within an eighth of the window that
 shows it best, where windows that are tested only when they are full lose up to half of it.
 
+Noise. The variances of sums lie on a straight line between those of two neighbouring rungs, as they do
+when readings depend on each other for a while (n v = n v_inf - c): so a window of 7 blocks is not compared
+with the noise of 4.
+
 Threshold. Looking at every start and every end is a scan. The number of independent looks at windows of
 about n readings is proportional to 1/n, so the level that spends a budget of lambda false alarms a reading
-is alpha(n) = lambda n w_i C, with w_i the part of the budget for the scale. C, what the looks at one
-window share by overlapping, is no theory: it was set by simulation, on independent and on dependent 0/1
-readings, so that about as many alarms as are declared are raised at most (tests/lab/quiet_runs.py).
+is alpha(n) = lambda n w_i C / s, with w_i the part of the budget for the scale; :func:`fewer_looks` has what
+the number owes to the distance. s is the part of the budget that can be spent: where noise would have to be
+larger than the least effect to reach the threshold, a scale spends hardly anything, and the others may have
+it. C, what the looks at one window share by overlapping, is no theory: it was set by simulation, on
+independent and on dependent 0/1 readings, so that about as many alarms as are declared are raised at most
+(tests/lab/quiet_runs.py).
 """
 
 from __future__ import annotations
@@ -31,43 +38,66 @@ from stream.detectors.quiet.windows import Sums
 
 LEAST_RELATIVE: Final = 0.10
 LEAST_ABSOLUTE: Final = 0.005
-"""The least rise that counts: a tenth of the baseline, or half a percentage point where that is more."""
+"""The least rise that counts: a tenth of the baseline, or half a percentage point where that is more.
+
+Choice: less is not worth waking for. A product's decision, and no figure of the data.
+"""
 
 MARGIN: Final = 0.15
-"""Part of it that the baseline is given for free in the test."""
+"""Part of it that the baseline is given for free in the test.
+
+Choice: it keeps a large baseline from calling every wobble a change. A larger part delays true alarms and
+allows a larger OVERLAP; .15 is where independent and dependent errors spend about the same (tests/lab).
+"""
 
 WEIGHTS: Final = np.array((1.0, 2.0, 3.0, 4.0, 4.0, 4.0, 3.0, 3.0)) / 24.0
-"""How the budget is divided among the scales: the middle ones see most real changes."""
+"""How the budget is divided among the scales.
 
-OVERLAP: Final = 0.75
-"""C, see above."""
+Choice: the middle ones, some hundreds to some thousands of readings, see most real changes; none gets less
+than a quarter of another, since a budget three times smaller costs a window a tenth of its power.
+"""
+
+OVERLAP: Final = 0.6
+"""C, see above. Choice: the worst of the simulated families spends about nine tenths of what is declared."""
+
+LOOKS_AT: Final = 10.0
+"""The squared distance, in standard deviations, for which C is. Choice: any would do, C has its inverse;
+this is that of dependent readings at a budget of .3."""
 
 ALPHA_MAX: Final = 0.02
+"""The largest level of a single look, whatever the budget: about two standard deviations, so that an alarm
+always has evidence of its own. Choice: by convention."""
 
 ENOUGH: Final = 64.0
-"""Effective readings that a window needs."""
+VARIANCE_ENOUGH: Final = 3.0
+"""Effective readings that a window needs, or fewer, where these have the variance VARIANCE_ENOUGH as a sum.
+
+Choice: Cochran's rule, that normal approximations of counts want expected counts of 3 to 5; 64 readings
+have that variance at a rate of .05, and for smaller rates EVENTS_LEAST and the continuity do the rest.
+"""
 
 EVENTS_LEAST: Final = 5.0
-"""Readings of 1 that a window of a data quality series needs."""
+"""Readings of 1 that a window of a data quality series needs. Choice: Cochran's rule again."""
+
+SPENDABLE_LEAST: Final = 1.0 / 3.0
+"""The least that is taken for the part of a budget that can be spent. Choice: the part is an estimate, and
+a level three times as large already moves a threshold of four standard deviations by .3."""
 
 KEPT: Final = 8
-"""Boundaries that a scale keeps."""
+"""Boundaries that a scale keeps: those that windows begin at, and no more."""
 
 _SCALES: Final = np.array([0, 0, *np.repeat(np.arange(LEVELS), 4)], np.intp)
 _BACK: Final = np.array([2, 3, *np.tile(np.arange(4, 8), LEVELS)], np.intp)
 _RUNG: Final = np.array([1, 1, *np.repeat(np.arange(LEVELS) + 2, 4)], np.intp)
-_LONGER: Final = _BACK / np.array([2, 2, *([4] * 4 * LEVELS)])
+"""The rung of runs as long as each window's shortest, and the next; *_SHORTEST* is the former's readings."""
+_SHORTEST: Final = BLOCK * 2.0**_RUNG
 _ABOVE: Final = np.minimum(_RUNG + 1, RUNGS - 1)
-_PART: Final = 2.0 * (_LONGER - 1.0) / _LONGER
-_NEAREST: Final = np.where(_PART > 0.5, _ABOVE, _RUNG)
 
 _SPENT: Final = OVERLAP * WEIGHTS[_SCALES]
 
 
 _TYPICAL: Final = 5.5 * BLOCK * 2.0 ** np.arange(LEVELS)
 _ALL_SPENT: Final = _TYPICAL * OVERLAP * WEIGHTS
-SPENDABLE_LEAST: Final = 1 / 3
-VARIANCE_ENOUGH: Final = 3.0
 
 
 class Hit(NamedTuple):
@@ -126,7 +156,7 @@ def _screen(
     columns: Columns, sums: Sums, bases: Bases, ladders: Ladders, budget: Floats
 ) -> tuple[_Windows, Bools]:
     """Give the windows, and which of them may alarm: a normal approximation that is never too strict."""
-    places, count = sums.place, sums.count[:, :, None]
+    places, count = sums.place, sums.number[:, :, None]
     row = np.arange(len(places))[:, None, None]
     back = (count >> _SCALES) - _BACK
     since, slot = back << _SCALES, back % KEPT
@@ -145,7 +175,10 @@ def _screen(
     least = np.maximum(LEAST_RELATIVE * normal, LEAST_ABSOLUTE)
     able &= effect >= least
     inflation = ladders.inflation[:, :, _RUNG + 1]
-    inflation = inflation + _PART * (ladders.inflation[:, :, _ABOVE + 1] - inflation)
+    # A sum's variance lies between those of the sums of half and of twice its size as on a line.
+    inflation = inflation + (2.0 - 2.0 * _SHORTEST / np.maximum(n, _SHORTEST)) * (
+        ladders.inflation[:, :, _ABOVE + 1] - inflation
+    )
     pooled = (inside + past) / (n + past_n)
     spread = np.clip(pooled * (1.0 - pooled), 1e-6, 0.25)
     surprise = effect * effect / (spread * inflation * (1.0 / n + 1.0 / past_n))
@@ -189,8 +222,8 @@ def _judge(
 ) -> tuple[float, Hit] | None:
     """Test one window; give how far below its level it is, and what it shows, or None."""
     row, block, column = at
-    rung = int(_NEAREST[column])
     n, past_n = float(windows.n[at]), float(windows.past_n[at])
+    rung = int(_ABOVE[column] if n > _SHORTEST[column] * 4.0 / 3.0 else _RUNG[column])
     rate, normal = float(windows.inside[at]) / n, float(windows.past[at]) / past_n
     inflation = float(windows.inflation[at])
     statistic = root_deviance(
@@ -203,8 +236,9 @@ def _judge(
     ) / math.sqrt(inflation)
     statistic = without_clumps(statistic, rate, normal, n, inflation)
     df = 1.0 / (1.0 / ladder.freedom(rung) + 1.0 / ladder.tail_freedom(rung))
-    level = float(windows.alpha[at]) * (0.5 if columns.both[place] else 1.0)
-    tail = student_tail(max(statistic, 0.0), df)
+    statistic = max(statistic, 0.0)
+    level = float(windows.alpha[at]) * fewer_looks(statistic, df) * (0.5 if columns.both[place] else 1.0)
+    tail = student_tail(statistic, df)
     if tail >= level:
         return None
     scale = int(_SCALES[column])
@@ -252,17 +286,29 @@ def root_deviance(
     return math.sqrt(max(2.0 * (n * _divergence(a, pooled) + past_n * _divergence(b, pooled)), 0.0))
 
 
+def fewer_looks(statistic: float, df: float) -> float:
+    """Give how many times fewer looks at windows are independent than at the distance of OVERLAP.
+
+    In a scan of Gaussian noise their number grows with the squared distance z^2 (counted in simulation, for
+    levels of .01 to .00001). Student's t is a Gaussian of unsure variance; where t was reached, the variance
+    was large: z^2 = t^2 (df + 1) / (df + t^2).
+    """
+    squared = statistic * statistic
+    return LOOKS_AT / max(squared * (df + 1.0) / (df + squared), 0.5 * LOOKS_AT)
+
+
 def without_clumps(statistic: float, rate: float, normal: float, n: float, inflation: float) -> float:
     """Take off what the skewness of dependent readings adds to the upper tail.
 
-    A chain of 0 and 1 whose variance is *inflation* times that of independent readings has 1 + e times the
-    skewness of n / inflation of them, e = (1 - inflation**-2) / 2, for which the deviance does not allow;
-    the first Cornish-Fisher term of that comes off.
+    Sums of 0 and 1 whose variance is *inflation* times that of independent readings have 1 + e times the
+    skewness of n / inflation of them, for which the deviance does not allow; the first Cornish-Fisher term
+    of that comes off. A chain of 0 and 1 has e = (1 - inflation**-2) / 2, and an autoregression beyond a
+    threshold about the same (tests/unit/test_quiet.py counts both).
     """
     p = normal if rate >= normal else 1.0 - normal
     p = min(max(p, 1e-6), 1.0 - 1e-6)
     skewness = max(1.0 - 2.0 * p, 0.0) / math.sqrt(p * (1.0 - p) * n / inflation)
-    extra = max(1.0 - inflation**-2, 0.0)
+    extra = 0.5 * max(1.0 - inflation**-2, 0.0)
     return statistic - max(extra * skewness * (statistic * statistic - 1.0) / 6.0, 0.0)
 
 

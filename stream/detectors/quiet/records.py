@@ -75,7 +75,7 @@ def layout(*, width: int, kept: int, season: bool) -> np.dtype[Any]:
         ("inflation", f8, (RUNGS + 1,)),
         ("row_n", i2, (RUNGS,)),
         ("row_sum", f8, (RUNGS, width)),
-        ("row_square", f8, (RUNGS,)),
+        ("row_square", f8, (RUNGS, width)),
         # incident
         ("alarmed", i2),
         ("calm", i2),

@@ -32,9 +32,16 @@ from stream.detectors.quiet.records import (
 from stream.detectors.quiet.windows import running_sum
 
 VISITS_LEAST: Final = 2
+"""Days on which an hour or a weekday was seen before it has a shift. Choice: once may be an accident."""
+
 READINGS_LEAST: Final = 10
+"""Readings that an hour needs. Choice: below, its sampling variance is a guess itself."""
+
 HOURS_LEAST: Final = 4
+"""Hours that have to be known. Choice: a variance between fewer has hardly a degree of freedom."""
+
 BASELINE_LEAST: Final = 200
+"""Readings that a baseline needs first. Choice: a rate of .1 is then known to a fifth."""
 
 MATTERS: Final = 0.5 / 256
 """A profile counts from where its variance is this part of that of a reading: half the noise of 256."""
@@ -64,7 +71,7 @@ class Clock(NamedTuple):
 
 
 class Visits(NamedTuple):
-    """What a stretch says of the cells of a season after each block, shape (series, blocks + 1, cells)."""
+    """What a stretch says of the cells of a season after each block, shape (series, blocks, cells)."""
 
     n: Floats
     total: Floats
@@ -110,19 +117,19 @@ def _visited(
     was = getattr(columns, f"{name}_day")[places][:, None]
     here = n > 0
     days = np.maximum.accumulate(np.concatenate((was, np.where(here, day[:, :, None], was)), 1), 1)
-    visits = getattr(columns, f"{name}_visits")[places]
     new = here & (day[:, :, None] > days[:, :-1])
+    visits = getattr(columns, f"{name}_visits")[places][:, None] + np.cumsum(new, 1)
     return Visits(
-        running_sum(getattr(columns, f"{name}_n")[places], n),
-        running_sum(getattr(columns, f"{name}_sum")[places], total),
-        running_sum(visits, new),
-        days,
+        running_sum(getattr(columns, f"{name}_n")[places], n)[:, 1:],
+        running_sum(getattr(columns, f"{name}_sum")[places], total)[:, 1:],
+        visits,
+        days[:, 1:],
     )
 
 
 def keep(columns: Columns, places: Places, seen: Seen, stop: Places) -> None:
     """Keep what was seen of the season up to block *stop* of each series."""
-    at = np.arange(len(stop)), stop + 1
+    at = np.arange(len(stop)), stop
     for name, part in (("hour", seen.hours), ("weekday", seen.weekdays)):
         getattr(columns, f"{name}_n")[places] = part.n[at]
         getattr(columns, f"{name}_sum")[places] = part.total[at]

@@ -23,13 +23,13 @@ _RUN: Final = 1 << np.arange(RUNGS)
 class Sums(NamedTuple):
     """Running totals of a stretch.
 
-    *place* and *before*, the blocks that each series had, have shape (series,); *count* (series, blocks) is
-    the number of each block; *total* (series, blocks + 1, width) begins with what it was before.
+    *place* and *before*, the blocks that each series had, have shape (series,); *number* (series, blocks)
+    counts them; *total* (series, blocks + 1, width) begins with what it was before.
     """
 
     place: Places
     before: Places
-    count: Places
+    number: Places
     total: Floats
 
     def at(self, columns: Columns, row: Places, boundary: Places, scale: Places) -> Floats:
@@ -68,8 +68,8 @@ def running(columns: Columns, places: Places, totals: Floats, first: Floats) -> 
     new = before == 0
     if new.any():
         columns.bound_times[places[new], :, 0] = first[new, None]
-    count = before[:, None] + np.arange(1, totals.shape[1] + 1)
-    return Sums(places, before, count, running_sum(columns.total[places], totals))
+    number = before[:, None] + np.arange(1, totals.shape[1] + 1)
+    return Sums(places, before, number, running_sum(columns.total[places], totals))
 
 
 def running_sum(before: Floats, added: Floats) -> Floats:
@@ -80,8 +80,8 @@ def running_sum(before: Floats, added: Floats) -> Floats:
 
 def nodes(columns: Columns, sums: Sums) -> Nodes:
     """Give the nodes that end in a stretch."""
-    row, block, scale = np.nonzero((sums.count[:, :, None] & (_RUN - 1)) == 0)
-    begun = sums.count[row, block] - _RUN[scale]
+    row, block, scale = np.nonzero((sums.number[:, :, None] & (_RUN - 1)) == 0)
+    begun = sums.number[row, block] - _RUN[scale]
     total = sums.total[row, block + 1] - sums.at(columns, row, begun, np.minimum(scale, LEVELS - 1))
     return Nodes(row, block, scale, BLOCK * _RUN[scale].astype(np.float64), total)
 
@@ -91,10 +91,10 @@ def keep(columns: Columns, sums: Sums, ended: Nodes, latest: Floats, stop: Place
     here = (ended.scale < LEVELS) & (ended.block <= stop[ended.row])
     row, block, scale = ended.row[here], ended.block[here], ended.scale[here]
     places = sums.place[row]
-    slot = (sums.count[row, block] >> scale) % columns.bounds.shape[2]
+    slot = (sums.number[row, block] >> scale) % columns.bounds.shape[2]
     # Where a slot is written twice, the later block comes last, and stays.
     columns.bounds[places, scale, slot] = sums.total[row, block + 1]
     columns.bound_times[places, scale, slot] = latest[row, block]
     everyone = np.arange(len(stop))
-    columns.blocks[sums.place] = sums.count[everyone, stop]
+    columns.blocks[sums.place] = sums.number[everyone, stop]
     columns.total[sums.place] = sums.total[everyone, stop + 1]
