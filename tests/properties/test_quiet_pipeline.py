@@ -17,10 +17,10 @@ from stream.core.pipeline import Pipeline
 from tests.flow.timeline import Log, Output, a_pipeline, at, label, prediction
 from tests.properties.logs import NOW, kept
 
-EVENTS: Final = 12_000
+EVENTS: Final = 14_000
 STEP_SECONDS: Final = 45.0
-SHIFT, HEAL, LATE, NEXT_VERSION = 6_500, 8_200, 7_000, 9_000
-"""Predictions at which error and amount move, the error is well again, and a feature and a version come."""
+SHIFT, HEAL, MOVE, LATE, NEXT_VERSION = 6_500, 8_200, 11_500, 7_000, 9_000
+"""Predictions at which the error moves and is well again, amount moves, and a feature and a version come."""
 
 POLICY: Final = Policy(detectors=Detectors(false_alarms=10.0), alerting=Alerting(recover_seconds=3_600.0))
 
@@ -31,7 +31,7 @@ def a_log() -> list[Record]:
     log = Log()
     for number in range(EVENTS):
         time = at(STEP_SECONDS * number - (3_000.0 if number % 97 == 0 else 0.0))
-        features = {"amount": rng.normal(3.0 if number >= SHIFT else 0.0), "flag": int(rng.random() < 0.02)}
+        features = {"amount": rng.normal(3.0 if number >= MOVE else 0.0), "flag": int(rng.random() < 0.02)}
         if number >= LATE:
             features["late"] = rng.normal()
         version = "2" if number >= NEXT_VERSION and number % 3 == 0 else "1"
