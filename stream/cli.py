@@ -22,6 +22,8 @@ from stream import __version__
 from stream.config import MAX_PROCESSES, ConfigError, Settings, load_settings
 from stream.core.lines import parts
 from stream.demo.run import DemoError, demo
+from stream.lab import options as lab_options
+from stream.lab.errors import LabError
 from stream.replay import Outputs, lines, replay
 from stream.serve import supervise, work, work_under_supervision
 from stream.shell import clock
@@ -40,7 +42,7 @@ GC_THRESHOLD = (100_000, 50, 100)
 """Python's own (700, 10, 10) looks through the events of a batch again and again: a quarter of the time."""
 
 _MISUSE = (ConfigError, ConnectionSettingsError)
-_ERRORS = (BrokerError, DemoError, EndpointError, PublishError, RefusedError, TopicsError)
+_ERRORS = (BrokerError, DemoError, EndpointError, LabError, PublishError, RefusedError, TopicsError)
 """Errors for people: their text says what is wrong, where, and what to do."""
 
 
@@ -107,6 +109,10 @@ def _build_parser() -> argparse.ArgumentParser:
     topics = commands.add_parser("topics", help="make or check the topics")
     topics.add_argument("action", choices=("create", "check"))
     topics.set_defaults(run=_topics)
+
+    lab = commands.add_parser("lab", help="measure what alarms are worth, and write a report")
+    lab_options.of_lab(lab)
+    lab.set_defaults(run=_lab)
 
     config = commands.add_parser("config", help="the settings in force")
     config.add_argument("action", choices=("show",))
@@ -223,6 +229,12 @@ def _topics(settings: Settings, options: argparse.Namespace) -> int:
     wrong = asyncio.run(check(connection, topics))
     sys.stdout.write("".join(f"{line}\n" for line in wrong) or "all topics are as they should be\n")
     return 1 if wrong else 0
+
+
+def _lab(_settings: Settings, options: argparse.Namespace) -> int:
+    from stream.lab.command import lab
+
+    return lab(options)
 
 
 def _config(settings: Settings, _options: argparse.Namespace) -> int:

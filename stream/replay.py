@@ -86,7 +86,7 @@ def replay(
             stack.enter_context(path.open("wb")) if path else None
             for path in (outputs.alerts, outputs.rejected)
         )
-        for batch, events in _batches(lines(files)):
+        for batch, events in batches(lines(files)):
             result = pipeline.step(batch, NEVER, events)
             totals.records += len(batch)
             totals.add(result)
@@ -120,8 +120,8 @@ def lines(files: Iterable[str]) -> Iterator[bytes]:
                 raise OSError(errno.EIO, f"damaged: {error}", file) from error
 
 
-def _batches(lines: Iterable[bytes]) -> Iterator[tuple[list[Record], Sequence[Event] | None]]:
-    """Give the records that fresh topics of one partition would hold, in the order of *lines*.
+def batches(lines: Iterable[bytes]) -> Iterator[tuple[list[Record], Sequence[Event] | None]]:
+    """Give *lines* as the records that fresh topics of one partition would hold, in their order, batch by batch.
 
     With them their events, where each line is one. Timestamps are 0: nothing asks for them where the order is
     given.
