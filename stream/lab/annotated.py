@@ -15,7 +15,7 @@ from river.drift import datasets
 from stream.lab.families import Sort
 from stream.lab.job import Job, Result
 from stream.lab.measures import agreement
-from stream.lab.sources import DAY_SECONDS, START, Floats
+from stream.lab.sources import DAY_SECONDS, Floats, times_of
 from stream.lab.watchers import Watcher
 
 BEFORE: Final = 5
@@ -41,7 +41,7 @@ def run(job: Job, watcher: Watcher) -> Result:
     """Show all columns of a set to a detector, a reading a day; an alarm of any column is an alarm."""
     columns, marked = load(job.stream)
     values = [column[None, :] for column in columns]
-    times = START + DAY_SECONDS * np.arange(len(columns[0]))
+    times = times_of(0, len(columns[0]), DAY_SECONDS)
     watching = watcher.begin([Sort.NUMBER] * len(columns), 1)
     places = sorted(set(watching.take(values, times).place.tolist()))
     agreed = agreement(places, marked, before=BEFORE, after=AFTER)

@@ -22,10 +22,11 @@ def lab(options: argparse.Namespace) -> int:
     only = [name for name in EXPERIMENTS if options.only is None or name in options.only]
     jobs = plan.jobs(size, only)
     kept = Kept(options.cache)
-    results = run(jobs, kept, processes=options.processes or os.cpu_count() or 1, say=_say)
+    todo = [job for job in jobs if kept.get(job) is not None] if options.kept else jobs
+    results = run(todo, kept, processes=options.processes or os.cpu_count() or 1, say=_say)
     folder = options.out.with_suffix("")
     drawn = [] if options.no_charts else charts.draw(results, folder)
-    text = report.page(results, size, _command(size, options), drawn, folder.name)
+    text = report.page(results, len(jobs), size, _command(size, options), drawn, folder.name)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(text)
     for one in targets.judge(results, size):

@@ -68,8 +68,8 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "missing values": Fault(frozenset({"missing:age"}), 0.10, _gone),
     "new category": Fault(frozenset({"new_category:channel", "domain:channel"}), 0.05, _new_channel),
 }
-"""The errors rise from 15 % to 24 %, the score by .15, an amount by 80 %; a tenth more of the ages is missing;
-a channel that nobody has seen takes a twentieth."""
+"""The errors rise from 15 % to 24 %, the score by .15, an amount by 80 %; a tenth more of the ages is
+missing; a channel that nobody has seen takes a twentieth."""
 
 SHAPES: Final = ("abrupt", "gradual", "recurring")
 
@@ -85,7 +85,7 @@ def log(fault: Fault | None, shape: str, seed: int, *, many: bool = False) -> It
     own = np.random.default_rng([seed, 2])
     hits = own.random(n)
     if fault is not None:
-        days = np.arange(n) * EVERY_SECONDS / DAY_SECONDS - BEGINS_DAY
+        days = np.arange(n, dtype=np.float64) * (EVERY_SECONDS / DAY_SECONDS) - BEGINS_DAY
         for place in np.flatnonzero(hits < fault.chance * strength(shape, days)).tolist():
             fault.harm(events[place], own)
     waiting = int(LABEL_SECONDS / EVERY_SECONDS)
@@ -101,9 +101,11 @@ def strength(shape: str, days: Floats) -> Floats:
     if shape == "abrupt":
         return there.astype(np.float64)
     if shape == "gradual":
-        return np.clip(days / GRADUAL_DAYS, 0.0, 1.0)
+        grown: Floats = np.clip(days / GRADUAL_DAYS, 0.0, 1.0)
+        return grown
     if shape == "recurring":
-        return (there & (np.floor(days) % 2 == 0)).astype(np.float64)
+        recurring = there & (np.floor(days) % 2 == 0)
+        return np.asarray(recurring, np.float64)
     raise ValueError(f"no fault comes {shape!r}: {', '.join(SHAPES)} do")
 
 

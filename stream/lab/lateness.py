@@ -12,7 +12,7 @@ from stream.lab import oracle
 from stream.lab.changes import JITTER, LEAD, PATIENCE, SHAPES, STEPS, onsets, shaped, stepping, strength
 from stream.lab.families import Sort
 from stream.lab.job import Job, Result
-from stream.lab.sources import DAY_READINGS, START, STEP_SECONDS, Floats, Places, Source
+from stream.lab.sources import DAY_READINGS, Floats, Places, Source, times_of
 from stream.lab.stationary import CHUNK
 from stream.lab.watchers import SHARE, Watcher
 
@@ -104,7 +104,7 @@ def _watch(
     opens: list[tuple[int, Any]] = []
     for start in range(0, n, CHUNK):
         size = min(CHUNK, n - start)
-        times = START + STEP_SECONDS * (start + np.arange(size))
+        times = times_of(start, size)
         alarms = watching.take([source.chunk(start, size)], times)
         seen.take(alarms.copy, start + alarms.place, was_open)
         was_open = watching.open(float(times[-1]))[:, 0].astype(np.float64)

@@ -89,8 +89,8 @@ def agreement(
     """Compare *alarms* with the change points of each annotator in *marked*, all of them places in a series.
 
     An alarm from *before* readings before a change point to *after* readings behind it has found it, and
-    every change point is found once. Precision is against all annotators together, recall the mean over them; the
-    start of the series counts as found by all (van den Burg and Williams, 2020).
+    every change point is found once. Precision is against all annotators together, recall the mean over them;
+    the start of the series counts as found by all (van den Burg and Williams, 2020).
     """
     said = {0, *alarms}
     union = {0}.union(*marked.values())

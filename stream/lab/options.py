@@ -33,6 +33,9 @@ def of_lab(parser: argparse.ArgumentParser) -> None:
         "--cache", type=Path, default=CACHE, metavar="PATH", help=f"where results are kept ({CACHE})"
     )
     parser.add_argument("--out", type=Path, default=OUT, metavar="PATH", help=f"the report ({OUT})")
+    parser.add_argument(
+        "--kept", action="store_true", help="run nothing: write the report from the results that are kept"
+    )
     parser.add_argument("--no-charts", action="store_true", help="write no charts: matplotlib is not needed")
 
 

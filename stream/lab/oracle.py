@@ -2,12 +2,12 @@
 
 No detector that has the same false alarms finds the change sooner in the worst case (Lorden, 1971;
 Moustakides, 1986): what a detector that has to learn is late, is late against this. The statistic is
-W' = max(0, W + l(x)) with l the log-likelihood ratio of a reading; it begins at 0 when the change comes, which
-is its worst case.
+W' = max(0, W + l(x)) with l the log-likelihood ratio of a reading; it begins at 0 when the change comes,
+which is its worst case.
 
 The threshold is the one at which the mean time between false alarms is what the budget buys (Brook and
-Evans, 1972): W is put on a grid, and the run length solves (I - Q) t = 1 for Q the chances to go from state to
-state.
+Evans, 1972): W is put on a grid, and the run length solves (I - Q) t = 1 for Q the chances to go from state
+to state.
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ def _of_density(step: Step, threshold: float) -> Floats:
     states = np.arange(_STATES)
     upper = edges[states[None, :] - states[:, None] + _STATES]
     chances = np.diff(upper, axis=1, prepend=0.0)
-    return np.eye(_STATES) - chances
+    system: Floats = np.eye(_STATES) - chances
+    return system
 
 
 def _below(step: Step) -> Callable[[float], float]:

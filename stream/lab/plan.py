@@ -86,6 +86,8 @@ def _false_alarms(size: Size) -> Iterator[Job]:
             if len(family.series) > 1 and watcher.readings is not None:
                 continue  # 21 series at once are shown to what a policy can choose
             wanted = size.runs if watcher.declares is not None else min(size.runs, FEW)
+            if watcher.key == _LOUDER:
+                wanted = max(1, size.runs // 4)  # it has ten times the alarms
             days = size.days
             if watcher.readings is not None:
                 days = min(days, watcher.readings / DAY_READINGS)
@@ -118,7 +120,7 @@ def _shapes(size: Size) -> Iterator[Job]:
     for name in SHAPES:
         for key, watcher in WATCHERS.items():
             if key not in {_TOO_SLOW, _LOUDER}:
-                wanted = min(size.runs, COPIES_OF_A_JOB if watcher.declares is not None else FEW)
+                wanted = min(size.runs, COPIES_OF_A_JOB if watcher.declares is not None else FEW // 2)
                 yield Job(experiment="shapes", detector=key, stream=name, copies=wanted)
 
 

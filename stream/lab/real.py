@@ -39,7 +39,7 @@ def run_errors(watcher: Watcher) -> Result:
     """Show the errors to a detector, from each shift of the start on; give when it alarmed."""
     labelled, predicted, wrong = _errors()
     found: dict[str, Any] = {}
-    for shift in SHIFTS:
+    for shift in SHIFTS if watcher.declares is not None else SHIFTS[:1]:
         part = labelled >= labelled[0] + shift * DAY_SECONDS
         times, values = predicted[part], wrong[part]
         # Series are watched in the time of the prediction; it must not go back.
@@ -53,8 +53,9 @@ def run_errors(watcher: Watcher) -> Result:
             episodes += int(len(alarms) > 0 and not was_open)
             was_open = bool(watching.open(float(times[chunk][-1]))[0, 0])
             places += (start + alarms).tolist()
-        when = [utc(float(labelled[part][place])).date().isoformat() for place in places]
-        found[str(shift)] = {"alarms": len(places), "episodes": episodes, "days": sorted(set(when))}
+        days = np.unique(labelled[part][places] // DAY_SECONDS).tolist() if places else []
+        when = [utc(DAY_SECONDS * day).date().isoformat() for day in days]
+        found[str(shift)] = {"alarms": len(places), "episodes": episodes, "days": when}
     return {"shifts": found, "readings": len(wrong)}
 
 

@@ -17,12 +17,11 @@ END: Final = "<!-- alarm quality: end -->"
 """Around the table that the README shows too; a test compares them."""
 
 
-def page(results: Results, size: Size, command: str, charts: Sequence[tuple[str, str]], folder: str) -> str:
-    """Write the page; *charts* are (title, file name) in *folder*, relative to the page."""
+def page(
+    results: Results, planned: int, size: Size, command: str, charts: Sequence[tuple[str, str]], folder: str
+) -> str:
+    """Write the page of a run of *planned* jobs; *charts* are (title, file name) in *folder* beside the page."""
     judged = targets.judge(results, size)
-    held = sum(one.holds is True for one in judged)
-    missed = sum(one.holds is False for one in judged)
-    done = {job.experiment for job in results}
     lines = [
         "# Alarm quality",
         "",
@@ -32,14 +31,12 @@ def page(results: Results, size: Size, command: str, charts: Sequence[tuple[str,
         command,
         "```",
         "",
-        f"with Driftline {__version__}, river {version('river')}, numpy {version('numpy')}; the code that was",
-        "measured has the digests " + ", ".join(f"{code_digest(name)[:8]} ({name})" for name in EXPERIMENTS if name in done) + ".",
-        "The same command on the same code writes the same page. Nothing here is an estimate of anything but the",
-        f"streams named: {size.runs} copies of {size.days:g} days where nothing changes, {size.runs} copies of each",
-        f"abrupt change, {size.seeds} seeds of each injected fault.",
+        f"with Driftline {__version__}, river {version('river')}, numpy {version('numpy')}. The code that was measured:",
+        f"{_digests(results)}. The same command on the same code writes the same page.",
         "",
-        f"Of the targets, {held} hold and {missed} are missed"
-        + (f"; {len(judged) - held - missed} are not judged: the run is too small." if held + missed < len(judged) else "."),
+        _extent(len(results), planned, size),
+        "",
+        _verdicts(judged),
         "",
         BEGIN,
         *targets.table(judged),
@@ -60,6 +57,29 @@ def page(results: Results, size: Size, command: str, charts: Sequence[tuple[str,
     ):
         lines += write(results)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _digests(results: Results) -> str:
+    done = {job.experiment for job in results}
+    return ", ".join(f"`{code_digest(name)[:8]}` ({name})" for name in EXPERIMENTS if name in done)
+
+
+def _extent(done: int, planned: int, size: Size) -> str:
+    whole = "All" if done == planned else f"**{done} of"
+    end = "" if done == planned else "**; what is missing below was not run"
+    return (
+        f"{whole} {planned} jobs of this size are done{end}: {size.runs} copies of {size.days:g} days where nothing\n"
+        f"changes (fewer for detectors that promise nothing), {size.runs} copies of each abrupt change, {size.seeds} seeds of\n"
+        "each injected fault. Each table says how much stands behind a line."
+    )
+
+
+def _verdicts(judged: Sequence[targets.Target]) -> str:
+    held = sum(one.holds is True for one in judged)
+    missed = sum(one.holds is False for one in judged)
+    left = len(judged) - held - missed
+    said = f"Of {len(judged)} targets, {held} hold and {missed} are missed"
+    return f"{said}; {left} are not judged: the run is too small." if left else f"{said}."
 
 
 def between_markers(text: str) -> str:

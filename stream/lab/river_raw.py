@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from river import drift
@@ -14,13 +14,23 @@ from stream.lab.watchers import Alarms, Bools, Watcher, Watching, lasting
 
 _ERRORS: Final = frozenset({Sort.ERROR, Sort.QUALITY})
 
-_SLOW: Final = 30_000
+_SLOW: Final = 8_640
 """Readings of all copies that KSWIN is shown: one takes it half a millisecond."""
 
 _MODERATE: Final = 600_000
 """Readings of all copies that the others are shown: one takes them 0.5 to 5 microseconds."""
 
-MAKERS: Final[dict[str, Callable[[], drift.base.DriftDetector]]] = {
+
+class _Detector(Protocol):
+    """What river's detectors have in common, those of 0 and 1 and those of numbers."""
+
+    @property
+    def drift_detected(self) -> bool: ...
+
+    def update(self, x: Any) -> None: ...  # noqa: ANN401 - numbers of some, truth values of others
+
+
+MAKERS: Final[dict[str, Callable[[], _Detector]]] = {
     "ADWIN": drift.ADWIN,
     "Page-Hinkley": drift.PageHinkley,
     "DDM": drift.binary.DDM,
@@ -34,9 +44,7 @@ MAKERS: Final[dict[str, Callable[[], drift.base.DriftDetector]]] = {
 class OfRiver:
     """One of river's detectors for each series of each copy."""
 
-    def __init__(
-        self, make: Callable[[], drift.base.DriftDetector], sorts: Sequence[Sort], copies: int
-    ) -> None:
+    def __init__(self, make: Callable[[], _Detector], sorts: Sequence[Sort], copies: int) -> None:
         self._detectors = [[make() for _ in sorts] for _ in range(copies)]
         self._lasting = lasting(copies, len(sorts))
 

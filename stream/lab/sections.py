@@ -176,7 +176,7 @@ def flights(results: Results) -> list[str]:
     done = merged.of(results, "flights")
     if not done:
         return []
-    shifts = list(done[0][1]["shifts"])
+    shifts = max((list(result["shifts"]) for _, result in done), key=len)
     lines = [
         "## The flights' errors",
         "",
@@ -186,7 +186,11 @@ def flights(results: Results) -> list[str]:
         "|---|" + "--:|" * len(shifts),
     ]
     for job, result in done:
-        cells = [f"{one['alarms']:,} ({one['episodes']:,})" for one in result["shifts"].values()]
+        by_shift = result["shifts"]
+        cells = [
+            f"{by_shift[shift]['alarms']:,} ({by_shift[shift]['episodes']:,})" if shift in by_shift else ""
+            for shift in shifts
+        ]
         lines.append(_row((job.detector, *cells)))
     return [*lines, ""]
 

@@ -25,6 +25,12 @@ START: Final = 1_767_225_600.0
 """When simulated series begin, in seconds since the epoch: a Thursday, midnight in UTC."""
 
 
+def times_of(start: int, n: int, every: float = STEP_SECONDS) -> Floats:
+    """Give the times of readings *start* to *start + n*, *every* so many seconds."""
+    times: Floats = START + every * (start + np.arange(n, dtype=np.float64))
+    return times
+
+
 class Source(Protocol):
     """Gives the readings of several copies of one series."""
 

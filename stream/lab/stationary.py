@@ -7,7 +7,7 @@ import numpy as np
 from stream.lab.families import STATIONARY
 from stream.lab.job import Job, Result
 from stream.lab.measures import Timeline
-from stream.lab.sources import DAY_READINGS, START, STEP_SECONDS
+from stream.lab.sources import DAY_READINGS, times_of
 from stream.lab.watchers import SHARE, Watcher
 
 CHUNK = 1_600
@@ -25,7 +25,7 @@ def run(job: Job, watcher: Watcher) -> Result:
     n = int(job.days * DAY_READINGS)
     for start in range(0, n, CHUNK):
         size = min(CHUNK, n - start)
-        times = START + STEP_SECONDS * (start + np.arange(size))
+        times = times_of(start, size)
         alarms = watching.take([source.chunk(start, size) for source in sources], times)
         raised = np.zeros(was_open.shape)
         np.add.at(raised, (alarms.copy, alarms.series), 1)

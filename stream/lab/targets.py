@@ -47,12 +47,13 @@ def judge(results: Results, size: Size) -> list[Target]:
     lines = [
         *_false_alarms(results),
         *_delays(results),
-        *_flights(results),
-        *_faults(results),
     ]
     if size.runs < FULL.runs // 4 or size.days < FULL.days:
         lines = [line._replace(holds=None) for line in lines]
-    return lines
+    injected = list(_faults(results))
+    if size.seeds < FULL.seeds:
+        injected = [line._replace(holds=None) for line in injected]
+    return [*lines, *_flights(results), *injected]
 
 
 def table(lines: Sequence[Target]) -> list[str]:

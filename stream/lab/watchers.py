@@ -127,7 +127,11 @@ class OfBank:
         self._slots = np.array(
             [[bank.add(only_rise=sort is not Sort.NUMBER) for sort in sorts] for _ in range(copies)], np.intp
         )
-        self._where = {slot: place for place, slot in np.ndenumerate(self._slots)}
+        self._where = {
+            slot: (copy, series)
+            for copy, row in enumerate(self._slots.tolist())
+            for series, slot in enumerate(row)
+        }
         self._lasting = _Lasting(copies, len(sorts))
 
     def take(self, values: Sequence[Floats], times: Floats) -> Alarms:
