@@ -114,6 +114,10 @@ def _build_parser() -> argparse.ArgumentParser:
     lab_options.of_lab(lab)
     lab.set_defaults(run=_lab)
 
+    tune = commands.add_parser("tune", help="what a budget of false alarms buys on a log of your own")
+    lab_options.of_tune(tune)
+    tune.set_defaults(run=_tune)
+
     config = commands.add_parser("config", help="the settings in force")
     config.add_argument("action", choices=("show",))
     config.set_defaults(run=_config)
@@ -235,6 +239,16 @@ def _lab(_settings: Settings, options: argparse.Namespace) -> int:
     from stream.lab.command import lab
 
     return lab(options)
+
+
+def _tune(settings: Settings, options: argparse.Namespace) -> int:
+    from stream.lab.advice import command
+
+    try:
+        return command(settings, options)
+    except OSError as error:
+        sys.stderr.write(f"driftline tune: {error.filename}: {error.strerror or error}\n")
+        return 2
 
 
 def _config(settings: Settings, _options: argparse.Namespace) -> int:
