@@ -9,6 +9,7 @@ block bootstrap (Kuensch, 1989; Hall, Horowitz and Jing, 1995).
 
 from __future__ import annotations
 
+import math
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ WEEK: Final = 7
 
 
 class Draw(NamedTuple):
-    """A copy: for each of its days, from *first* on, the day of the period that is shown (since the epoch)."""
+    """A copy: for each of its days, from *first* on, the day of the period that is shown."""
 
     first: int
     days: Places
@@ -27,7 +28,7 @@ class Draw(NamedTuple):
 
 def block_days(period: int) -> int:
     """Give the days of a block for a period of so many days."""
-    return max(1, round(float(period) ** (1.0 / 3.0)))
+    return max(1, round(math.cbrt(period)))
 
 
 def keeps_weekdays(period: int) -> bool:
