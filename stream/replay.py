@@ -121,7 +121,7 @@ def lines(files: Iterable[str]) -> Iterator[bytes]:
 
 
 def batches(lines: Iterable[bytes]) -> Iterator[tuple[list[Record], Sequence[Event] | None]]:
-    """Give *lines* as the records that fresh topics of one partition would hold, in their order, batch by batch.
+    """Give the records that fresh topics of one partition would hold, in the order of *lines*, in batches.
 
     With them their events, where each line is one. Timestamps are 0: nothing asks for them where the order is
     given.

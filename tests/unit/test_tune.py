@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from schemas.alerts import Kind
 from schemas.policy import Detectors
@@ -23,7 +24,9 @@ from stream.lab.sources import DAY_SECONDS
 PER_DAY = 1_000
 
 
-def series(values: Sequence[float], *, signal: str = "error", kind: Kind = Kind.PERFORMANCE) -> Recorded:
+def series(
+    values: Sequence[float] | NDArray[np.bool_], *, signal: str = "error", kind: Kind = Kind.PERFORMANCE
+) -> Recorded:
     times = (np.arange(len(values)) + 0.5) * DAY_SECONDS / PER_DAY
     key = SeriesKey("m", "1", "", signal)
     return Recorded(
