@@ -24,6 +24,8 @@ def lab(options: argparse.Namespace) -> int:
     kept = Kept(options.cache)
     todo = [job for job in jobs if kept.get(job) is not None] if options.kept else jobs
     results = run(todo, kept, processes=options.processes or os.cpu_count() or 1, say=_say)
+    if sys.stderr.isatty():
+        sys.stderr.write("\n")
     folder = options.out.with_suffix("")
     drawn = [] if options.no_charts else charts.draw(results, folder)
     text = report.page(results, len(jobs), size, _command(size, options), drawn, folder.name)

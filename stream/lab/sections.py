@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
+from schemas.policy import DEFAULT_POLICY
 from stream.lab import faults as injected
 from stream.lab import lateness, merged
 from stream.lab.annotated import AFTER, BEFORE, LEFT_OUT
@@ -15,12 +16,17 @@ from stream.lab.measures import missed_share, quantiles
 from stream.lab.merged import Results
 from stream.lab.watchers import Watcher
 
+SHOWN: Final = 60
+"""Incidents of the flights that are listed one by one."""
+
 
 def detectors(watchers: Iterable[Watcher]) -> list[str]:
     """Say who is compared."""
     lines = ["## Who is compared", ""]
     lines += [f"- **{one.key}**: {one.says}" for one in watchers]
-    return [*lines, "- **oracle CUSUM**: knows the rates before and after, and has the same budget", ""]
+    lines.append("- **oracle CUSUM**: knows the rates before and after, and has the same budget")
+    chosen = ", ".join(DEFAULT_POLICY.detectors.use)
+    return [*lines, f"- **default policy**: the whole pipeline; its detectors are {chosen}", ""]
 
 
 def false_alarms(results: Results) -> list[str]:
@@ -221,7 +227,7 @@ def flights_through_the_pipeline(results: Results) -> list[str]:
         "| opened | over | signal | from | to | readings | late that week | never came | explained by |",
         "|---|---|---|--:|--:|--:|--:|--:|---|",
     ]
-    for one in first["incidents"]:
+    for one in first["incidents"][:SHOWN]:
         cells = (
             _day(one["at"]),
             _day(one["until"]) if one["until"] else "open",
@@ -234,6 +240,8 @@ def flights_through_the_pipeline(results: Results) -> list[str]:
             _explained(one, late, gone),
         )
         lines.append(_row(cells))
+    if (rest := len(first["incidents"]) - SHOWN) > 0:
+        lines += ["", f"{rest} more are not shown."]
     return [*lines, ""]
 
 

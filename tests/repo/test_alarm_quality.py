@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from stream.lab.report import between_markers
-from tests.repo.generated import DOCS
+from tests.repo.generated import DOCS, README
 
-README = DOCS.parent / "README.md"
 PAGE = DOCS / "alarm-quality.md"
 
 
 def test_the_readme_shows_the_table_of_the_report() -> None:
-    """After `make lab`: put the table of docs/alarm-quality.md into the README, between the same markers."""
+    """After `make lab`, `python -m tests.repo.generated` puts it there."""
     assert between_markers(README.read_text()) == between_markers(PAGE.read_text())
