@@ -8,10 +8,11 @@ CODE := schemas stream tests $(wildcard benchmarks)
 PYTEST_ARGS ?=
 CHAOS_ARGS ?=
 FUZZ_MINUTES ?= 10
+LAB_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-kafka chaos fuzz lint format bench clean
+.PHONY: help demo test test-kafka chaos fuzz lint format bench lab clean
 
 help:
 	@echo 'make demo        real flights, a broker, a worker: incidents in about a minute'
@@ -22,6 +23,7 @@ help:
 	@echo 'make lint        style, types, imports, dependencies, dead code'
 	@echo 'make format      lay out the code and mend what can be mended'
 	@echo 'make bench       how fast it is'
+	@echo 'make lab         what its alarms are worth: writes docs/alarm-quality.md (LAB_ARGS=--help)'
 	@echo 'make clean       remove .venv and what the tools left'
 
 demo: $(VENV)/.demo
@@ -56,6 +58,9 @@ format: $(VENV)/.dev
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.run
 
+lab: $(VENV)/.dev
+	$(BIN)/driftline lab --out docs/alarm-quality.md $(LAB_ARGS)
+
 clean:
 	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache \
 	    .mypy_cache .pytest_cache .ruff_cache
@@ -80,5 +85,5 @@ $(VENV)/.bench: pyproject.toml constraints.txt $(VENV)/.made
 
 $(VENV)/.dev: pyproject.toml constraints.txt $(VENV)/.made
 	@echo 'Installing Driftline and its tools into $(VENV) ...'
-	@$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,dev]'
+	@$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,dev,lab]'
 	@touch $(VENV)/.demo $@

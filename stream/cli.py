@@ -24,6 +24,8 @@ from stream.config import MAX_PROCESSES, ConfigError, Settings, load_settings
 from stream.core.lines import parts
 from stream.demo.run import DemoError, demo
 from stream.explain import ExplainError, explain
+from stream.lab import options as lab_options
+from stream.lab.errors import LabError
 from stream.replay import Outputs, lines, replay
 from stream.serve import supervise, work, work_under_supervision
 from stream.shell import clock
@@ -48,6 +50,7 @@ _ERRORS = (
     DemoError,
     EndpointError,
     ExplainError,
+    LabError,
     PublishError,
     RefusedError,
     StateError,
@@ -125,6 +128,14 @@ def _build_parser() -> argparse.ArgumentParser:
     topics = commands.add_parser("topics", help="make or check the topics")
     topics.add_argument("action", choices=("create", "check"))
     topics.set_defaults(run=_topics)
+
+    lab = commands.add_parser("lab", help="measure what alarms are worth, and write a report")
+    lab_options.of_lab(lab)
+    lab.set_defaults(run=_lab)
+
+    tune = commands.add_parser("tune", help="what a budget of false alarms buys on a log of your own")
+    lab_options.of_tune(tune)
+    tune.set_defaults(run=_tune)
 
     config = commands.add_parser("config", help="the settings in force, and how a model is watched")
     actions = config.add_subparsers(required=True, metavar="ACTION", parser_class=_Parser)
@@ -259,6 +270,22 @@ def _topics(settings: Settings, options: argparse.Namespace) -> int:
     wrong = asyncio.run(check(connection, topics))
     sys.stdout.write("".join(f"{line}\n" for line in wrong) or "all topics are as they should be\n")
     return 1 if wrong else 0
+
+
+def _lab(_settings: Settings, options: argparse.Namespace) -> int:
+    from stream.lab.command import lab
+
+    return lab(options)
+
+
+def _tune(settings: Settings, options: argparse.Namespace) -> int:
+    from stream.lab.advice import command
+
+    try:
+        return command(settings, options)
+    except OSError as error:
+        sys.stderr.write(f"driftline tune: {error.filename}: {error.strerror or error}\n")
+        return 2
 
 
 def _config(settings: Settings, _options: argparse.Namespace) -> int:

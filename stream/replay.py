@@ -83,7 +83,7 @@ class Totals:
         }
 
 
-class _Read(NamedTuple):
+class Read(NamedTuple):
     """Some records of a file with their times, in seconds since the epoch, and their models.
 
     A time is NaN where a record has none. *events* are those of the records where each line is one.
@@ -114,7 +114,7 @@ def replay(
             stack.enter_context(path.open("wb")) if path else None
             for path in (outputs.alerts, outputs.rejected)
         )
-        for read, following in pairwise(chain(_batches(lines(files)), [None])):
+        for read, following in pairwise(chain(batches(lines(files)), [None])):
             assert read is not None  # noqa: S101 - only the last is
             for start, stop, clock in _stretches(read, following, pipeline, now):
                 events = None if read.events is None else read.events[start:stop]
@@ -152,7 +152,7 @@ def lines(files: Iterable[str]) -> Iterator[bytes]:
 
 
 def _stretches(
-    read: _Read, following: _Read | None, pipeline: Pipeline, now: float | None
+    read: Read, following: Read | None, pipeline: Pipeline, now: float | None
 ) -> Sequence[Stretch]:
     """Cut a batch by the clock that its records are measured by."""
     if now is not None:
@@ -164,7 +164,7 @@ def _stretches(
     return stretches(records, times, models, len(read.records), pipeline.lateness_of)
 
 
-def _batches(lines: Iterable[bytes]) -> Iterator[_Read]:
+def batches(lines: Iterable[bytes]) -> Iterator[Read]:
     """Give the records that fresh topics of one partition would hold, in the order of *lines*.
 
     Timestamps are 0: nothing asks for them where the order is given.
@@ -188,7 +188,7 @@ def _batches(lines: Iterable[bytes]) -> Iterator[_Read]:
         for topic, value in given:
             records.append(Record(topic, 0, offsets[topic], 0.0, value))
             offsets[topic] += 1
-        yield _Read(records, times, models, events)
+        yield Read(records, times, models, events)
 
 
 def _write(out: IO[bytes] | None, messages: Iterable[Any]) -> None:

@@ -218,17 +218,21 @@ class Model:
                         unreadable.append(key)
             except UNREADABLE:
                 unreadable.append(key)
-        for key_of in self.incidents.about():
-            if key_of.version in self._versions:
-                self._versions[key_of.version].alarming.add(key_of.signal)
-        versions = self._versions.values()
-        self.incidents.let_go({observer.key(signal) for observer in versions for signal in observer.series})
+        self._restore_watching()
         stores = self._stores()
         for key, of_store in chunks.items():
             store = stores.get(key)
             numbers = list(of_store) if store is None else store.restore(of_store)
             unreadable += [(*key, number) for number in numbers]
         return unreadable
+
+    def _restore_watching(self) -> None:
+        """Let versions know which of their series open incidents are about."""
+        for key_of in self.incidents.about():
+            if key_of.version in self._versions:
+                self._versions[key_of.version].alarming.add(key_of.signal)
+        versions = self._versions.values()
+        self.incidents.let_go({observer.key(signal) for observer in versions for signal in observer.series})
 
     def _restore_summary(self, row: bytes) -> None:
         summary = _decode_summary(row)

@@ -11,13 +11,22 @@ import msgspec
 
 from schemas.policy import Policy
 from stream.core.procedure import TRANSITIONS
+from stream.lab.report import BEGIN, END, between_markers
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
+README = DOCS.parent / "README.md"
 
 _POLICY_INTRODUCTION = (
     "Made from `schemas/policy.py`. A policy file is TOML; a key stands under `[default]` or under "
     '`[models."NAME"]`, where it overrides the default. Anything else is an error that names the key.'
 )
+
+
+def with_table(readme: str, page: str) -> str:
+    """Give *readme* with the table of alarm quality that *page* has."""
+    before, _, rest = readme.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{between_markers(page)}\n{END}{after}"
 
 
 def policy_page() -> str:
@@ -114,3 +123,4 @@ def _allowed(hint: object) -> str:
 if __name__ == "__main__":
     for page, make in PAGES.items():
         (DOCS / page).write_text(make())
+    README.write_text(with_table(README.read_text(), (DOCS / "alarm-quality.md").read_text()))

@@ -34,3 +34,4 @@ of_creator  # the page on security, and the tests that grant it
 _.SCHEMA  # aiokafka, of a request; so are the next two
 _.RESPONSE_TYPE
 _.build
+between_markers  # the test of the README's table

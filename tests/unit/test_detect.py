@@ -69,6 +69,7 @@ class Watching:
         parts = self.read(readings, times)
         for part in parts.values():
             for finding in part.findings:
+                assert isinstance(finding, Finding)
                 assert finding.window_end == part.readings.times[finding.index]
         return {series: part.readings.times.tolist() for series, part in parts.items()}
 

@@ -1,0 +1,1 @@
+"""The laboratory: detectors x streams x seeds, and what their alarms are worth; see :mod:`.plan`."""

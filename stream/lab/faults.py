@@ -1,0 +1,69 @@
+"""Injected faults through the whole pipeline, from JSON to incidents, as a replay of a file would have it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from schemas.alerts import Incident
+from stream.config import Settings
+from stream.lab.injected import BEGINS_DAY, DAYS, FAULTS, MANY, SHAPES, log
+from stream.lab.job import Job, Result
+from stream.lab.sources import DAY_SECONDS, START
+from stream.replay import Totals, batches
+from stream.wiring import build_replay_pipeline
+
+TWIN: Final = "twin"
+TWENTY: Final = "20 series at once"
+STREAMS: Final = (TWIN, *(f"{shape} {name}" for name in FAULTS for shape in SHAPES), TWENTY)
+
+ONSET: Final = START + BEGINS_DAY * DAY_SECONDS
+
+
+def run(job: Job) -> Result:
+    """Lead one log through the default policy; give what was found, when, and what else was raised."""
+    if job.stream == TWENTY:
+        incidents = through_pipeline(log(MANY, "abrupt", job.seed, many=True))
+        late = [one for one in incidents if one.detected_at.timestamp() >= ONSET]
+        signals = {one.signal for one in late} & MANY.signals
+        return {"incidents": len(late), "signals": len(signals), "before": len(incidents) - len(late)}
+    if job.stream == TWIN:
+        incidents = through_pipeline(log(None, "abrupt", job.seed))
+        return {"incidents": [_told(one) for one in incidents], "days": DAYS}
+    shape, _, name = job.stream.partition(" ")
+    fault = FAULTS[name]
+    incidents = through_pipeline(log(fault, shape, job.seed))
+    found = sorted(
+        one.detected_at.timestamp()
+        for one in incidents
+        if one.signal in fault.signals and one.detected_at.timestamp() >= ONSET
+    )
+    others = [one for one in incidents if one.signal not in fault.signals]
+    return {
+        "hours": (found[0] - ONSET) / 3_600.0 if found else None,
+        "incidents": len(found),
+        "others": [_told(one) for one in others],
+    }
+
+
+def through_pipeline(lines: Iterable[bytes], settings: Settings | None = None) -> Sequence[Incident]:
+    """Replay *lines* under the default policy, or that of *settings*; give the incidents as they opened."""
+    pipeline = build_replay_pipeline(settings or Settings())
+    totals = Totals()
+    for batch in batches(lines):
+        totals.add(pipeline.step(batch.records, math.inf, batch.events))
+    return sorted(totals.incidents.values(), key=lambda one: (one.detected_at, one.signal))
+
+
+def _told(incident: Incident) -> dict[str, Any]:
+    evidence = incident.evidence
+    return {
+        "kind": incident.kind.value,
+        "signal": incident.signal,
+        "at": incident.detected_at.isoformat(),
+        "observed": evidence.observed,
+        "expected": evidence.expected,
+        "n": evidence.n,
+        "detector": evidence.detector,
+    }
