@@ -15,7 +15,7 @@ from stream.core.columns import Batch
 from stream.core.detect import Banks, Watch
 from stream.core.errors import UnreadableRowError
 from stream.core.forms import COLUMN, Forms
-from stream.core.nouns import SeriesKey, Tally, Watched
+from stream.core.nouns import Finding, SeriesKey, Tally, Watched
 from stream.core.observe import Observer
 from stream.core.sheets import Block, Stands, sheet_of
 from tests.flow.timeline import AlarmBank, Alarms
