@@ -104,7 +104,8 @@ def _clocks(parts: Sequence[Part]) -> NDArray[np.float64]:
     before = np.array([part.join.clock for part in parts])
     starts = np.cumsum([0, *(len(part.events) for part in parts[:-1])])
     places = np.concatenate([part.events.places for part in parts])
-    return np.maximum(np.maximum.reduceat(parts[0].events.batch.times[places], starts), before)
+    newest: NDArray[np.float64] = np.maximum.reduceat(parts[0].events.batch.times[places], starts)
+    return np.maximum(newest, before)
 
 
 def _let_wait(
