@@ -105,7 +105,8 @@ def _clocks(parts: Sequence[Part]) -> NDArray[np.float64]:
     starts = np.cumsum([0, *(len(part.events) for part in parts[:-1])])
     places = np.concatenate([part.events.places for part in parts])
     newest: NDArray[np.float64] = np.maximum.reduceat(parts[0].events.batch.times[places], starts)
-    return np.maximum(newest, before)
+    clocks: NDArray[np.float64] = np.maximum(newest, before)
+    return clocks
 
 
 def _let_wait(
