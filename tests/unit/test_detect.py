@@ -20,7 +20,6 @@ from stream.core.observe import Observer
 from stream.core.sheets import Block, Stands, sheet_of
 from tests.flow.timeline import AlarmBank, Alarms
 
-NOTHING = Batch.of([])
 
 Series = tuple[str, str]
 """A series by its version and signal."""
@@ -59,7 +58,9 @@ class Watching:
             lane += [number] * len(values)
             blocks.append(Block([COLUMN[series[1]]], places, np.array(values)))
         where = Stands(np.array(lane), np.arange(len(lane)), np.array(stands))
-        watched = self.watch.watch(sheet_of(lanes, where, blocks), NOTHING, self.tally)
+        numbers = np.arange(len(stands))
+        batch = Batch([], [], np.array(stands), numbers.astype(np.int8), numbers, numbers)
+        watched = self.watch.watch(sheet_of(lanes, where, blocks), batch, self.tally)
         return {(part.spec.key.version, part.spec.key.signal): part for part in watched}
 
     def followed(
