@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from math import inf
-from typing import NamedTuple, Protocol
+from types import MappingProxyType
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -54,19 +55,27 @@ class Open(msgspec.Struct, kw_only=True):
     clock: Moment = 0.0
 
 
+class _Gone(NamedTuple):
+    """A version is watched no longer."""
+
+    version: str
+
+
 class _Moment(NamedTuple):
     """One thing that a series shows at the event *seq*.
 
-    That is a finding, or that a lasting change is over at *due*, or that it has been quiet since *due*.
+    That is a finding, or that a lasting change is over at *due*, or that it has been quiet since *due*; or
+    that its version is gone.
     """
 
     seq: int
     series: SeriesKey
-    part: Watched
-    finding: Finding | Healed | None
+    part: Watched | None
+    finding: Finding | Healed | _Gone | None
     due: float
 
 
+_NOBODY: Final[Mapping[str, int]] = MappingProxyType({})
 _RANK = {severity: rank for rank, severity in enumerate(Severity)}
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Open).decode
@@ -93,33 +102,45 @@ class Incidents:
         """Give how many incidents are open."""
         return len(self._open)
 
-    def follow(self, watched: Sequence[Watched], prefix: str, ended_by: Cause = Cause.QUIET) -> list[Change]:
+    def follow(
+        self,
+        watched: Sequence[Watched],
+        prefix: str,
+        *,
+        ended_by: Cause = Cause.QUIET,
+        going: Mapping[str, int] = _NOBODY,
+    ) -> list[Change]:
         """Take what was read and found; give the incidents as they changed, in the log's order.
 
-        *ended_by* is what the end of an incident that recovers is put down to.
+        *ended_by* is what the end of an incident that recovers is put down to; *going* are the versions that
+        are watched no longer, each from the event with that number on.
         """
         found = {part.spec.key for part in watched if part.findings}
         concerned = [part for part in watched if part.spec.key in found or part.spec.key in self._of]
-        if not concerned:
+        if not concerned and not (going and self._held):
             return []
         last: dict[SeriesKey, float | None] = {
             key: None if held.is_quiet else inf if held.lasts else held.last_finding
             for key, held in self._held.items()
         }
         moments = list(chain.from_iterable(self._moments(part, last) for part in concerned))
+        moments += [
+            _Moment(seq, SeriesKey("", gone, "", ""), None, _Gone(gone), 0.0) for gone, seq in going.items()
+        ]
         moments.sort(key=lambda one: (one.seq, one.series.signal, one.series.version, one.series.segment))
         changes: list[Change] = []
         for moment in moments:
-            if isinstance(moment.finding, Healed):
+            if isinstance(moment.finding, _Gone):
+                self._read(part for part in concerned if part.spec.key.version == moment.finding.version)
+                gone = self.close_unwatched(moment.finding.version)
+                changes += [Change(moment.seq, None, incident) for incident in gone]
+            elif isinstance(moment.finding, Healed):
                 self._heal(moment.series, moment.due)
             elif moment.finding is None:
                 changes.append(self._quieten(moment.series, moment.due, ended_by, moment.seq))
-            else:
-                changes += self._found(moment, moment.finding, prefix)
-        for part in concerned:
-            if (held := self._held.get(part.spec.key)) is not None:
-                held.clock = float(part.readings.times[-1])
-                self._touch(self._of[part.spec.key])
+            elif moment.part is not None:
+                changes += self._found(moment.seq, moment.part, moment.finding, prefix)
+        self._read(concerned)
         return changes
 
     def close_unwatched(self, version: str | None = None) -> list[Incident]:
@@ -200,6 +221,14 @@ class Incidents:
         for held in opened.held:
             self._of[held.series], self._held[held.series] = opened, held
 
+    def _read(self, parts: Iterable[Watched]) -> None:
+        """Move the clocks of series on to what was read of them."""
+        for part in parts:
+            held = self._held.get(part.spec.key)
+            if held is not None and not held.is_quiet:
+                held.clock = float(part.readings.times[-1])
+                self._touch(self._of[part.spec.key])
+
     def _moments(self, part: Watched, lasts: dict[SeriesKey, float | None]) -> Iterator[_Moment]:
         """Give what happens to one series, in order: what it finds, and when it has recovered in between.
 
@@ -231,9 +260,9 @@ class Incidents:
             return last, []
         return None, [_Moment(part.readings.at[place].seq, part.spec.key, part, None, due)]
 
-    def _found(self, moment: _Moment, finding: Finding, prefix: str) -> Iterator[Change]:
+    def _found(self, seq: int, part: Watched, finding: Finding, prefix: str) -> Iterator[Change]:
         """Take a finding into the incident about its series, one of the same cause, or one of its own."""
-        spec, readings = moment.part.spec, moment.part.readings
+        spec, readings = part.spec, part.readings
         at = float(readings.times[finding.index])
         trigger = _trigger(readings, finding, prefix)
         opened = self._of.get(spec.key)
@@ -261,7 +290,7 @@ class Incidents:
             )
             alert = _alert(spec, opened.incident, reason, finding, at, trigger)
         if alert is not None or is_new or was_quiet:
-            yield Change(moment.seq, alert, opened.incident)
+            yield Change(seq, alert, opened.incident)
 
     def _heal(self, key: SeriesKey, at: float) -> None:
         """Take a lasting change for over: the recovery time of its series begins."""

@@ -101,7 +101,7 @@ def follow_reading(
             times = np.maximum(np.maximum.accumulate(events.times()), clock)
             readings = Readings(values=np.zeros(len(times)), times=times, at=events)
             watched.append(Watched(spec=_spec(key), readings=readings, findings=[]))
-    return incidents.follow(watched, prefix, Cause.READ)
+    return incidents.follow(watched, prefix, ended_by=Cause.READ)
 
 
 def _spec(key: SeriesKey) -> SeriesSpec:

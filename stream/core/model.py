@@ -87,19 +87,18 @@ class Model:
         Gives what became of the model's incidents, those closed by an event before those it opened, and the
         keys of rows that are void.
         """
-        changes = self.incidents.follow([*watched, *self._watch_bounds(portion, tally)], self._prefix)
+        parts = [*watched, *self._watch_bounds(portion, tally)]
+        changes = self.incidents.follow(parts, self._prefix, going=portion.going)
         for part in watched:
             key = part.spec.key
             alarming = self._versions[key.version].alarming
             (alarming.add if self.incidents.is_open(key) else alarming.discard)(key.signal)
-        closed: list[Change] = []
         void: list[RowKey] = []
-        for version, seq in portion.going.items():
+        for version in portion.going:
             void.append(("shape", self.name, version))
             void += [("series", *key) for key in self.sight.watch.forget(self._versions.pop(version))]
-            closed += [Change(seq, None, incident) for incident in self.incidents.close_unwatched(version)]
             tally.count("evicted_total", "versions")
-        return closed + changes, void
+        return changes, void
 
     def close(self) -> list[Incident]:
         """Let go of every series and close what is open: the model is watched no longer."""
