@@ -14,7 +14,7 @@ from schemas.events import Feedback, FeedbackKind, Prediction, Scalar
 from schemas.policy import Signals, Task
 from stream.core.columns import Arrivals, Outcomes
 from stream.core.forms import COLUMN, OTHER, USAGE, Features, FeatureValue, Form, Forms
-from stream.core.nouns import UNVERSIONED, Tally, Topic
+from stream.core.nouns import Tally, Topic
 from stream.core.observe import Observer, errors, opinions
 from stream.core.sheets import Block, Places, Sheet, Stands, Values, sheet_of
 
@@ -34,28 +34,32 @@ class Source(NamedTuple):
     outcomes: Sequence[Outcomes]
 
 
-class _Lanes:
-    """The versions that a sheet is of, numbered as they come."""
+class _Numbers(dict[str, int]):
+    """The numbers of a model's *versions* in a sheet, -1 where one is not watched; *lanes* are all."""
 
-    def __init__(self) -> None:
-        self.observers: list[Observer] = []
-        self._numbers: dict[Observer, int] = {}
+    def __init__(self, versions: Mapping[str, Observer], lanes: list[Observer]) -> None:
+        self._versions = versions
+        self._lanes = lanes
 
-    def of(self, source: Source, versions: Sequence[str]) -> list[int]:
-        """Give the number for each of *versions*, -1 where it is not watched."""
-        numbers: dict[str, int] = {}
-        for version in dict.fromkeys(versions):
-            observer = source.versions.get(version)
-            numbers[version] = -1 if observer is None else self._number(observer)
-        if len(numbers) == 1:
-            return [*numbers.values()] * len(versions)
-        return [numbers[version] for version in versions]
-
-    def _number(self, observer: Observer) -> int:
-        number = self._numbers.setdefault(observer, len(self.observers))
-        if number == len(self.observers):
-            self.observers.append(observer)
+    def __missing__(self, version: str) -> int:
+        number = -1
+        if (observer := self._versions.get(version)) is not None:
+            number = len(self._lanes)
+            self._lanes.append(observer)
+        self[version] = number
         return number
+
+
+class _Lanes:
+    """The versions that a sheet is of, numbered as they come; no two of *sources* are of one model."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self.observers: list[Observer] = []
+        self._numbers = [_Numbers(source.versions, self.observers) for source in sources]
+
+    def of(self, source: int, versions: Sequence[str]) -> Iterator[int]:
+        """Give the number for each of *versions* of a source, -1 where it is not watched."""
+        return map(self._numbers[source].__getitem__, versions)
 
 
 @dataclass(slots=True)
@@ -127,7 +131,7 @@ class Reader:
 
         Versions get to know features and classes that are new; what finds no room counts as evicted.
         """
-        lanes = _Lanes()
+        lanes = _Lanes(sources)
         stands, events = _predictions(sources, lanes)
         blocks: list[Block] = []
         if events:
@@ -272,12 +276,11 @@ def _predictions(sources: Sequence[Source], lanes: _Lanes) -> tuple[Stands, list
     numbers: list[int] = []
     events: list[Prediction] = []
     stands: list[Arrivals] = []
-    for source in sources:
+    for number, source in enumerate(sources):
         predictions = source.events.of(Topic.PREDICTIONS)
         if len(predictions):
-            own = cast("list[Prediction]", predictions.events())
-            numbers += lanes.of(source, [event.version or UNVERSIONED for event in own])
-            events += own
+            numbers += lanes.of(number, predictions.versions())
+            events += cast("list[Prediction]", predictions.events())
             stands.append(predictions)
     if not stands:
         return Stands.of([], [], []), []
@@ -289,9 +292,9 @@ def _completed(sources: Sequence[Source], lanes: _Lanes) -> _Completed:
     outputs: list[Scalar | None] = []
     feedback: list[Feedback] = []
     parts: list[Outcomes] = []
-    for source in sources:
+    for number, source in enumerate(sources):
         for part in source.outcomes:
-            numbers += lanes.of(source, part.versions)
+            numbers += lanes.of(number, part.versions)
             outputs += part.outputs
             feedback += part.feedback
             parts.append(part)
