@@ -10,7 +10,7 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
-from schemas.events import Feedback, FeedbackKind, Prediction, Scalar
+from schemas.events import Feedback, FeedbackKind, Prediction, Scalar, Usage
 from schemas.policy import Signals, Task
 from stream.core.columns import Arrivals, Outcomes
 from stream.core.forms import COLUMN, OTHER, USAGE, Features, FeatureValue, Form, Forms
@@ -18,8 +18,8 @@ from stream.core.nouns import Tally, Topic
 from stream.core.observe import Observer, errors, opinions
 from stream.core.sheets import Block, Places, Sheet, Stands, Values, sheet_of
 
-_SCORE, _OUTPUT, _FEATURES = attrgetter("score"), attrgetter("output"), attrgetter("features")
-_USED, _USAGE = attrgetter("usage"), {name: attrgetter(name) for name in USAGE}
+_READ = attrgetter("output", "score", "usage", "features")
+_USAGE = {name: attrgetter(name) for name in USAGE}
 _KIND = attrgetter("kind")
 _OPINIONS = {FeedbackKind.THUMBS: "thumbs_down", FeedbackKind.RATING: "rating"}
 _NUMBERS = {bool, int, float}
@@ -84,6 +84,8 @@ class _Predictions:
     stands: Stands
     events: Sequence[Prediction]
     outputs: Sequence[Scalar | None]
+    scores: Sequence[float | None]
+    used: Sequence[Usage | None]
     parts: list[_Part]
 
 
@@ -169,15 +171,16 @@ class Reader:
                 order = np.argsort(keys, kind="stable")
                 stands, events = stands.only(order), [events[place] for place in order.tolist()]
             ends = np.bincount(of_lane[stands.lane], minlength=len(numbers)).cumsum().tolist()
-        outputs = list(map(_OUTPUT, events))
+        outputs, scores, used, all_features = zip(*map(_READ, events), strict=True)
         has_classes = self._signals.output and str in set(map(type, outputs))
         parts = []
         for form, (start, stop) in zip(numbers, pairwise([0, *ends]), strict=True):
-            features = list(map(_FEATURES, events[start:stop]))
+            given: Sequence[Features | None] = all_features[start:stop]
+            features = cast("Sequence[Features]", given)
             described_at = np.arange(start, stop)
-            if None in features:
-                described_at = described_at[[given is not None for given in features]]
-                features = [given for given in features if given is not None]
+            if None in given:
+                described_at = described_at[[one is not None for one in given]]
+                features = [one for one in given if one is not None]
             classes_at = (
                 [place for place in range(start, stop) if isinstance(outputs[place], str)]
                 if has_classes
@@ -188,7 +191,7 @@ class Reader:
             parts.append(
                 _Part(form, features, described_at, columns, classes, np.array(classes_at, dtype=np.intp))
             )
-        return _Predictions(stands, events, outputs, parts)
+        return _Predictions(stands, events, outputs, scores, used, parts)
 
     def _meet(
         self, told: _Predictions, met: _Met, lanes: Sequence[Observer], source: Source, tally: Tally
@@ -215,17 +218,19 @@ class Reader:
         """Give score, output and usage."""
         rows: dict[str, Sequence[FeatureValue]] = {}
         if self._signals.score:
-            rows["score"] = list(map(_SCORE, told.events))
+            rows["score"] = told.scores
         if self._signals.output:
             rows["output"] = told.outputs
             if any(len(part.classes) for part in told.parts):
                 rows["output"] = [None if isinstance(output, str) else output for output in told.outputs]
         if self._signals.usage:
-            used = list(map(_USED, told.events))
+            used = told.used
             kinds = set(map(type, used))
             for name, get in _USAGE.items() if kinds != {_NONE} else ():
                 rows[name] = (
-                    list(map(get, used)) if _NONE not in kinds else [used and get(used) for used in used]
+                    list(map(get, used))
+                    if _NONE not in kinds
+                    else [None if one is None else get(one) for one in used]
                 )
         yield from _block(rows, np.arange(len(told.events)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -59,7 +59,8 @@ class Watching:
             lane += [number] * len(values)
             blocks.append(Block([COLUMN[series[1]]], places, np.array(values)))
         where = Stands(np.array(lane), np.arange(len(lane)), np.array(stands))
-        watched = self.watch.watch(sheet_of(lanes, where, blocks), NOTHING, self.tally)
+        batch = replace(NOTHING, seqs=np.arange(len(lane)))
+        watched = self.watch.watch(sheet_of(lanes, where, blocks), batch, self.tally)
         return {(part.spec.key.version, part.spec.key.signal): part for part in watched}
 
     def followed(
