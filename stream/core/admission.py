@@ -15,7 +15,7 @@ from schemas.policy import Policy
 from stream.core.columns import Arrivals
 from stream.core.hashed import Hashes, HashIndex, repeated
 from stream.core.nouns import TOPIC_OF, TYPE_NAMES, Topic
-from stream.core.seen import SeenIds
+from stream.core.seen import CHUNK_IDS, SeenIds
 
 _TOGETHER: Final = 3
 """Groups from which on they are admitted together."""
@@ -143,7 +143,9 @@ def admit_together(
     plain = np.flatnonzero(~is_odd).tolist()
     bounds = list(pairwise(ends.tolist()))
     if slots is not None and plain:
-        index.put(slots, np.concatenate([seen[at].chunks_of(len(groups[at].events)) for at in plain]))
+        first = np.array([store.position for store in seen]) - ends[:-1]
+        chunks = (first[of_each] + np.arange(len(keys))) // CHUNK_IDS
+        index.put(slots, chunks[~is_odd[of_each]])
     ids = list(map(_ID, chain.from_iterable(group.events.events() for group in groups)))
     for at in plain:
         start, end = bounds[at]

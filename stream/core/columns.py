@@ -53,7 +53,7 @@ class Batch:
 class Arrivals(Sequence[Admitted]):
     """Some events of a batch, in the log's order, by their places in it."""
 
-    __slots__ = ("_by_topic", "_events", "batch", "places")
+    __slots__ = ("_by_topic", "_events", "_versions", "batch", "places")
 
     def __init__(
         self, batch: Batch, places: NDArray[np.intp], by_topic: dict[int, Arrivals] | None = None
@@ -62,6 +62,7 @@ class Arrivals(Sequence[Admitted]):
         self.batch = batch
         self.places = places
         self._events: list[Event] | None = None
+        self._versions: list[str] | None = None
         self._by_topic = by_topic
 
     def __len__(self) -> int:
@@ -123,6 +124,12 @@ class Arrivals(Sequence[Admitted]):
             else:
                 self._events = [events[place] for place in self.places.tolist()]
         return self._events
+
+    def versions(self) -> list[str]:
+        """Give the version of each event, all of which are predictions."""
+        if self._versions is None:
+            self._versions = versions_of(self.events())
+        return self._versions
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from schemas.events import Event, Feedback, Prediction
 from schemas.policy import Policy
-from stream.core.columns import Arrivals, Outcomes, versions_of
+from stream.core.columns import Arrivals, Outcomes
 from stream.core.entries import Newcomers
 from stream.core.hashed import Hashes, hashes_of
 from stream.core.nouns import (
@@ -158,7 +158,8 @@ class Join:
 
         That is an id whose first event was long forgotten.
         """
-        new = newcomers(predictions.events(), ids, predictions.hashes(), predictions.times())
+        hashes, times, versions = predictions.hashes(), predictions.times(), predictions.versions()
+        new = newcomers(predictions.events(), ids, hashes, times, versions)
         evicted = self.pending.add(new, may_replace=may_replace)
         self.count_evicted(evicted or 0, predictions, tally)
         return evicted is not None
@@ -320,10 +321,13 @@ class Join:
 
 
 def newcomers(
-    predictions: Sequence[Event], ids: Sequence[str], hashes: Hashes, times: NDArray[np.float64]
+    predictions: Sequence[Event],
+    ids: Sequence[str],
+    hashes: Hashes,
+    times: NDArray[np.float64],
+    versions: Sequence[str],
 ) -> Newcomers:
     """Give of *predictions* what waits for their labels."""
-    versions = versions_of(predictions)
     return Newcomers(
         ids, hashes, times, versions, list(map(_OUTPUT, predictions)), list(map(_SCORE, predictions))
     )

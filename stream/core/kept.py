@@ -294,11 +294,9 @@ class Chunk:
     def _version_codes(self, versions: Sequence[str]) -> list[int] | int:
         if versions.count(versions[0]) == len(versions):
             return self._version_code(versions[0])
-        codes = list(map(self._code_of_version.get, versions))
-        return [
-            self._version_code(version) if code is None else code
-            for code, version in zip(codes, versions, strict=True)
-        ]
+        for version in dict.fromkeys(versions):
+            self._version_code(version)
+        return list(map(self._code_of_version.__getitem__, versions))
 
     def _version_code(self, version: str) -> int:
         return _code_in(self._code_of_version, self.versions, version)

@@ -10,19 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter, itemgetter
-from typing import Final, cast
+from operator import itemgetter
+from typing import Final
 
 import numpy as np
 
-from schemas.events import Prediction
 from stream.core.columns import Arrivals, Outcomes
-from stream.core.nouns import UNVERSIONED, Topic
+from stream.core.nouns import Topic
 
 GOING_MAX: Final = 128
 """Versions that one portion may let go of: until its end they are there beside those within the bound."""
-
-_VERSION = attrgetter("version")
 
 
 @dataclass(slots=True)
@@ -54,8 +51,7 @@ def portions(whole: Portion, seen: MutableMapping[str, int], bound: int) -> list
     predictions = whole.events.of(Topic.PREDICTIONS)
     if not len(predictions):
         return [whole]
-    given = cast("list[Prediction]", predictions.events())
-    versions = [version or UNVERSIONED for version in map(_VERSION, given)]
+    versions = predictions.versions()
     seqs = predictions.batch.seqs[predictions.places]
     newest = dict.fromkeys(versions)
     if newest.keys() <= seen.keys():

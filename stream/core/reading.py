@@ -10,16 +10,16 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
-from schemas.events import Feedback, FeedbackKind, Prediction, Scalar
+from schemas.events import Feedback, FeedbackKind, Prediction, Scalar, Usage
 from schemas.policy import Signals, Task
 from stream.core.columns import Arrivals, Outcomes
 from stream.core.forms import COLUMN, OTHER, USAGE, Features, FeatureValue, Form, Forms
-from stream.core.nouns import UNVERSIONED, Tally, Topic
+from stream.core.nouns import Tally, Topic
 from stream.core.observe import Observer, errors, opinions
 from stream.core.sheets import Block, Places, Sheet, Stands, Values, sheet_of
 
-_SCORE, _OUTPUT, _FEATURES = attrgetter("score"), attrgetter("output"), attrgetter("features")
-_USED, _USAGE = attrgetter("usage"), {name: attrgetter(name) for name in USAGE}
+_READ = attrgetter("output", "score", "usage", "features")
+_USAGE = {name: attrgetter(name) for name in USAGE}
 _KIND = attrgetter("kind")
 _OPINIONS = {FeedbackKind.THUMBS: "thumbs_down", FeedbackKind.RATING: "rating"}
 _NUMBERS = {bool, int, float}
@@ -34,28 +34,32 @@ class Source(NamedTuple):
     outcomes: Sequence[Outcomes]
 
 
-class _Lanes:
-    """The versions that a sheet is of, numbered as they come."""
+class _Numbers(dict[str, int]):
+    """The numbers of a model's *versions* in a sheet, -1 where one is not watched; *lanes* are all."""
 
-    def __init__(self) -> None:
-        self.observers: list[Observer] = []
-        self._numbers: dict[Observer, int] = {}
+    def __init__(self, versions: Mapping[str, Observer], lanes: list[Observer]) -> None:
+        self._versions = versions
+        self._lanes = lanes
 
-    def of(self, source: Source, versions: Sequence[str]) -> list[int]:
-        """Give the number for each of *versions*, -1 where it is not watched."""
-        numbers: dict[str, int] = {}
-        for version in dict.fromkeys(versions):
-            observer = source.versions.get(version)
-            numbers[version] = -1 if observer is None else self._number(observer)
-        if len(numbers) == 1:
-            return [*numbers.values()] * len(versions)
-        return [numbers[version] for version in versions]
-
-    def _number(self, observer: Observer) -> int:
-        number = self._numbers.setdefault(observer, len(self.observers))
-        if number == len(self.observers):
-            self.observers.append(observer)
+    def __missing__(self, version: str) -> int:
+        number = -1
+        if (observer := self._versions.get(version)) is not None:
+            number = len(self._lanes)
+            self._lanes.append(observer)
+        self[version] = number
         return number
+
+
+class _Lanes:
+    """The versions that a sheet is of, numbered as they come; no two of *sources* are of one model."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self.observers: list[Observer] = []
+        self._numbers = [_Numbers(source.versions, self.observers) for source in sources]
+
+    def of(self, source: int, versions: Sequence[str]) -> Iterator[int]:
+        """Give the number for each of *versions* of a source, -1 where it is not watched."""
+        return map(self._numbers[source].__getitem__, versions)
 
 
 @dataclass(slots=True)
@@ -80,6 +84,8 @@ class _Predictions:
     stands: Stands
     events: Sequence[Prediction]
     outputs: Sequence[Scalar | None]
+    scores: Sequence[float | None]
+    used: Sequence[Usage | None]
     parts: list[_Part]
 
 
@@ -127,7 +133,7 @@ class Reader:
 
         Versions get to know features and classes that are new; what finds no room counts as evicted.
         """
-        lanes = _Lanes()
+        lanes = _Lanes(sources)
         stands, events = _predictions(sources, lanes)
         blocks: list[Block] = []
         if events:
@@ -165,15 +171,16 @@ class Reader:
                 order = np.argsort(keys, kind="stable")
                 stands, events = stands.only(order), [events[place] for place in order.tolist()]
             ends = np.bincount(of_lane[stands.lane], minlength=len(numbers)).cumsum().tolist()
-        outputs = list(map(_OUTPUT, events))
+        outputs, scores, used, all_features = zip(*map(_READ, events), strict=True)
         has_classes = self._signals.output and str in set(map(type, outputs))
         parts = []
         for form, (start, stop) in zip(numbers, pairwise([0, *ends]), strict=True):
-            features = list(map(_FEATURES, events[start:stop]))
+            given: Sequence[Features | None] = all_features[start:stop]
+            features = cast("Sequence[Features]", given)
             described_at = np.arange(start, stop)
-            if None in features:
-                described_at = described_at[[given is not None for given in features]]
-                features = [given for given in features if given is not None]
+            if None in given:
+                described_at = described_at[[one is not None for one in given]]
+                features = [one for one in given if one is not None]
             classes_at = (
                 [place for place in range(start, stop) if isinstance(outputs[place], str)]
                 if has_classes
@@ -184,7 +191,7 @@ class Reader:
             parts.append(
                 _Part(form, features, described_at, columns, classes, np.array(classes_at, dtype=np.intp))
             )
-        return _Predictions(stands, events, outputs, parts)
+        return _Predictions(stands, events, outputs, scores, used, parts)
 
     def _meet(
         self, told: _Predictions, met: _Met, lanes: Sequence[Observer], source: Source, tally: Tally
@@ -211,17 +218,19 @@ class Reader:
         """Give score, output and usage."""
         rows: dict[str, Sequence[FeatureValue]] = {}
         if self._signals.score:
-            rows["score"] = list(map(_SCORE, told.events))
+            rows["score"] = told.scores
         if self._signals.output:
             rows["output"] = told.outputs
             if any(len(part.classes) for part in told.parts):
                 rows["output"] = [None if isinstance(output, str) else output for output in told.outputs]
         if self._signals.usage:
-            used = list(map(_USED, told.events))
+            used = told.used
             kinds = set(map(type, used))
             for name, get in _USAGE.items() if kinds != {_NONE} else ():
                 rows[name] = (
-                    list(map(get, used)) if _NONE not in kinds else [used and get(used) for used in used]
+                    list(map(get, used))
+                    if _NONE not in kinds
+                    else [None if one is None else get(one) for one in used]
                 )
         yield from _block(rows, np.arange(len(told.events)))
 
@@ -272,12 +281,11 @@ def _predictions(sources: Sequence[Source], lanes: _Lanes) -> tuple[Stands, list
     numbers: list[int] = []
     events: list[Prediction] = []
     stands: list[Arrivals] = []
-    for source in sources:
+    for number, source in enumerate(sources):
         predictions = source.events.of(Topic.PREDICTIONS)
         if len(predictions):
-            own = cast("list[Prediction]", predictions.events())
-            numbers += lanes.of(source, [event.version or UNVERSIONED for event in own])
-            events += own
+            numbers += lanes.of(number, predictions.versions())
+            events += cast("list[Prediction]", predictions.events())
             stands.append(predictions)
     if not stands:
         return Stands.of([], [], []), []
@@ -289,9 +297,9 @@ def _completed(sources: Sequence[Source], lanes: _Lanes) -> _Completed:
     outputs: list[Scalar | None] = []
     feedback: list[Feedback] = []
     parts: list[Outcomes] = []
-    for source in sources:
+    for number, source in enumerate(sources):
         for part in source.outcomes:
-            numbers += lanes.of(source, part.versions)
+            numbers += lanes.of(number, part.versions)
             outputs += part.outputs
             feedback += part.feedback
             parts.append(part)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stream.core.hashed import FEW, Hashes, HashIndex, hashes_of, repeated
+from stream.core.hashed import FEW, Hashes, HashIndex, distinct, hashes_of, repeated
 from stream.core.packed import PackedIds, decode_ids
 from stream.core.rows import UNREADABLE, chunk_number
 
@@ -65,13 +64,14 @@ class SeenIds:
         slots = self._index.claim(keys)
         if slots is None:
             return False
-        self._index.put(slots, self.chunks_of(len(ids)))
+        self._index.put(slots, (self.position + np.arange(len(ids))) // CHUNK_IDS)
         self.append(ids)
         return True
 
-    def chunks_of(self, more: int) -> NDArray[np.int64]:
-        """Give the chunk in which each of so many ids more will be, shape (more,)."""
-        return self._number + (len(self._open) + np.arange(more)) // CHUNK_IDS
+    @property
+    def position(self) -> int:
+        """Where the next id will be: :data:`CHUNK_IDS` times the number of its chunk, and its place there."""
+        return self._number * CHUNK_IDS + len(self._open)
 
     def append(self, ids: Sequence[str]) -> None:
         """Remember *ids*, whose chunks the index knows already."""
@@ -87,7 +87,7 @@ class SeenIds:
 
     def release(self) -> None:
         """Forget all: the model is watched no longer."""
-        for hashes in (*self._closed.values(), np.unique(self._open.hashes())):
+        for hashes in (*self._closed.values(), distinct(self._open.hashes())):
             self._index.remove(hashes ^ self.salt)
         self._live = 0
 
@@ -133,7 +133,7 @@ class SeenIds:
 
     def _remember_anyhow(self, number: int, hashes: Hashes) -> Hashes:
         """Index the hashes of a chunk; give those that no chunk before it has."""
-        hashes = np.unique(hashes)
+        hashes = distinct(hashes)
         hashes = hashes[self._index.find(hashes ^ self.salt) < 0]
         self._index.insert(hashes ^ self.salt, np.full(len(hashes), number))
         self._live += len(hashes)
@@ -141,7 +141,7 @@ class SeenIds:
 
     def _close(self) -> None:
         self._unwritten[self._number] = self._open.row()
-        hashes = np.unique(self._open.hashes())
+        hashes = distinct(self._open.hashes())
         self._closed[self._number] = hashes[self._index.find(hashes ^ self.salt) == self._number]
         self._number += 1
         self._open = PackedIds()

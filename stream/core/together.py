@@ -126,7 +126,8 @@ def _let_wait(
     if slots is None:
         is_alone[predictions.of_each[standing.index.find(predictions.keys) >= 0]] = True
         slots = standing.index.claim(predictions.keys[~is_alone[predictions.of_each]])
-    new = newcomers(predictions.events, predictions.ids, predictions.hashes, predictions.times())
+    versions = list(chain.from_iterable(own.versions() for own in predictions.at))
+    new = newcomers(predictions.events, predictions.ids, predictions.hashes, predictions.times(), versions)
     entries = entries_of(new)
     plain = [at for at, alone in enumerate(is_alone.tolist()) if not alone and bounds[at][0] < bounds[at][1]]
     places = [parts[at].join.pending.append(new.part(*bounds[at]), entries.part(*bounds[at])) for at in plain]

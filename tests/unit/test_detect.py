@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -19,6 +19,8 @@ from stream.core.nouns import Finding, SeriesKey, Tally, Watched
 from stream.core.observe import Observer
 from stream.core.sheets import Block, Stands, sheet_of
 from tests.flow.timeline import AlarmBank, Alarms
+
+NOTHING = Batch.of([])
 
 Series = tuple[str, str]
 """A series by its version and signal."""
@@ -57,8 +59,7 @@ class Watching:
             lane += [number] * len(values)
             blocks.append(Block([COLUMN[series[1]]], places, np.array(values)))
         where = Stands(np.array(lane), np.arange(len(lane)), np.array(stands))
-        numbers = np.arange(len(stands))
-        batch = Batch([], [], np.array(stands), numbers.astype(np.int8), numbers, numbers)
+        batch = replace(NOTHING, seqs=np.arange(len(lane)))
         watched = self.watch.watch(sheet_of(lanes, where, blocks), batch, self.tally)
         return {(part.spec.key.version, part.spec.key.signal): part for part in watched}
 
