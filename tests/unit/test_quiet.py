@@ -215,18 +215,24 @@ def test_a_budget_of_nothing_is_refused() -> None:
 
 def test_a_models_budget_is_shared_out_in_full_and_never_twice() -> None:
     accounts = budget.Accounts()
-    for pool, members in ((Pool.PERFORMANCE, 1), (Pool.SEGMENT, 4), (Pool.DRIFT, 5), (Pool.QUALITY, 3)):
+    for pool, members in (
+        (Pool.PERFORMANCE, 1),
+        (Pool.SEGMENT, 4),
+        (Pool.DRIFT, 5),
+        (Pool.QUALITY, 3),
+        (Pool.OUTPUT, 1),
+    ):
         for _ in range(members):
             accounts.enter("m", pool)
     accounts.enter("other", Pool.DRIFT)
     shares = {pool: accounts.share("m", pool) for pool in Pool}
     assert shares[Pool.PERFORMANCE] == pytest.approx(0.3)
     total = shares[Pool.PERFORMANCE] + 4 * shares[Pool.SEGMENT] + 5 * shares[Pool.DRIFT]
-    assert total + 3 * shares[Pool.QUALITY] == pytest.approx(1.0)
+    assert total + 3 * shares[Pool.QUALITY] + shares[Pool.OUTPUT] == pytest.approx(0.95)
     for _ in range(4):
         accounts.leave("m", Pool.SEGMENT)
     assert accounts.share("m", Pool.PERFORMANCE) == pytest.approx(0.6)
-    assert accounts.share("other", Pool.DRIFT) == pytest.approx(0.25)
+    assert accounts.share("other", Pool.DRIFT) == pytest.approx(0.15)
 
 
 def test_traffic_is_what_it_was_lately() -> None:
