@@ -142,7 +142,7 @@ def test_a_daily_swing_is_learned_and_then_no_cause_for_alarm() -> None:
     values = (rng.random(60_000) < 0.3 + 0.2 * np.sin(2 * np.pi * day)).astype(np.float64)
     bank, slot, findings = watch(values, Spec(season=True))
     assert not findings
-    shift = bank._engines[0].columns.hour_shift[slot >> 1]  # noqa: SLF001 - what was learned is not shown
+    shift = bank._engines[0].columns.hour_shift[slot >> 1, :, 0]  # noqa: SLF001 - what was learned is not shown
     hours = (np.arange(24) + 0.5) / 24
     start = 1.7e9 / DAY % 1
     assert shift == pytest.approx(0.2 * np.sin(2 * np.pi * (hours - start)), abs=0.05)
@@ -236,7 +236,7 @@ def test_a_models_budget_is_shared_out_in_full_and_never_twice() -> None:
 
 
 def test_traffic_is_what_it_was_lately() -> None:
-    columns = Columns(layout(width=1, kept=rates.KEPT, season=True), 1)
+    columns = Columns(layout(width=1, kept=rates.KEPT, cells=False), 1)
     columns.clear(0)
     columns.share[0] = 0.6
     at, now = np.array([0]), 1.7e9

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from stream.detectors.quiet import baseline, bins, rates
-from stream.detectors.quiet.cells import EXPECTED_LEAST, QUARTERS, freedoms
+from stream.detectors.quiet.cells import EXPECTED_LEAST, QUARTERS, freedoms, least_index
 from stream.detectors.quiet.cells import OVERLAP as CELLS_OVERLAP
 from stream.detectors.quiet.noise import Ladder
 from stream.detectors.quiet.rates import ALPHA_MAX, ENOUGH, WEIGHTS
@@ -120,6 +120,7 @@ def of_cells(columns: Columns, place: int, allowed: float, readings: float) -> C
     """Give the smallest population stability index that *readings* show; None where none is seen."""
     cells, past_n = int(columns.cells[place]), float(columns.base_n[place])
     free, best = cells - 1, None
+    least = float(least_index(columns, np.array([place]))[0])
     ladder = _ladder_of(columns, place)
     for scale in range(LEVELS):
         n = float(QUARTERS * BLOCK * 2**scale)
@@ -133,7 +134,7 @@ def of_cells(columns: Columns, place: int, allowed: float, readings: float) -> C
         threshold = _beyond(lambda f, nu=nu, df=df: fisher_tail(f, nu, nu * df), level)  # type: ignore[misc]
         # On average the statistic is 1 + PSI / [(K - 1) v (1/n + 1/N)].
         needed = (threshold - 1.0) * free * inflation * (1.0 / n + 1.0 / past_n)
-        index = max(float(columns.psi[place]), needed)
+        index = max(least, needed)
         if best is None or index < best.level:
             best = Change(index, int(n), threshold)
     return best
