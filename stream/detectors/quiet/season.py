@@ -79,20 +79,30 @@ class Clock(NamedTuple):
 
 
 class Visits(NamedTuple):
-    """What a stretch says of the hours, or weekdays, after each block: (series, blocks, 24 or 7[, width])."""
+    """What a stretch says of the hours, or weekdays, after each block, shape (series, blocks, 24 or 7).
+
+    Readings, days on which there were any, and the last of these.
+    """
 
     n: Floats
-    total: Floats
     visits: Places
     day: Places
 
 
 class Seen(NamedTuple):
-    """What a stretch says of the season; *total* (series, blocks, width) are the sums without it."""
+    """What a stretch says of the season; *total* (series, blocks, width) are the sums without it.
+
+    *by_hour* (series, blocks, 24, width) and *left* (series, blocks, width), which is without the hours, are
+    what is learned from; *learning* (series,) tells which series do learn.
+    """
 
     total: Floats
     hours: Visits
     weekdays: Visits
+    by_hour: Floats
+    left: Floats
+    weekday: Places
+    learning: Bools
 
 
 def clock_of(values: Floats, times: Floats) -> Clock:
@@ -123,13 +133,11 @@ def take_out(columns: Columns, places: Places, total: Floats, clock: Clock) -> S
     """Take the season out of sums of shape (series, blocks, width); learn from those outside of incidents."""
     left = total - _by_hour(clock.n, columns.hour_shift[places])
     result = left - BLOCK * columns.weekday_shift[places[:, None], clock.weekday]
-    calm = ((columns.alarmed[places] == WATCHING) | is_new(columns, places))[:, None, None]
-    by_hour = clock.n * calm, clock.total * calm[..., None]
-    hours = _visited(columns, "hour", places, by_hour, clock.day)
-    on = (clock.weekday[:, :, None] == np.arange(WEEKDAYS)) & calm
-    by_day = BLOCK * on, left[:, :, None] * on[..., None]
-    weekdays = _visited(columns, "weekday", places, by_day, clock.day)
-    return Seen(result, hours, weekdays)
+    learning = (columns.alarmed[places] == WATCHING) | is_new(columns, places)
+    hours = _visited(columns, "hour", places, clock.n * learning[:, None, None], clock.day)
+    on = (clock.weekday[:, :, None] == np.arange(WEEKDAYS)) & learning[:, None, None]
+    weekdays = _visited(columns, "weekday", places, BLOCK * on.astype(np.float64), clock.day)
+    return Seen(result, hours, weekdays, clock.total, left, clock.weekday, learning)
 
 
 def _by_hour(n: Floats, shift: Floats) -> Floats:
@@ -141,21 +149,13 @@ def _by_hour(n: Floats, shift: Floats) -> Floats:
     return result
 
 
-def _visited(
-    columns: Columns, name: str, places: Places, added: tuple[Floats, Floats], day: Places
-) -> Visits:
-    n, total = added
+def _visited(columns: Columns, name: str, places: Places, n: Floats, day: Places) -> Visits:
     was = getattr(columns, f"{name}_day")[places][:, None]
     here = n > 0
     days = np.maximum.accumulate(np.concatenate((was, np.where(here, day[:, :, None], was)), 1), 1)
     new = here & (day[:, :, None] > days[:, :-1])
     visits = getattr(columns, f"{name}_visits")[places][:, None] + np.cumsum(new, 1)
-    return Visits(
-        running_sum(getattr(columns, f"{name}_n")[places], n)[:, 1:],
-        running_sum(getattr(columns, f"{name}_sum")[places], total)[:, 1:],
-        visits,
-        days[:, 1:],
-    )
+    return Visits(running_sum(getattr(columns, f"{name}_n")[places], n)[:, 1:], visits, days[:, 1:])
 
 
 def keep(columns: Columns, places: Places, seen: Seen, stop: Places) -> None:
@@ -163,9 +163,18 @@ def keep(columns: Columns, places: Places, seen: Seen, stop: Places) -> None:
     at = np.arange(len(stop)), stop
     for name, part in (("hour", seen.hours), ("weekday", seen.weekdays)):
         getattr(columns, f"{name}_n")[places] = part.n[at]
-        getattr(columns, f"{name}_sum")[places] = part.total[at]
         getattr(columns, f"{name}_visits")[places] = part.visits[at]
         getattr(columns, f"{name}_day")[places] = part.day[at]
+    upto = (np.arange(seen.weekday.shape[1]) <= stop[:, None]) & seen.learning[:, None]
+    if seen.by_hour.shape[3] > 1:
+        # Counts are whole numbers: their sum does not depend on the order.
+        columns.hour_sum[places] += np.einsum("sbhk,sb->shk", seen.by_hour, upto.astype(np.float64))
+    else:
+        added = np.where(upto[:, :, None, None], seen.by_hour, 0.0)
+        columns.hour_sum[places] = running_sum(columns.hour_sum[places], added)[:, -1]
+    for weekday in np.unique(seen.weekday).tolist():
+        added = np.where((upto & (seen.weekday == weekday))[:, :, None], seen.left, 0.0)
+        columns.weekday_sum[places, weekday] = running_sum(columns.weekday_sum[places, weekday], added)[:, -1]
 
 
 def are_due(columns: Columns, places: Places, day: Places, base_n: Floats) -> Bools:
