@@ -33,7 +33,7 @@ _LEGEND = """
 false alarms: what the series may raise in 30 days
 threshold: what the statistic of a window has to exceed, for the window that sees most in a day (else a week,
 a month)
-in a day, a week, a month: the smallest lasting change that is found so soon, with an even chance, at the
+in a day, a week, a month: the smallest lasting change that is found so soon more often than not, at the
 present traffic; - is none
 """
 

@@ -33,8 +33,8 @@ _POOLS: Final = {
     Kind.FEEDBACK: Pool.FEEDBACK,
 }
 
-_SEASONAL: Final = {Pool.PERFORMANCE, Pool.SEGMENT, Pool.OUTPUT, Pool.FEEDBACK}
-"""Pools whose rates follow the day and the week; a fault that does so is a fault all the same."""
+_SEASONAL: Final = {Pool.PERFORMANCE, Pool.SEGMENT, Pool.OUTPUT, Pool.DRIFT, Pool.FEEDBACK}
+"""Pools whose series follow the day and the week; a fault that does so is a fault all the same."""
 
 
 class Nature(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
@@ -94,11 +94,10 @@ def form_of(values: NDArray[np.float64], nature: Nature) -> Form:
 
 def spec_of(nature: Nature, form: Form) -> Spec:
     """Say what quiet has to know of the series."""
-    is_number = form.family is Family.NUMBER
     return Spec(
         family=form.family,
         pool=nature.pool,
         account=nature.account,
-        season=nature.pool in _SEASONAL and not is_number,
+        season=nature.pool in _SEASONAL,
         psi=OUTPUT_PSI if nature.pool is Pool.OUTPUT else PSI,
     )

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from schemas.alerts import Kind
 from schemas.policy import Detectors
 from stream.config import Settings, load_settings
-from stream.detectors.quiet.bank import FALSE_ALARMS
 from stream.lab import bootstrap, tune
 from stream.lab.errors import LabError
 from stream.lab.recorded import Recorded, record
@@ -34,10 +33,10 @@ def command(settings: Settings, options: argparse.Namespace) -> int:
     series = record(lines(options.files), policies, max_models=settings.max_models)
     if not series:
         raise LabError(f"{', '.join(options.files)}: no prediction with an output, a score or a feature")
-    for model in sorted({one.key.model for one in series}):
-        own = [one for one in series if one.key.model == model]
+    for model in sorted({one.spec.key.model for one in series}):
+        own = [one for one in series if one.spec.key.model == model]
         detectors = policies.of(model).detectors
-        budget = options.false_alarms or getattr(detectors, "false_alarms", FALSE_ALARMS)
+        budget = options.false_alarms or detectors.false_alarms
         period = tune.period_of(own, first, last)
         trial = Trial(
             own, period, detectors, copies=options.copies, days=round(options.days), seed=options.seed
@@ -91,7 +90,7 @@ def advise(model: str, trial: Trial, budget: float) -> Iterator[str]:
     weekdays = "each weekday from its own" if bootstrap.keeps_weekdays(period.days) else "weekdays mixed"
     yield f"{model}: {len(trial.series)} series, {period.days} days, {period} (UTC)"
     yield f"  drawn: {trial.copies} copies of {trial.days} days, in blocks of {block} days, {weekdays}"
-    if not any(one.kind is Kind.PERFORMANCE for one in trial.series):
+    if not any(one.spec.kind is Kind.PERFORMANCE for one in trial.series):
         yield "  no labels: nothing is measured of errors, which have the larger part of the budget"
     few = tune.unwatched(trial.series, period, trial.days)
     if few:

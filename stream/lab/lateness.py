@@ -7,14 +7,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.detectors.quiet.bank import FALSE_ALARMS
 from stream.lab import oracle
 from stream.lab.changes import JITTER, LEAD, PATIENCE, SHAPES, STEPS, onsets, shaped, stepping, strength
 from stream.lab.families import Sort
 from stream.lab.job import Job, Result
 from stream.lab.sources import DAY_READINGS, Floats, Places, Source, times_of
 from stream.lab.stationary import CHUNK
-from stream.lab.watchers import SHARE, Watcher
+from stream.lab.watchers import FALSE_ALARMS, SHARE, Watcher
 
 ORACLE: Final = "oracle CUSUM"
 

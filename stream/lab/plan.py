@@ -10,14 +10,13 @@ from typing import Final
 
 import msgspec
 
-from stream.detectors.quiet.bank import FALSE_ALARMS
 from stream.lab import annotated, faults, lateness, real, stationary
 from stream.lab.changes import SHAPES, STEPS
 from stream.lab.families import STATIONARY
 from stream.lab.job import EXPERIMENTS, Job, Result
 from stream.lab.river_raw import MAKERS, river
 from stream.lab.sources import DAY_READINGS
-from stream.lab.watchers import ALWAYS, NEVER, Watcher, quiet, standardised
+from stream.lab.watchers import ALWAYS, FALSE_ALARMS, NEVER, Watcher, quiet, standardised
 
 COPIES_OF_A_JOB: Final = 50
 """Copies that are watched side by side in one job: a run of 200 is four jobs, with a seed each."""

@@ -6,57 +6,52 @@ A recorder stands where the bank of detectors does. It keeps all readings in mem
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.alerts import Incident, Kind
 from schemas.policy import Detectors
-from stream.core.nouns import Finding, SeriesKey
+from stream.core.nouns import SeriesSpec
 from stream.core.pipeline import Pipeline
 from stream.core.ports import Found, Policies
 from stream.lab.sources import Floats
 from stream.replay import batches
 
-_NAME: Final = "recorder"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recorded:
-    """A series: its name and kind, what a bank is told of it, values and times (seconds), shape (n,)."""
+    """A series: what a bank is told of it, values and times (seconds), shape (n,)."""
 
-    key: SeriesKey
-    kind: Kind
-    said: Mapping[str, Any]
+    spec: SeriesSpec
+    only_rise: bool
     values: Floats
     times: Floats
 
 
 class Recorder:
-    """A bank, and the factory of it, that finds nothing and keeps everything.
-
-    A bank is not told the names of its series. So the recorder says of the first reading of each that it
-    found something, with the slot as the statistic: the incident that the pipeline opens has the name.
-    """
+    """A bank, and the factory of it, that finds nothing and keeps everything."""
 
     def __init__(self) -> None:
-        self.said: list[dict[str, Any]] = []
+        self._told: list[tuple[SeriesSpec, bool]] = []
         self._values: list[list[Floats]] = []
         self._times: list[list[Floats]] = []
 
-    def bank(self, _chosen: Detectors) -> Recorder:
-        """Give the one recorder, whatever detectors are chosen."""
+    def bank(self, chosen: Detectors) -> Recorder:
+        """Give the one recorder, whatever detectors are *chosen*."""
+        del chosen
         return self
 
-    def add(self, *, only_rise: bool, **said: Any) -> int:  # noqa: ANN401 - whatever a bank is told
-        """Take a new series; give its slot."""
-        self.said.append({"only_rise": only_rise, **said})
+    def add(self, *, only_rise: bool, spec: SeriesSpec | None = None) -> int:
+        """Take a new series; give its slot. Raises ValueError where no *spec* says what it is."""
+        if spec is None:
+            raise ValueError("a series without a spec cannot be recorded: it has no name")
+        self._told.append((spec, only_rise))
         self._values.append([])
         self._times.append([])
-        return len(self.said) - 1
+        return len(self._told) - 1
 
     def drop(self, slot: int) -> None:
         """Go on without the series of *slot*: what it showed stays."""
@@ -64,16 +59,13 @@ class Recorder:
     def update(
         self, slots: NDArray[np.intp], values: Floats, times: Floats, order: NDArray[np.int64] | None = None
     ) -> list[Found]:
-        """Keep readings, shape (n,) each."""
+        """Keep readings, shape (n,) each, those of a series in the order in which they stand."""
         del order  # readings of one series stand in it already
-        found: list[Found] = []
         for slot in np.unique(slots).tolist():
-            places = np.flatnonzero(slots == slot)
-            if not self._values[slot]:
-                found.append(Found(slot, _naming(slot, int(places[0]), float(times[places[0]]))))
-            self._values[slot].append(values[places])
-            self._times[slot].append(times[places])
-        return sorted(found, key=lambda one: one.finding.index)
+            own = slots == slot
+            self._values[slot].append(values[own])
+            self._times[slot].append(times[own])
+        return []
 
     def snapshot(self, slot: int) -> NoReturn:
         """Refuse: a recording is done in one go."""
@@ -83,26 +75,16 @@ class Recorder:
         """Refuse, as above."""
         raise NotImplementedError(f"{len(snapshot)} bytes, {only_rise}: a recording cannot be restored")
 
-    def series(self, incidents: Iterable[Incident]) -> list[Recorded]:
-        """Give the series by slot; *incidents* are those that the pipeline opened."""
-        names = {
-            int(one.evidence.statistic): (
-                SeriesKey(one.model, one.version, one.segment, one.signal),
-                one.kind,
-            )
-            for one in incidents
-            if one.evidence.detector == _NAME
-        }
+    def explain(self, slot: int) -> NoReturn:
+        """Refuse: nothing watches."""
+        raise NotImplementedError(f"series {slot} is recorded, not watched")
+
+    def series(self) -> list[Recorded]:
+        """Give the series that showed anything, in the order in which they came."""
         return [
-            Recorded(
-                key=names[slot][0],
-                kind=names[slot][1],
-                said=said,
-                values=np.concatenate(self._values[slot]),
-                times=np.concatenate(self._times[slot]),
-            )
-            for slot, said in enumerate(self.said)
-            if slot in names
+            Recorded(spec=spec, only_rise=only_rise, values=np.concatenate(shown), times=np.concatenate(when))
+            for (spec, only_rise), shown, when in zip(self._told, self._values, self._times, strict=True)
+            if shown
         ]
 
 
@@ -117,22 +99,6 @@ def record(lines: Iterable[bytes], policies: Policies, *, max_models: int) -> Se
         partition_of=lambda _model: 0,
         max_models=max_models,
     )
-    opened: dict[str, Incident] = {}
     for batch in batches(lines):
-        for incident in pipeline.step(batch.records, math.inf, batch.events).incidents:
-            opened.setdefault(incident.id, incident)
-    return recorder.series(opened.values())
-
-
-def _naming(slot: int, index: int, time: float) -> Finding:
-    return Finding(
-        index=index,
-        detector=_NAME,
-        observed=0.0,
-        expected=0.0,
-        statistic=float(slot),
-        threshold=0.0,
-        n=1,
-        window_start=time,
-        window_end=time,
-    )
+        pipeline.step(batch.records, math.inf, batch.events)
+    return recorder.series()

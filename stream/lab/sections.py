@@ -12,9 +12,10 @@ from stream.lab import faults as injected
 from stream.lab import lateness, merged
 from stream.lab.annotated import AFTER, BEFORE, LEFT_OUT
 from stream.lab.changes import PATIENCE, SHAPES
+from stream.lab.families import Sort
 from stream.lab.measures import missed_share, quantiles
 from stream.lab.merged import Results
-from stream.lab.watchers import Watcher
+from stream.lab.watchers import SHARE, Watcher
 
 SHOWN: Final = 60
 """Incidents of the flights that are listed one by one."""
@@ -37,7 +38,10 @@ def false_alarms(results: Results) -> list[str]:
     lines = [
         "## False alarms where nothing changes",
         "",
-        "Of one series alone a model's budget buys its pool's part: .6 of it for an error, .25 for a number. The",
+        (
+            "Of one series alone a model's budget buys its pool's part, as the default policy shares it out: "
+            f"{SHARE[Sort.ERROR]:g} of it for an error, {SHARE[Sort.NUMBER]:g} for a number. The"
+        ),
         "interval is that of the expected number (Poisson, 95 %), over what was declared. An episode is an alarm",
         "while none lasts; time in alarm is the share of the time for which a series is in one.",
         "",

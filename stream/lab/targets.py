@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Final, NamedTuple
 
-from stream.detectors.quiet.bank import FALSE_ALARMS
 from stream.lab import faults, lateness, merged
 from stream.lab.changes import PATIENCE
 from stream.lab.families import STATIONARY
@@ -14,6 +13,7 @@ from stream.lab.measures import quantiles
 from stream.lab.merged import Results
 from stream.lab.plan import DEFAULT, FULL, Size
 from stream.lab.real import MUST_FIND
+from stream.lab.watchers import FALSE_ALARMS
 
 AT_MOST: Final = 1.1
 """Measured over declared false alarms, of every family."""

@@ -11,21 +11,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import numpy as np
 
-from schemas.alerts import Kind
 from schemas.policy import Detectors
 from stream.core.nouns import Finding
-from stream.detectors.quiet import Family, Pool, QuietBank, Spec
 from stream.detectors.registry import Registry
 from stream.lab import bootstrap
 from stream.lab.errors import LabError
 from stream.lab.measures import Interval, poisson_interval
 from stream.lab.recorded import Recorded
-from stream.lab.sources import DAY_SECONDS, Floats
+from stream.lab.sources import DAY_SECONDS
 
 LEARNING_DAYS: Final = 7
 """Days before those that are counted."""
@@ -146,16 +144,16 @@ def unwatched(series: Sequence[Recorded], period: Period, days: int) -> list[str
 
 def name_of(series: Recorded) -> str:
     """Give a series' signal, with its version and segment."""
-    segment = f" [{series.key.segment}]" if series.key.segment else ""
-    return f"{series.key.signal} of {series.key.version}{segment}"
+    segment = f" [{series.spec.key.segment}]" if series.spec.key.segment else ""
+    return f"{series.spec.key.signal} of {series.spec.key.version}{segment}"
 
 
 def _watch(
     series: Sequence[Recorded], drawn: bootstrap.Draw, detectors: Detectors, false_alarms: float
 ) -> list[tuple[str, float]]:
     """Show a copy to new detectors; give the series and the time of all that begins an incident."""
-    bank, said = _bank(series, detectors, false_alarms)
-    where = {bank.add(**own): place for place, own in enumerate(said)}
+    bank = Registry().bank(msgspec.structs.replace(detectors, false_alarms=false_alarms))
+    where = {bank.add(only_rise=one.only_rise, spec=one.spec): place for place, one in enumerate(series)}
     slots = {place: slot for slot, place in where.items()}
     latest = [-np.inf] * len(series)
     raised: list[tuple[str, float]] = []
@@ -175,35 +173,6 @@ def _watch(
                 raised.append((name_of(series[place]), time))
             latest[place] = time
     return raised
-
-
-def _bank(
-    series: Sequence[Recorded], detectors: Detectors, false_alarms: float
-) -> tuple[Any, list[Mapping[str, Any]]]:
-    """Make new detectors with the budget *false_alarms*; give them, and what they are told of each series."""
-    if "false_alarms" in Detectors.__struct_fields__:
-        own = {"false_alarms": false_alarms}
-        chosen = msgspec.structs.replace(detectors, **own)
-        return Registry().bank(chosen), [one.said for one in series]
-    return QuietBank(false_alarms=false_alarms), [
-        {"only_rise": one.said["only_rise"], "spec": _spec(one)} for one in series
-    ]
-
-
-def _spec(one: Recorded) -> Spec:
-    """Say what a series is to quiet: by its kind, and by what its values are."""
-    account = one.key.model
-    if one.kind is Kind.DATA_QUALITY:
-        return Spec(pool=Pool.QUALITY, account=account)
-    if one.kind is Kind.PERFORMANCE and _within(one.values):
-        is_rate = bool(np.isin(one.values, (0.0, 1.0)).all())
-        return Spec(family=Family.RATE if is_rate else Family.LOSS, account=account, season=True)
-    pool = Pool.PERFORMANCE if one.kind is Kind.PERFORMANCE else Pool.DRIFT
-    return Spec(family=Family.NUMBER, pool=pool, account=account)
-
-
-def _within(values: Floats) -> bool:
-    return bool(values.min() >= 0.0 and values.max() <= 1.0)
 
 
 def _date(day: int) -> date:

@@ -16,14 +16,26 @@ from numpy.typing import NDArray
 from schemas.policy import Detectors
 from stream.core.ports import Bank
 from stream.detectors.quiet import Family, Pool, QuietBank, Spec
-from stream.detectors.registry import Registry
+from stream.detectors.registry import Registry, parts_of
 from stream.lab.families import Sort
 from stream.lab.sources import DAY_SECONDS, Floats
 
 RECOVERY_SECONDS: Final = DAY_SECONDS
 """An episode of a detector that only alarms is over after so long without an alarm: the policy's default."""
 
-SHARE: Final = {Sort.ERROR: 0.6, Sort.NUMBER: 0.25, Sort.QUALITY: 0.15}
+POLICY: Final = Detectors()
+"""What a policy that says nothing of its detectors has."""
+
+FALSE_ALARMS: Final = POLICY.false_alarms
+"""False alarms that a model may raise in 30 days."""
+
+_PARTS: Final = parts_of(POLICY.shares)
+
+SHARE: Final = {
+    Sort.ERROR: _PARTS[Pool.PERFORMANCE],
+    Sort.NUMBER: _PARTS[Pool.DRIFT],
+    Sort.QUALITY: _PARTS[Pool.QUALITY],
+}
 """The part of a model's budget that series of each sort have together."""
 
 Bools = NDArray[np.bool_]
@@ -81,7 +93,7 @@ class OfQuiet:
     """The default detector, each copy with a budget of its own."""
 
     def __init__(self, sorts: Sequence[Sort], copies: int, false_alarms: float) -> None:
-        self._bank = QuietBank(false_alarms=false_alarms)
+        self._bank = QuietBank(false_alarms=false_alarms, parts=_PARTS)
         specs = {
             Sort.ERROR: Spec(season=True),
             Sort.NUMBER: Spec(family=Family.NUMBER, pool=Pool.DRIFT),

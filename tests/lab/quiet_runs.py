@@ -25,7 +25,7 @@ START: Final = 1_767_225_600.0
 STEP_SECONDS: Final = 10.0
 DAY: Final = 86_400.0
 CHUNK: Final = 1_600
-SHARES: Final = {Pool.PERFORMANCE: 0.6, Pool.DRIFT: 0.25, Pool.QUALITY: 0.15}
+SHARES: Final = {Pool.PERFORMANCE: 0.6, Pool.DRIFT: 0.15, Pool.QUALITY: 0.15}
 
 
 class Stationary(NamedTuple):

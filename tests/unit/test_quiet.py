@@ -142,7 +142,7 @@ def test_a_daily_swing_is_learned_and_then_no_cause_for_alarm() -> None:
     values = (rng.random(60_000) < 0.3 + 0.2 * np.sin(2 * np.pi * day)).astype(np.float64)
     bank, slot, findings = watch(values, Spec(season=True))
     assert not findings
-    shift = bank._engines[0].columns.hour_shift[slot >> 1]  # noqa: SLF001 - what was learned is not shown
+    shift = bank._engines[0].columns.hour_shift[slot >> 1, :, 0]  # noqa: SLF001 - what was learned is not shown
     hours = (np.arange(24) + 0.5) / 24
     start = 1.7e9 / DAY % 1
     assert shift == pytest.approx(0.2 * np.sin(2 * np.pi * (hours - start)), abs=0.05)
@@ -215,22 +215,28 @@ def test_a_budget_of_nothing_is_refused() -> None:
 
 def test_a_models_budget_is_shared_out_in_full_and_never_twice() -> None:
     accounts = budget.Accounts()
-    for pool, members in ((Pool.PERFORMANCE, 1), (Pool.SEGMENT, 4), (Pool.DRIFT, 5), (Pool.QUALITY, 3)):
+    for pool, members in (
+        (Pool.PERFORMANCE, 1),
+        (Pool.SEGMENT, 4),
+        (Pool.DRIFT, 5),
+        (Pool.QUALITY, 3),
+        (Pool.OUTPUT, 1),
+    ):
         for _ in range(members):
             accounts.enter("m", pool)
     accounts.enter("other", Pool.DRIFT)
     shares = {pool: accounts.share("m", pool) for pool in Pool}
     assert shares[Pool.PERFORMANCE] == pytest.approx(0.3)
     total = shares[Pool.PERFORMANCE] + 4 * shares[Pool.SEGMENT] + 5 * shares[Pool.DRIFT]
-    assert total + 3 * shares[Pool.QUALITY] == pytest.approx(1.0)
+    assert total + 3 * shares[Pool.QUALITY] + shares[Pool.OUTPUT] == pytest.approx(0.95)
     for _ in range(4):
         accounts.leave("m", Pool.SEGMENT)
     assert accounts.share("m", Pool.PERFORMANCE) == pytest.approx(0.6)
-    assert accounts.share("other", Pool.DRIFT) == pytest.approx(0.25)
+    assert accounts.share("other", Pool.DRIFT) == pytest.approx(0.15)
 
 
 def test_traffic_is_what_it_was_lately() -> None:
-    columns = Columns(layout(width=1, kept=rates.KEPT, season=True), 1)
+    columns = Columns(layout(width=1, kept=rates.KEPT, cells=False), 1)
     columns.clear(0)
     columns.share[0] = 0.6
     at, now = np.array([0]), 1.7e9

@@ -80,7 +80,7 @@ def test_a_rate_is_judged_as_by_the_reference(
 @pytest.mark.parametrize("seed", range(3))
 def test_a_number_is_judged_as_by_the_reference(seed: int) -> None:
     values = numbers(seed)
-    wanted = expected(values, Series(share=0.25, false_alarms=3.0, cells=10))
+    wanted = expected(values, Series(share=0.15, false_alarms=3.0, cells=10))
     assert wanted, "the data of this test change"
     _same(found(values, Spec(family=Family.NUMBER, pool=Pool.DRIFT), only_rise=False), wanted)
 

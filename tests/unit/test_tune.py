@@ -14,7 +14,7 @@ from schemas.alerts import Kind
 from schemas.policy import Detectors
 from stream.cli import main
 from stream.config import PolicyBook
-from stream.core.nouns import SeriesKey
+from stream.core.nouns import SeriesKey, SeriesSpec
 from stream.lab import advice, bootstrap, tune
 from stream.lab.errors import LabError
 from stream.lab.injected import log
@@ -29,9 +29,8 @@ def series(
 ) -> Recorded:
     times = (np.arange(len(values)) + 0.5) * DAY_SECONDS / PER_DAY
     key = SeriesKey("m", "1", "", signal)
-    return Recorded(
-        key=key, kind=kind, said={"only_rise": True}, values=np.array(values, np.float64), times=times
-    )
+    spec = SeriesSpec(key=key, kind=kind, only_rise=True)
+    return Recorded(spec=spec, only_rise=True, values=np.array(values, np.float64), times=times)
 
 
 def steady(days: int, rate: float = 0.2) -> Recorded:
@@ -64,10 +63,10 @@ def test_a_day_that_is_drawn_keeps_its_time_of_day() -> None:
 def test_every_series_of_a_log_is_recorded_under_its_name() -> None:
     lines = islice(log(None, "abrupt", 0), 4_000)
     recorded = record(lines, PolicyBook(default=PolicyBook().default), max_models=10)
-    names = {one.key.signal for one in recorded}
+    names = {one.spec.key.signal for one in recorded}
     assert {"error", "score", "output", "feature:amount", "feature:age", "missing:age"} <= names
-    error = next(one for one in recorded if one.key.signal == "error")
-    assert error.kind is Kind.PERFORMANCE
+    error = next(one for one in recorded if one.spec.key.signal == "error")
+    assert error.spec.kind is Kind.PERFORMANCE
     assert set(error.values.tolist()) == {0.0, 1.0}
     assert len(error.values) == len(error.times) == 1_985
 

@@ -38,7 +38,10 @@ class Found(NamedTuple):
 
 
 class State(msgspec.Struct, array_like=True):
-    """All there is to know of a series."""
+    """All there is to know of a series; while it holds readings to learn from, its record is compressed.
+
+    What is not learned yet is zeros, and takes next to nothing then.
+    """
 
     format: int
     spec: Spec
@@ -150,10 +153,9 @@ class QuietBank:
         engine, place = self._at(slot)
         record = engine.columns.records[place : place + 1].copy()
         record["share"] = 0.0
-        learning = engine.learning.held.get(place, np.empty(0))
-        state = _encode(
-            State(_FORMAT, engine.specs[place], engine.only_rise(place), record.tobytes(), learning.tobytes())
-        )
+        learning = engine.learning.held.get(place, np.empty(0)).tobytes()
+        kept = zlib.compress(record.tobytes()) if learning else record.tobytes()
+        state = _encode(State(_FORMAT, engine.specs[place], engine.only_rise(place), kept, learning))
         return zlib.crc32(state).to_bytes(_CHECKSUM_BYTES) + state
 
     def restore(self, snapshot: bytes, *, only_rise: bool) -> int:
@@ -165,13 +167,15 @@ class QuietBank:
         if state.only_rise is not only_rise:
             raise UnreadableRowError(f"made with only_rise {state.only_rise}, now {only_rise}")
         engine = self._engines[state.spec.has_cells]
-        if len(state.record) != engine.columns.records.itemsize:
-            raise UnreadableRowError(f"a record of {len(state.record)} bytes")
+        size = engine.columns.records.itemsize
+        record = _unfolded(state.record, size) if state.learning else state.record
+        if len(record) != size:
+            raise UnreadableRowError(f"a record of {len(record)} bytes")
         if len(state.learning) % (8 * BLOCK) or len(state.learning) >= 8 * BLOCK * bins.LEARNED_BLOCKS:
             raise UnreadableRowError(f"{len(state.learning)} bytes of readings to learn from")
         slot = self.add(only_rise=only_rise, spec=state.spec)
         place = slot >> 1
-        engine.columns.records[place] = np.frombuffer(state.record, engine.columns.records.dtype)[0]
+        engine.columns.records[place] = np.frombuffer(record, engine.columns.records.dtype)[0]
         if state.learning:
             engine.learning.held[place] = np.frombuffer(state.learning, np.float64)
         return slot
@@ -196,6 +200,14 @@ class QuietBank:
             for place, spec in engine.specs.items():
                 engine.columns.share[place] = self._accounts.share(spec.account, spec.pool)
         self._stale = False
+
+
+def _unfolded(record: bytes, size: int) -> bytes:
+    """Give a record that was compressed, or as much as is too long for one of *size* bytes."""
+    try:
+        return zlib.decompressobj().decompress(record, size + 1)
+    except zlib.error as error:
+        raise UnreadableRowError(f"a record that cannot be unfolded: {error}") from error
 
 
 def _read(snapshot: bytes) -> State:

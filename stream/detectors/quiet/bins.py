@@ -70,8 +70,8 @@ def fix(columns: Columns, place: int, cells: Cells) -> None:
     columns.other[place] = cells.other
 
 
-def count(columns: Columns, places: Places, values: Floats) -> Floats:
-    """Count blocks of readings, shape (n, 32), into the cells of their series; shape (n, 10)."""
+def cells_of(columns: Columns, places: Places, values: Floats) -> Places:
+    """Give the cells into which blocks of readings fall, shape (n, 32), by the edges of their series."""
     edges = columns.edges[places]
     other = columns.other[places]
     cell = np.zeros(values.shape, np.intp)
@@ -81,9 +81,13 @@ def count(columns: Columns, places: Places, values: Floats) -> Floats:
     if len(named):
         same = values[named, :, None] == edges[named, None, :]
         cell[named] = np.where(same.any(2), same.argmax(2), other[named, None])
-    cell += np.arange(len(values))[:, None] * CELLS
-    flat = np.bincount(cell.ravel(), minlength=len(values) * CELLS)
-    return flat.reshape(len(values), CELLS).astype(np.float64)
+    return cell
+
+
+def count(cell: Places) -> Floats:
+    """Count blocks of cells, shape (n, 32); shape (n, 10)."""
+    flat = np.bincount((cell + np.arange(len(cell))[:, None] * CELLS).ravel(), minlength=len(cell) * CELLS)
+    return flat.reshape(len(cell), CELLS).astype(np.float64)
 
 
 def middles(columns: Columns, place: int, values: Floats) -> Floats:

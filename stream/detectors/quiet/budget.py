@@ -1,10 +1,10 @@
 """The user's knob: how many false alarms a model may raise in 30 days, and what each series has of them.
 
 A model's budget F is shared out by what an alarm is worth: performance .6 (half of it to segments, where
-there are any), drift .25, data quality .15; the series of a pool share it equally. What a pool without
-series would have is not spent. A series with the share s that has E readings in 30 days may raise lambda =
-F s / E false alarms a reading. E is what the series had lately: readings and time both fade over 30 days,
-so that the budget follows the traffic.
+there are any), features .15, score and output .05, data quality .15, usage .02, feedback .03, or as a policy
+says; the series of a pool share it equally. What a pool without series would have is not spent. A series
+with the share s that has E readings in 30 days may raise lambda = F s / E false alarms a reading. E is what
+the series had lately: readings and time both fade over 30 days, so that the budget follows the traffic.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PARTS: Final[Mapping[Pool, float]] = {
     Pool.PERFORMANCE: 0.6,
     Pool.SEGMENT: 0.3,
     Pool.OUTPUT: 0.05,
-    Pool.DRIFT: 0.25,
+    Pool.DRIFT: 0.15,
     Pool.QUALITY: 0.15,
     Pool.USAGE: 0.02,
     Pool.FEEDBACK: 0.03,

@@ -19,7 +19,7 @@ from typing import Final
 
 import numpy as np
 
-from stream.detectors.quiet import baseline, noise
+from stream.detectors.quiet import baseline, noise, season
 from stream.detectors.quiet.baseline import Bases
 from stream.detectors.quiet.noise import Ladder, Ladders
 from stream.detectors.quiet.rates import ALPHA_MAX, ENOUGH, WEIGHTS, Hit
@@ -39,6 +39,10 @@ that step by a fourth of themselves share more."""
 EXPECTED_LEAST: Final = 10.0
 """Readings that the baseline expects in the window's smallest cell. Choice: twice Cochran's 5, since the
 far tail is asked for."""
+
+UNKNOWN_WEEK: Final = 2.5
+"""Times the index that counts while the days of the week are not known. Choice: by custom .10 is a small
+change and .25 a large one."""
 
 _SCREEN: Final = 8.0
 """Pearson's statistic below which no window is looked at any closer: no level that is used is below it."""
@@ -64,6 +68,7 @@ def look(
     able = np.flatnonzero(quarter << scale >= columns.healed[sums.place[row]])
     if not len(able):
         return []
+    least = least_index(columns, sums.place)
     row, block, scale, quarter = row[able], block[able], scale[able], quarter[able]
     place, since, slot = sums.place[row], quarter << scale, quarter % KEPT
     before = sums.at(columns, row, since, scale)
@@ -79,7 +84,12 @@ def look(
     inflation = ladders.inflation[row, block, scale + 3]
     fair &= (q * freedom >= _SCREEN) & (n >= ENOUGH * inflation)
     fair[fair] = _may_differ(
-        columns, place[fair], (inside[fair], n[fair]), (past[fair], past_n[fair]), inflation[fair]
+        columns,
+        place[fair],
+        (inside[fair], n[fair]),
+        (past[fair], past_n[fair]),
+        inflation[fair],
+        least[row[fair]],
     )
     best: dict[int, tuple[float, Hit]] = {}
     for pair in np.flatnonzero(fair).tolist():
@@ -90,7 +100,7 @@ def look(
             continue
         noisy = float(inflation[pair])
         stability = stability_index(inside[pair, :cells], size, past[pair, :cells], left, noisy)
-        if stability < columns.psi[own]:
+        if stability < least[series]:
             continue
         nu, df = freedoms(ladders.one(series, now), at_scale + 2, cells)
         level = float(min(ALPHA_MAX, budget[series, now] * 0.25 * size * OVERLAP * WEIGHTS[at_scale]))
@@ -124,17 +134,24 @@ def _may_differ(
     window: tuple[Floats, Floats],
     normal: tuple[Floats, Floats],
     inflation: Floats,
+    index_least: Floats,
 ) -> Bools:
     """Tell which windows have enough in every cell, and an index that may be enough; a hair is to spare."""
     (inside, n), (past, past_n) = window, normal
     cells = columns.cells[places][:, None]
     real = np.arange(inside.shape[1]) < cells
     least = np.where(real, past, np.inf).min(1)
-    a = (inside + 0.5) / (n[:, None] + 0.5 * cells)
+    a = (np.maximum(inside, 0.0) + 0.5) / (n[:, None] + 0.5 * cells)
     b = (past + 0.5) / (past_n[:, None] + 0.5 * cells)
     index = np.where(real, (a - b) * np.log(a / b), 0.0).sum(1)
     chance = (cells[:, 0] - 1) * inflation * (1.0 / n + 1.0 / past_n)
-    result: Bools = (n * least >= EXPECTED_LEAST * past_n) & (index - chance >= columns.psi[places] - 1e-9)
+    result: Bools = (n * least >= EXPECTED_LEAST * past_n) & (index - chance >= index_least - 1e-9)
+    return result
+
+
+def least_index(columns: Columns, places: Places) -> Floats:
+    """Give the least population stability index that counts as a change of each series now."""
+    result: Floats = columns.psi[places] * np.where(season.is_new(columns, places), UNKNOWN_WEEK, 1.0)
     return result
 
 
@@ -153,7 +170,7 @@ def is_calm(columns: Columns, place: int, n: float, total: Floats) -> bool:
 def stability_index(inside: Floats, n: float, past: Floats, past_n: float, inflation: float) -> float:
     """Give the population stability index, with half a reading more a cell, less what chance makes of it."""
     cells = len(inside)
-    a = (inside + 0.5) / (n + 0.5 * cells)
+    a = (np.maximum(inside, 0.0) + 0.5) / (n + 0.5 * cells)  # without its season a count may be below 0
     b = (past + 0.5) / (past_n + 0.5 * cells)
     chance = (cells - 1) * inflation * (1.0 / n + 1.0 / past_n)
     return float(((a - b) * np.log(a / b)).sum()) - chance

@@ -54,7 +54,7 @@ class Engine:
         self._cells = cells_of
         self.false_alarms = false_alarms
         width, kept = (bins.CELLS, cells.KEPT) if cells_of else (1, rates.KEPT)
-        kind = layout(width=width, kept=kept, season=not cells_of)
+        kind = layout(width=width, kept=kept, cells=cells_of)
         self.columns = Columns(kind, _FEWEST)
         self.learning = bins.Learning()
         self.specs: dict[int, Spec] = {}
@@ -75,7 +75,7 @@ class Engine:
         self.columns.loss[place] = spec.family is Family.LOSS
         self.columns.few[place] = spec.pool is Pool.QUALITY
         self.columns.both[place] = not only_rise
-        self.columns.seasonal[place] = spec.season and not self._cells
+        self.columns.seasonal[place] = spec.season
         self.columns.psi[place] = spec.psi
         return place
 
@@ -102,7 +102,10 @@ class Engine:
         clock = None
         if self._cells:
             blocks = self._learn(blocks)
-            totals = bins.count(self.columns, blocks.place, blocks.values)
+            cell = bins.cells_of(self.columns, blocks.place, blocks.values)
+            totals = bins.count(cell)
+            if self.columns.seasonal[blocks.place].any():
+                clock = season.clock_of_cells(cell, blocks.times)
         else:
             totals = blocks.values.sum(1)[:, None]
             if self.columns.seasonal[blocks.place].any():
@@ -138,8 +141,8 @@ class Engine:
         seen = None
         if now.clock is not None and len(seasonal):
             clock = now.clock.at(seasonal)
-            seen = season.take_out(columns, places[seasonal], now.total[seasonal, :, 0], clock)
-            now.total[seasonal, :, 0] = seen.total
+            seen = season.take_out(columns, places[seasonal], now.total[seasonal], clock)
+            now.total[seasonal] = seen.total
         sums = windows.running(columns, places, now.total, now.first[:, 0])
         bases = baseline.grown(columns, sums, now.total, lately.latest)
         watched = baseline.learned(columns, places, lately.seen, lately.latest)
@@ -151,7 +154,9 @@ class Engine:
             stop[seasonal] = np.minimum(stop[seasonal], first)
         upto = np.arange(now.total.shape[1]) <= stop[:, None]
         calm = columns.alarmed[places] == WATCHING
-        tested = watched & upto & calm[:, None]
+        # What a week may bring is not told a second time before the week is known.
+        once = (columns.healed[places] == 0) | ~season.is_new(columns, places)
+        tested = watched & upto & (calm & once)[:, None]
         hits: list[Hit] = []
         if tested.any():
             allowed = budget.allowed(columns, places, lately, self.false_alarms)
@@ -177,8 +182,12 @@ class Engine:
             days = now.clock.day[seasonal, stop[seasonal]][:, None]
             due = season.are_due(columns, places[seasonal], days, columns.base_n[places[seasonal]][:, None])
             for row in np.flatnonzero(due[:, 0]).tolist():
-                season.refresh(columns, int(places[seasonal[row]]), int(days[row, 0]))
+                place = int(places[seasonal[row]])
+                season.refresh(columns, place, int(days[row, 0]), self._cells_at(place))
         return stop + 1, news
+
+    def _cells_at(self, place: int) -> int:
+        return int(self.columns.cells[place]) if self._cells else 0
 
     def _alarm(self, now: Stretch, hit: Hit) -> Finding:
         """Open an incident: its window is no part of the baseline, which stands still from now on."""

@@ -86,14 +86,16 @@ a level three times as large already moves a threshold of four standard deviatio
 KEPT: Final = 8
 """Boundaries that a scale keeps: those that windows begin at, and no more."""
 
-_SCALES: Final = np.array([0, 0, *np.repeat(np.arange(LEVELS), 4)], np.intp)
-_BACK: Final = np.array([2, 3, *np.tile(np.arange(4, 8), LEVELS)], np.intp)
+SCALES: Final = np.array([0, 0, *np.repeat(np.arange(LEVELS), 4)], np.intp)
+BACK: Final = np.array([2, 3, *np.tile(np.arange(4, 8), LEVELS)], np.intp)
+"""The scale of each window, and how many boundaries of it ago the window began."""
+
 _RUNG: Final = np.array([1, 1, *np.repeat(np.arange(LEVELS) + 2, 4)], np.intp)
 """The rung of runs as long as each window's shortest, and the next; *_SHORTEST* is the former's readings."""
 _SHORTEST: Final = BLOCK * 2.0**_RUNG
 _ABOVE: Final = np.minimum(_RUNG + 1, RUNGS - 1)
 
-_SPENT: Final = OVERLAP * WEIGHTS[_SCALES]
+SPENT: Final = OVERLAP * WEIGHTS[SCALES]
 
 
 _TYPICAL: Final = 5.5 * BLOCK * 2.0 ** np.arange(LEVELS)
@@ -158,9 +160,9 @@ def _screen(
     """Give the windows, and which of them may alarm: a normal approximation that is never too strict."""
     places, count = sums.place, sums.number[:, :, None]
     row = np.arange(len(places))[:, None, None]
-    back = (count >> _SCALES) - _BACK
-    since, slot = back << _SCALES, back % KEPT
-    before = sums.at(columns, row, since, _SCALES)[:, :, :, 0]
+    back = (count >> SCALES) - BACK
+    since, slot = back << SCALES, back % KEPT
+    before = sums.at(columns, row, since, SCALES)[:, :, :, 0]
     n = BLOCK * (count - since).astype(np.float64)
     inside = sums.total[:, 1:] - before
     past_n, past = bases.without(row, np.arange(count.shape[1])[:, None], since, before[:, :, :, None])
@@ -174,25 +176,45 @@ def _screen(
         effect = np.where(both[:, None, None], np.abs(effect), effect)
     least = np.maximum(LEAST_RELATIVE * normal, LEAST_ABSOLUTE)
     able &= effect >= least
-    inflation = ladders.inflation[:, :, _RUNG + 1]
-    # A sum's variance lies between those of the sums of half and of twice its size as on a line.
-    inflation = inflation + (2.0 - 2.0 * _SHORTEST / np.maximum(n, _SHORTEST)) * (
-        ladders.inflation[:, :, _ABOVE + 1] - inflation
-    )
+    inflation = noise_of(ladders.inflation, n)
     pooled = (inside + past) / (n + past_n)
     spread = np.clip(pooled * (1.0 - pooled), 1e-6, 0.25)
     surprise = effect * effect / (spread * inflation * (1.0 / n + 1.0 / past_n))
     base = bases.total[:, :, 0] / np.maximum(bases.n, 1.0)
-    share = budget / _spendable(ladders, base, bases.n, budget)
-    alpha = np.minimum(ALPHA_MAX, share[:, :, None] * n * _SPENT)
+    share = budget / spendable(ladders.inflation, base, bases.n, budget)
+    alpha = np.minimum(ALPHA_MAX, share[:, :, None] * n * SPENT)
     able &= surprise > 0.5 * _squared_normal(alpha)
     if able.any():
         loss = (columns.loss[places] > 0)[:, None]
-        own = np.where(loss, ladders.inflation[:, :, 1], 1.0)
-        enough = np.minimum(ENOUGH, VARIANCE_ENOUGH / np.clip(base * (1.0 - base), 1e-3, None))
-        able &= n >= (np.where(loss, ENOUGH, enough) / own)[:, :, None] * inflation
+        able &= n >= enough(base, ladders.inflation[:, :, 1], loss)[:, :, None] * inflation
         able &= (columns.few[places] == 0)[:, None, None] | (inside >= EVENTS_LEAST)
     return _Windows(n, inside, past_n, past, least, alpha, inflation, slot), able
+
+
+def noise_of(inflation: Floats, n: Floats) -> Floats:
+    """Give the noise of windows of *n* readings, shape (series, blocks, windows), from that of the rungs.
+
+    A sum's variance lies between those of the sums of half and of twice its size as on a line.
+    """
+    lower = inflation[:, :, _RUNG + 1]
+    part = 2.0 - 2.0 * _SHORTEST / np.maximum(n, _SHORTEST)
+    result: Floats = lower + part * (inflation[:, :, _ABOVE + 1] - lower)
+    return result
+
+
+def nearest_rung(column: int, n: float) -> int:
+    """Give the rung whose evidence speaks for a window of *n* readings."""
+    return int(_ABOVE[column] if n > _SHORTEST[column] * 4.0 / 3.0 else _RUNG[column])
+
+
+def enough(base: Floats, own: Floats, loss: Bools) -> Floats:
+    """Give how many effective readings a window needs, of series with the rate *base*, shape (...).
+
+    *own* is the noise of single blocks: a *loss* varies less than 0 and 1 do.
+    """
+    few = np.minimum(ENOUGH, VARIANCE_ENOUGH / np.clip(base * (1.0 - base), 1e-3, None))
+    result: Floats = np.where(loss, ENOUGH / own, few)
+    return result
 
 
 def _squared_normal(alpha: Floats) -> Floats:
@@ -201,7 +223,7 @@ def _squared_normal(alpha: Floats) -> Floats:
     return doubled - 1.8 - np.log(np.maximum(doubled - 4.0, 1.0))
 
 
-def _spendable(ladders: Ladders, base: Floats, past_n: Floats, budget: Floats) -> Floats:
+def spendable(inflation: Floats, base: Floats, past_n: Floats, budget: Floats) -> Floats:
     """Give the part of its budget that each series can spend, shape (series, blocks).
 
     Where the least effect is further out than the threshold, only what lies beyond the effect is spent.
@@ -209,7 +231,7 @@ def _spendable(ladders: Ladders, base: Floats, past_n: Floats, budget: Floats) -
     least = np.maximum(LEAST_RELATIVE * base, LEAST_ABSOLUTE)
     reach = least * least / np.clip(base * (1.0 - base), 1e-6, 0.25)
     sure = reach[:, :, None] / (
-        ladders.inflation[:, :, 3:] * (1.0 / _TYPICAL + 1.0 / np.maximum(past_n, 1.0)[:, :, None])
+        inflation[:, :, 3:] * (1.0 / _TYPICAL + 1.0 / np.maximum(past_n, 1.0)[:, :, None])
     )
     alpha = np.minimum(ALPHA_MAX, budget[:, :, None] * _ALL_SPENT)
     short = np.minimum(_squared_normal(alpha) - sure, 0.0)
@@ -223,7 +245,7 @@ def _judge(
     """Test one window; give how far below its level it is, and what it shows, or None."""
     row, block, column = at
     n, past_n = float(windows.n[at]), float(windows.past_n[at])
-    rung = int(_ABOVE[column] if n > _SHORTEST[column] * 4.0 / 3.0 else _RUNG[column])
+    rung = nearest_rung(column, n)
     rate, normal = float(windows.inside[at]) / n, float(windows.past[at]) / past_n
     inflation = float(windows.inflation[at])
     statistic = root_deviance(
@@ -241,7 +263,7 @@ def _judge(
     tail = student_tail(statistic, df)
     if tail >= level:
         return None
-    scale = int(_SCALES[column])
+    scale = int(SCALES[column])
     hit = Hit(
         row=row,
         block=block,
@@ -254,7 +276,7 @@ def _judge(
         observed=rate,
         expected=normal,
         statistic=statistic,
-        threshold=_student_level(level, df),
+        threshold=student_level(level, df),
     )
     return tail / level, hit
 
@@ -322,7 +344,7 @@ def _divergence(a: float, b: float) -> float:
     return divergence
 
 
-def _student_level(alpha: float, df: float) -> float:
+def student_level(alpha: float, df: float) -> float:
     """Give the t beyond which there is *alpha* of Student's distribution, by bisection."""
     low, high = 0.0, 1.0
     while student_tail(high, df) > alpha:

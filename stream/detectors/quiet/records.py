@@ -33,7 +33,7 @@ WATCHING: Final = -1
 """The value of `alarmed` while there is no incident."""
 
 
-def layout(*, width: int, kept: int, season: bool) -> np.dtype[Any]:
+def layout(*, width: int, kept: int, cells: bool) -> np.dtype[Any]:
     """Give the record of a series with *width* numbers a block and *kept* boundaries a scale."""
     f8, i4, i2 = "<f8", "<i4", "<i2"
     fields: list[tuple[Any, ...]] = [
@@ -80,22 +80,23 @@ def layout(*, width: int, kept: int, season: bool) -> np.dtype[Any]:
         ("alarmed", i2),
         ("calm", i2),
     ]
-    if season:
-        fields += [
-            ("hour_n", f8, (HOURS,)),
-            ("hour_sum", f8, (HOURS,)),
-            ("hour_visits", i4, (HOURS,)),
-            ("hour_day", i4, (HOURS,)),
-            ("hour_shift", f8, (HOURS,)),
-            ("weekday_n", f8, (WEEKDAYS,)),
-            ("weekday_sum", f8, (WEEKDAYS,)),
-            ("weekday_visits", i4, (WEEKDAYS,)),
-            ("weekday_day", i4, (WEEKDAYS,)),
-            ("weekday_shift", f8, (WEEKDAYS,)),
-            ("season_day", i4),
-            ("season_on", i2, (2,)),
-        ]
-    else:
+    fields += [
+        # season
+        ("hour_n", f8, (HOURS,)),
+        ("hour_sum", f8, (HOURS, width)),
+        ("hour_visits", i4, (HOURS,)),
+        ("hour_day", i4, (HOURS,)),
+        ("hour_shift", f8, (HOURS, width)),
+        ("weekday_n", f8, (WEEKDAYS,)),
+        ("weekday_sum", f8, (WEEKDAYS, width)),
+        ("weekday_visits", i4, (WEEKDAYS,)),
+        ("weekday_day", i4, (WEEKDAYS,)),
+        ("weekday_shift", f8, (WEEKDAYS, width)),
+        ("season_day", i4),
+        ("season_on", i2, (2,)),
+        ("week_known", i2),
+    ]
+    if cells:
         fields += [
             ("cells", i2),
             ("other", i2),

@@ -1,10 +1,17 @@
-"""The hour of the day and the day of the week, taken out of a rate before it is watched. Times are UTC.
+"""The hour of the day and the day of the week, taken out of a series before it is watched. Times are UTC.
 
 Derivation. An hour's mean a_c over n_c readings has the sampling variance s_c = V v / n_c, where v is the
 noise at the scale of one visit of that hour. The true differences have the variance tau^2 = mean(a_c^2 -
 s_c), or none; the best guess of an hour's shift is then a_c tau^2 / (tau^2 + s_c) (empirical Bayes: Efron
 and Morris, 1975). The days of the week get the same on what the hours leave, once each was visited on two
 days.
+
+Of cells the shift is that of each cell's share. They are shrunk together, by the Pearson distance of an hour
+from all, sum_k a_ck^2 / p_k / (K - 1), whose sampling variance is that of independent readings over n_c, too.
+
+A day of the week that was not seen before cannot be told from a change. Until every weekday is known, a
+series of cells has to change more than a weekday usually makes it (:mod:`.cells`), learns its profile through
+an incident, too, and begins no second one.
 
 The profile is worked out anew with the first block that ends on a new day, and not during an incident. A
 block belongs to the day on which it ends, each of its readings to its own hour.
@@ -17,6 +24,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from stream.detectors.quiet import noise
+from stream.detectors.quiet.bins import CELLS
 from stream.detectors.quiet.records import (
     BLOCK,
     DAY,
@@ -54,10 +62,10 @@ _THURSDAY: Final = 3  # the epoch began on one; Monday is 0
 
 
 class Clock(NamedTuple):
-    """Where in the day and the week blocks lie, shape (..., 24), and (...) for the last two.
+    """Where in the day and the week blocks lie.
 
-    Readings and their sum by hour; the day on which each block ends, as a number since the epoch, and its
-    weekday.
+    Readings by hour, shape (..., 24), and their sums, (..., 24, width); the day on which each block ends, as
+    a number since the epoch, and its weekday, shape (...).
     """
 
     n: Floats
@@ -71,20 +79,30 @@ class Clock(NamedTuple):
 
 
 class Visits(NamedTuple):
-    """What a stretch says of the cells of a season after each block, shape (series, blocks, cells)."""
+    """What a stretch says of the hours, or weekdays, after each block, shape (series, blocks, 24 or 7).
+
+    Readings, days on which there were any, and the last of these.
+    """
 
     n: Floats
-    total: Floats
     visits: Places
     day: Places
 
 
 class Seen(NamedTuple):
-    """What a stretch says of the season; *total* (series, blocks) are the sums without it."""
+    """What a stretch says of the season; *total* (series, blocks, width) are the sums without it.
+
+    *by_hour* (series, blocks, 24, width) and *left* (series, blocks, width), which is without the hours, are
+    what is learned from; *learning* (series,) tells which series do learn.
+    """
 
     total: Floats
     hours: Visits
     weekdays: Visits
+    by_hour: Floats
+    left: Floats
+    weekday: Places
+    learning: Bools
 
 
 def clock_of(values: Floats, times: Floats) -> Clock:
@@ -93,38 +111,51 @@ def clock_of(values: Floats, times: Floats) -> Clock:
     cell = (np.arange(len(values))[:, None] * HOURS + hour).ravel()
     shape = (len(values), HOURS)
     n = np.bincount(cell, minlength=len(values) * HOURS).reshape(shape).astype(np.float64)
-    total = np.bincount(cell, values.ravel(), len(values) * HOURS).astype(np.float64).reshape(shape)
+    total = np.bincount(cell, values.ravel(), len(values) * HOURS).astype(np.float64).reshape((*shape, 1))
+    return _dated(n, total, times)
+
+
+def clock_of_cells(cell: Places, times: Floats) -> Clock:
+    """Read the clock of blocks of cells: shape (n, 32), as their times in seconds since the epoch."""
+    hour = np.floor(times / _HOUR_SECONDS).astype(np.intp) % HOURS
+    where = ((np.arange(len(cell))[:, None] * HOURS + hour) * CELLS + cell).ravel()
+    total = np.bincount(where, minlength=len(cell) * HOURS * CELLS).astype(np.float64)
+    total = total.reshape(len(cell), HOURS, CELLS)
+    return _dated(total.sum(2), total, times)
+
+
+def _dated(n: Floats, total: Floats, times: Floats) -> Clock:
     day = np.floor(times[:, -1] / DAY).astype(np.intp)
     return Clock(n, total, day, (day + _THURSDAY) % WEEKDAYS)
 
 
 def take_out(columns: Columns, places: Places, total: Floats, clock: Clock) -> Seen:
-    """Take the season out of sums of shape (series, blocks); learn from those outside of incidents."""
-    by_hour = (clock.n * columns.hour_shift[places][:, None]).sum(2)
-    left = total - by_hour
+    """Take the season out of sums of shape (series, blocks, width); learn from those outside of incidents."""
+    left = total - _by_hour(clock.n, columns.hour_shift[places])
     result = left - BLOCK * columns.weekday_shift[places[:, None], clock.weekday]
-    calm = (columns.alarmed[places] == WATCHING)[:, None, None]
-    hours = _visited(columns, "hour", places, (clock.n * calm, clock.total * calm), clock.day)
-    on = (clock.weekday[:, :, None] == np.arange(WEEKDAYS)) & calm
-    weekdays = _visited(columns, "weekday", places, (BLOCK * on, left[:, :, None] * on), clock.day)
-    return Seen(result, hours, weekdays)
+    learning = (columns.alarmed[places] == WATCHING) | is_new(columns, places)
+    hours = _visited(columns, "hour", places, clock.n * learning[:, None, None], clock.day)
+    on = (clock.weekday[:, :, None] == np.arange(WEEKDAYS)) & learning[:, None, None]
+    weekdays = _visited(columns, "weekday", places, BLOCK * on.astype(np.float64), clock.day)
+    return Seen(result, hours, weekdays, clock.total, left, clock.weekday, learning)
 
 
-def _visited(
-    columns: Columns, name: str, places: Places, added: tuple[Floats, Floats], day: Places
-) -> Visits:
-    n, total = added
+def _by_hour(n: Floats, shift: Floats) -> Floats:
+    """Add up what the hours shift blocks with *n* readings in each, one after the other in any batch."""
+    result = np.zeros((*n.shape[:2], shift.shape[2]))
+    if shift.any():
+        for hour in np.flatnonzero(n.any((0, 1))).tolist():
+            result += n[:, :, hour, None] * shift[:, None, hour]
+    return result
+
+
+def _visited(columns: Columns, name: str, places: Places, n: Floats, day: Places) -> Visits:
     was = getattr(columns, f"{name}_day")[places][:, None]
     here = n > 0
     days = np.maximum.accumulate(np.concatenate((was, np.where(here, day[:, :, None], was)), 1), 1)
     new = here & (day[:, :, None] > days[:, :-1])
     visits = getattr(columns, f"{name}_visits")[places][:, None] + np.cumsum(new, 1)
-    return Visits(
-        running_sum(getattr(columns, f"{name}_n")[places], n)[:, 1:],
-        running_sum(getattr(columns, f"{name}_sum")[places], total)[:, 1:],
-        visits,
-        days[:, 1:],
-    )
+    return Visits(running_sum(getattr(columns, f"{name}_n")[places], n)[:, 1:], visits, days[:, 1:])
 
 
 def keep(columns: Columns, places: Places, seen: Seen, stop: Places) -> None:
@@ -132,9 +163,18 @@ def keep(columns: Columns, places: Places, seen: Seen, stop: Places) -> None:
     at = np.arange(len(stop)), stop
     for name, part in (("hour", seen.hours), ("weekday", seen.weekdays)):
         getattr(columns, f"{name}_n")[places] = part.n[at]
-        getattr(columns, f"{name}_sum")[places] = part.total[at]
         getattr(columns, f"{name}_visits")[places] = part.visits[at]
         getattr(columns, f"{name}_day")[places] = part.day[at]
+    upto = (np.arange(seen.weekday.shape[1]) <= stop[:, None]) & seen.learning[:, None]
+    if seen.by_hour.shape[3] > 1:
+        # Counts are whole numbers: their sum does not depend on the order.
+        columns.hour_sum[places] += np.einsum("sbhk,sb->shk", seen.by_hour, upto.astype(np.float64))
+    else:
+        added = np.where(upto[:, :, None, None], seen.by_hour, 0.0)
+        columns.hour_sum[places] = running_sum(columns.hour_sum[places], added)[:, -1]
+    for weekday in np.unique(seen.weekday).tolist():
+        added = np.where((upto & (seen.weekday == weekday))[:, :, None], seen.left, 0.0)
+        columns.weekday_sum[places, weekday] = running_sum(columns.weekday_sum[places, weekday], added)[:, -1]
 
 
 def are_due(columns: Columns, places: Places, day: Places, base_n: Floats) -> Bools:
@@ -147,39 +187,55 @@ def are_due(columns: Columns, places: Places, day: Places, base_n: Floats) -> Bo
     return result
 
 
-def refresh(columns: Columns, place: int, day: int) -> None:
-    """Work out the profile of one series anew."""
+def refresh(columns: Columns, place: int, day: int, cells: int) -> None:
+    """Work out the profile of one series anew; *cells* is its number of cells, 0 where it is a rate."""
     columns.season_day[place] = day
-    rate = float(np.clip(columns.base[place, 0] / columns.base_n[place], 1e-6, 1 - 1e-6))
-    variance = rate * (1.0 - rate) * (float(columns.inflation[place, 1]) if columns.loss[place] else 1.0)
+    share = np.clip(columns.base[place] / columns.base_n[place], 1e-6, 1 - 1e-6)
+    own = float(columns.inflation[place, 1]) if columns.loss[place] else 1.0
+    spread = share * (cells - 1) if cells else share * (1.0 - share) * own
     n, visits = columns.hour_n[place], columns.hour_visits[place]
     known = (visits >= VISITS_LEAST) & (n >= READINGS_LEAST)
     if np.count_nonzero(known) >= HOURS_LEAST:
-        mean = columns.hour_sum[place].sum() / n.sum()
-        sampling = variance * _noise_at(columns, place, n[known] / visits[known]) / n[known]
+        mean = columns.hour_sum[place].sum(0) / n.sum()
+        sampling = _noise_at(columns, place, n[known] / visits[known]) / n[known]
         shift = columns.hour_shift[place]  # a view: what is known is replaced, the rest stays
-        shift[known] = _shrunk(columns.hour_sum[place, known] / n[known] - mean, sampling)
-        shift[known] -= (shift * n).sum() / n.sum()
-        if not columns.season_on[place, 0] and _matters(shift, n, variance):
+        shift[known] = _shrunk(columns.hour_sum[place, known] / n[known, None] - mean, sampling, spread)
+        shift[known] -= (shift * n[:, None]).sum(0) / n.sum()
+        if not columns.season_on[place, 0] and _matters(shift, n, spread):
             columns.season_on[place, 0] = 1
             noise.forget(columns, place, RUNGS)
     n, visits = columns.weekday_n[place], columns.weekday_visits[place]
     if visits.min() >= VISITS_LEAST:
-        mean = columns.weekday_sum[place].sum() / n.sum()
-        sampling = variance * _noise_at(columns, place, n / visits) / n
-        shift = _shrunk(columns.weekday_sum[place] / n - mean, sampling)
-        shift -= (shift * n).sum() / n.sum()
+        whole = visits - (np.arange(WEEKDAYS) == (day + _THURSDAY) % WEEKDAYS)  # today has only begun
+        columns.week_known[place] = max(int(columns.week_known[place]), int(whole.min() >= VISITS_LEAST))
+        mean = columns.weekday_sum[place].sum(0) / n.sum()
+        sampling = _noise_at(columns, place, n / visits) / n
+        shift = _shrunk(columns.weekday_sum[place] / n[:, None] - mean, sampling, spread)
+        shift -= (shift * n[:, None]).sum(0) / n.sum()
         columns.weekday_shift[place] = shift
         traffic = columns.lately[place] / max(float(columns.lately_seconds[place]), 1.0)
         scales = BLOCK * 2.0 ** np.arange(RUNGS)
         upto = int(np.count_nonzero(scales <= traffic * WEEK_SCALE_SECONDS))
-        if not columns.season_on[place, 1] and _matters(shift, n, variance):
+        if not columns.season_on[place, 1] and _matters(shift, n, spread):
             columns.season_on[place, 1] = 1
             noise.forget(columns, place, upto)
 
 
-def _matters(shift: Floats, n: Floats, variance: float) -> bool:
-    return bool((shift * shift * n).sum() / n.sum() > MATTERS * variance)
+def is_new(columns: Columns, places: Places) -> Bools:
+    """Tell which series have cells and a season, and have not seen every weekday often enough."""
+    has_cells = columns.bounds.shape[-1] > 1
+    result: Bools = (columns.seasonal[places] > 0) & (columns.week_known[places] == 0) & has_cells
+    return result
+
+
+def _distance(shift: Floats, spread: Floats) -> Floats:
+    """Give how far each of *shift*, shape (n, width), is from none, squared, in variances of a reading."""
+    result: Floats = (shift * shift / spread).sum(1)
+    return result
+
+
+def _matters(shift: Floats, n: Floats, spread: Floats) -> bool:
+    return bool((_distance(shift, spread) * n).sum() / n.sum() > MATTERS)
 
 
 def _noise_at(columns: Columns, place: int, sizes: Floats) -> Floats:
@@ -193,9 +249,9 @@ def _noise_at(columns: Columns, place: int, sizes: Floats) -> Floats:
     return result
 
 
-def _shrunk(means: Floats, sampling: Floats) -> Floats:
-    between = max(0.0, float((means * means - sampling).mean()))
+def _shrunk(means: Floats, sampling: Floats, spread: Floats) -> Floats:
+    between = max(0.0, float((_distance(means, spread) - sampling).mean()))
     if between == 0.0:
         return np.zeros_like(means)
-    result: Floats = means * between / (between + sampling)
+    result: Floats = means * (between / (between + sampling))[:, None]
     return result

@@ -36,7 +36,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """What a series is.
 
     *account* names whose budget it draws on, as a rule the model. *season* takes the hour of the day and the
-    day of the week out of a rate or a loss first. *psi* is the least population stability index that counts
+    day of the week out of a series first. *psi* is the least population stability index that counts
     as a change of a number or a category.
     """
 
