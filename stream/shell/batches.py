@@ -68,11 +68,12 @@ def _whole_batches(
         return []
     records: list[Any] = []
     unfolded = 0
+    is_used_up = False
     tp = TP(*result._topic_partition)
     while (at_least is None or len(records) < at_least) and unfolded < UNFOLDED_AT_ONCE:
         opened: _Opened | None = getattr(unread, "opened", None) or _open(unread)
         if opened is None:
-            result._partition_records = None
+            is_used_up = True
             break
         taken = list(islice(opened.rest, AT_ONCE))
         is_all = len(taken) < AT_ONCE
@@ -88,6 +89,8 @@ def _whole_batches(
             unread.next_fetch_offset = taken[-1].offset + 1
     result._update_position()
     ends[tp] = unread.next_fetch_offset
+    if is_used_up:
+        result._partition_records = None
     return records
 
 
