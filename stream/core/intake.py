@@ -12,10 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.alerts import Rejected, RejectReason, Source
-from schemas.codec import TIMES, decode_plain, decode_plainly, decode_record, encode, is_array, reject
+from schemas.codec import (
+    TIMES,
+    decode_plain,
+    decode_plain_array,
+    decode_plainly,
+    decode_record,
+    encode,
+    is_array,
+    reject,
+)
 from schemas.events import Event
 from stream.core.admission import Refusal
-from stream.core.nouns import TOPIC_OF, TYPE_NAMES, Forward, Record, Result
+from stream.core.nouns import TOPIC_OF, TYPE_NAMES, Forward, Record, Result, Topic
 
 FORWARDED_HEADER: Final = "driftline-forwarded"
 """Marks a record that a worker sent to its model's partition; such a record is not sent on again."""
@@ -91,6 +100,11 @@ class Intake:
             return False
         return all(map(self._owns, set(map(_MODEL, events))))
 
+    def _are_all_own(self, events: Sequence[Event], topic: Topic) -> bool:
+        """Tell whether all of *events*, which came on *topic*, belong there and to this partition."""
+        belong = {TOPIC_OF[type(event)] for event in events}
+        return belong == {topic} and all(map(self._owns, set(map(_MODEL, events))))
+
     def _owns(self, model: str) -> bool:
         """Tell whether *model* is this partition's; names that were asked for lately are remembered."""
         owned = self._is_own.get(model)
@@ -110,6 +124,12 @@ class Intake:
                 if event is not None and TOPIC_OF[type(event)] is record.topic and self._owns(event.model):
                     events.append(event)
                     sources.append(record)
+                    continue
+                many = decode_plain_array(record.value) if event is None else None
+                if many is not None and self._are_all_own(many, record.topic):
+                    elements.update(enumerate(range(len(many)), start=len(events)))
+                    events += many
+                    sources += [record] * len(many)
                     continue
             for event, index in self._judge(record, result):
                 if index is not None:
