@@ -25,6 +25,7 @@ from schemas.codec import (
 from schemas.events import Event
 from stream.core.admission import Refusal
 from stream.core.nouns import TOPIC_OF, TYPE_NAMES, Forward, Record, Result, Topic
+from stream.core.records import Records
 
 FORWARDED_HEADER: Final = "driftline-forwarded"
 """Marks a record that a worker sent to its model's partition; such a record is not sent on again."""
@@ -41,7 +42,7 @@ NAMES_MAX: Final = 10_000
 PartitionOf = Callable[[str], int]
 """Gives the input partition of a model name."""
 
-_TOPIC, _VALUE, _HEADERS = (itemgetter(Record._fields.index(name)) for name in ("topic", "value", "headers"))
+_TOPIC = itemgetter(Record._fields.index("topic"))
 _TIME, _MODEL = attrgetter("time"), attrgetter("model")
 
 
@@ -73,11 +74,12 @@ class Intake:
 
         *decoded* is what :func:`decode_plainly` gives for them, where whoever has them has done that.
         """
-        if not any(map(_HEADERS, records)):
-            events = decode_plainly(list(map(_VALUE, records))) if decoded is None else decoded
+        columns = Records.of(records) if records else None
+        if columns is not None and not columns.has_headers:
+            events = decode_plainly(columns.values) if decoded is None else decoded
             if events is not None:
                 times = _seconds(events)
-                if self._are_ordinary(events, records, times):
+                if self._are_ordinary(events, columns.topics, times):
                     return Incoming(events, records, times, {})
         return self._read_one_by_one(records, result)
 
@@ -91,10 +93,11 @@ class Intake:
         return with_key(reject(reason, refusal.detail, own, encode(event)), record)
 
     def _are_ordinary(
-        self, events: Sequence[Event], records: Sequence[Record], times: NDArray[np.float64]
+        self, events: Sequence[Event], topics: NDArray[np.int8], times: NDArray[np.float64]
     ) -> bool:
-        """Tell whether nothing but to take them is to be done with *events*, one of each of *records*."""
-        if [TOPIC_OF[type(event)] for event in events] != list(map(_TOPIC, records)):
+        """Tell whether nothing but to take *events* is to be done, one of each of the records of *topics*."""
+        belong = np.array([TOPIC_OF[type(event)] for event in events], dtype=np.int8)
+        if not np.array_equal(belong, topics):
             return False
         if len(times) and not (TIMES[0] <= float(times.min()) and float(times.max()) < TIMES[1]):
             return False
@@ -171,6 +174,8 @@ class Intake:
 
 def topics_of(records: Sequence[Record]) -> NDArray[np.int8]:
     """Give the topics of *records*, shape (n,)."""
+    if isinstance(records, Records):
+        return records.topics
     return np.fromiter(map(_TOPIC, records), dtype=np.int8, count=len(records))
 
 
