@@ -42,7 +42,7 @@ NAMES_MAX: Final = 10_000
 PartitionOf = Callable[[str], int]
 """Gives the input partition of a model name."""
 
-_TOPIC = itemgetter(Record._fields.index("topic"))
+_TOPIC, _VALUE, _HEADERS = (itemgetter(Record._fields.index(name)) for name in ("topic", "value", "headers"))
 _TIME, _MODEL = attrgetter("time"), attrgetter("model")
 
 
@@ -74,12 +74,11 @@ class Intake:
 
         *decoded* is what :func:`decode_plainly` gives for them, where whoever has them has done that.
         """
-        columns = Records.of(records) if records else None
-        if columns is not None and not columns.has_headers:
-            events = decode_plainly(columns.values) if decoded is None else decoded
+        if not _have_headers(records):
+            events = decode_plainly(_values_of(records)) if decoded is None else decoded
             if events is not None:
                 times = _seconds(events)
-                if self._are_ordinary(events, columns.topics, times):
+                if self._are_ordinary(events, topics_of(records), times):
                     return Incoming(events, records, times, {})
         return self._read_one_by_one(records, result)
 
@@ -170,6 +169,14 @@ class Intake:
         return Source(
             topic=self._prefix + record.topic.suffix, partition=record.partition, offset=record.offset
         )
+
+
+def _have_headers(records: Sequence[Record]) -> bool:
+    return records.has_headers if isinstance(records, Records) else any(map(_HEADERS, records))
+
+
+def _values_of(records: Sequence[Record]) -> Sequence[bytes | None]:
+    return records.values if isinstance(records, Records) else list(map(_VALUE, records))
 
 
 def topics_of(records: Sequence[Record]) -> NDArray[np.int8]:
