@@ -139,6 +139,13 @@ SPECS: Final[tuple[Spec, ...]] = (
         target=_most(1.3),
     ),
     Spec(
+        key="arrays",
+        name="cost per prediction, arrays of 200 / 200 single events in one poll",
+        of=("arrays", "us per prediction, in an array"),
+        to=("arrays", "us per prediction, single"),
+        target=_most(1.05),
+    ),
+    Spec(
         key="restart",
         name="restart to first event, 1 M pending, 10,000 series",
         of=("restart", "start to first event s"),

@@ -17,6 +17,8 @@ from stream.shell.broker import free_port
 
 DEADLINE_S: Final = 300.0
 _STOP_S: Final = 30.0
+_LEAST_PAUSE_S: Final = 0.1
+_MOST_PAUSE_S: Final = 2.0
 
 
 class Look(NamedTuple):
@@ -75,9 +77,12 @@ class RunningWorker:
         )
 
     def run_through(self, records: int) -> tuple[Look, Look]:
-        """Give the last look before the first event and the first look after *records* of them."""
+        """Give the last look before the first event and the first look after *records* of them.
+
+        A look costs the worker something: it is left alone for half of the time that it still seems to need.
+        """
         first = self.begin()
-        return first, self._await(records, 0.1)[1]
+        return first, self._await(records, _LEAST_PAUSE_S)[1]
 
     def begin(self) -> Look:
         """Give the last look before the first event."""
@@ -95,8 +100,12 @@ class RunningWorker:
             seen = self.look()
             if seen is not None and seen.records >= records:
                 return before, seen
+            pause = every
+            if before is not None and seen is not None and seen.records > before.records:
+                rate = (seen.records - before.records) / (seen.at - before.at)
+                pause = max(every, min(_MOST_PAUSE_S, (records - seen.records) / rate / 2))
             before = seen or before
-            time.sleep(every)
+            time.sleep(pause)
         raise Failed(f"{before.records if before else 0} of {records} records after {DEADLINE_S:g} s")
 
 

@@ -43,6 +43,7 @@ _lenient: Final = json.JSONDecoder(parse_int=str, parse_float=str, strict=False)
 
 _FAULTS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _BRACE: Final = ord("{")
+_BRACKET: Final = ord("[")
 _WHITESPACE: Final = " \t\r\n"
 _SPACES: Final = re.compile(f"[{_WHITESPACE}]*")
 _PLACE: Final = re.compile(r"\(byte (\d+)\)$")
@@ -98,6 +99,20 @@ def decode_plainly(raws: Sequence[bytes | None]) -> list[Event] | None:
         return list(map(_one.decode, values))
     except _FAULTS:
         return None
+
+
+def decode_plain_array(raw: bytes | None) -> list[Event] | None:
+    """Turn the bytes of an array into its events, fast; None where :func:`decode_record` must judge."""
+    if not raw or raw[0] != _BRACKET or len(raw) > RECORD_MAX_BYTES or not raw.isascii():
+        return None
+    try:
+        events = _many.decode(raw)
+    except _FAULTS:
+        return None
+    times = [event.time for event in events]
+    if len(events) > ARRAY_MAX_ELEMENTS or not times:
+        return None
+    return events if min(times) >= EARLIEST and max(times) < LATEST else None
 
 
 def decode_record(raw: bytes | None, source: Source, headers: Headers = ()) -> list[Event | Rejected]:

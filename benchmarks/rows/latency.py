@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from benchmarks import policies
 from benchmarks.brokers import fill, worker_settings
@@ -24,7 +25,11 @@ SHARE: Final = 0.5
 SHIFT_EVERY: Final = 1_000
 LEAST_ALERTS: Final = 30
 SETTLE_S: Final = 3.0
-_PAUSE_S: Final = 0.005
+LATE_S: Final = 1.0
+"""How late a record may be sent; later, the sender has not kept its rate and nothing was measured."""
+
+_PORTION_S: Final = 0.01
+_BATCH_BYTES: Final = 512 * 1024
 
 
 class _Id(msgspec.Struct):
@@ -68,11 +73,12 @@ def latency(context: Context) -> Figures:
 async def _alerts(
     bootstrap: str, prefix: str, log: Sequence[Entry], records_per_second: float
 ) -> list[float]:
-    """Send *log* at that rate; give the delay of every alert in milliseconds."""
-    ids = [_decode_id(entry.value).id for entry in log]
-    sent: dict[str, float] = {}
+    """Send *log* at that rate; give the delay of every alert in milliseconds.
+
+    The batches are made beforehand: at its moment each costs one call, however many records are in it.
+    """
     got: list[tuple[str, float]] = []
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks=1, linger_ms=0)
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks=1, linger_ms=0, max_batch_size=_BATCH_BYTES)
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
         enable_auto_commit=False,
@@ -90,28 +96,46 @@ async def _alerts(
             key = _decode(record.value).trigger.event_id
             got.append((key, time.perf_counter()))
 
+    portions = list(_portions(producer, log, round(records_per_second * _PORTION_S)))
     receiving = asyncio.create_task(receive())
+    late, sent = 0.0, dict[str, float]()
     began = time.perf_counter()
-    place = 0
-    while place < len(log):
-        due = min(len(log), int((time.perf_counter() - began) * records_per_second))
-        for at in range(place, due):
-            entry = log[at]
-            sent[ids[at]] = time.perf_counter()
-            await producer.send(
-                f"{prefix}{entry.topic}", entry.value, partition=0, timestamp_ms=entry.timestamp_ms
-            )
-        place = max(place, due)
-        await asyncio.sleep(_PAUSE_S)
-    late = time.perf_counter() - began - len(log) / records_per_second
+    for number, portion in enumerate(portions):
+        due = began + number * _PORTION_S
+        await asyncio.sleep(due - time.perf_counter())
+        at = time.perf_counter()
+        late = max(late, at - due)
+        sent |= dict.fromkeys(portion.ids, at)
+        for topic, batch in portion.batches.items():
+            await producer.send_batch(batch, f"{prefix}{topic}", partition=0)
     await producer.flush()
+    took = time.perf_counter() - began
     await asyncio.sleep(SETTLE_S)
     receiving.cancel()
     await producer.stop()
     await consumer.stop()
-    if late > 1.0:
+    if late > LATE_S or took > len(portions) * _PORTION_S + LATE_S:
         raise Failed(f"the sender came {late:.1f} s behind its rate of {records_per_second:.0f} records/s")
     return [(at - sent[key]) * 1000 for key, at in got if key in sent]
+
+
+class _Portion(NamedTuple):
+    """What is sent at one moment: the ids of its events, and one batch for each topic."""
+
+    ids: Sequence[str]
+    batches: Mapping[str, BatchBuilder]
+
+
+def _portions(producer: AIOKafkaProducer, log: Sequence[Entry], size: int) -> Iterator[_Portion]:
+    """Cut *log* into portions of *size* records."""
+    for start in range(0, len(log), size):
+        batches: dict[str, BatchBuilder] = {}
+        portion = log[start : start + size]
+        for entry in portion:
+            batch = batches.get(entry.topic) or batches.setdefault(entry.topic, producer.create_batch())
+            if batch.append(key=None, value=entry.value, timestamp=entry.timestamp_ms) is None:
+                raise Failed(f"{size} records of a portion are more than a batch holds")
+        yield _Portion([_decode_id(entry.value).id for entry in portion], batches)
 
 
 MEASURES = (Measure(name="latency", run=latency),)

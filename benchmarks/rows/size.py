@@ -1,4 +1,4 @@
-"""What is kept and what it costs: pending predictions, many series."""
+"""What is kept and what it costs: pending predictions, many series, arrays."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from benchmarks.processes import figures_of
 
 FEW_VERSIONS = 1
 SERIES_PER_VERSION = 10
+ARRAYS_OF = 20_000
+"""Predictions that come in arrays, and again each on its own."""
 
 
 def pending(context: Context) -> Figures:
@@ -27,6 +29,12 @@ def few_series(context: Context) -> Figures:
     return _series(context, FEW_VERSIONS, 30_000, "few")
 
 
+def arrays(context: Context) -> Figures:
+    """Take the same events in arrays and each in a record of its own."""
+    arguments = [str(policies.write(context.directory, policies.THROUGHPUT)), str(ARRAYS_OF)]
+    return figures_of("benchmarks.probes.arrays", arguments, context.cores, context.path("arrays.log"))
+
+
 def _series(context: Context, versions: int, readings: int, name: str) -> Figures:
     policy = policies.write(context.directory, policies.MANY_SERIES)
     arguments = [str(policy), str(versions), str(readings)]
@@ -37,4 +45,5 @@ MEASURES = (
     Measure(name="pending", run=pending, on_broker=False, rounds=1, is_large=True),
     Measure(name="few series", run=few_series, on_broker=False, rounds=3),
     Measure(name="many series", run=many_series, on_broker=False, rounds=3, is_large=True),
+    Measure(name="arrays", run=arrays, on_broker=False, rounds=3),
 )

@@ -12,10 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.alerts import Rejected, RejectReason, Source
-from schemas.codec import TIMES, decode_plain, decode_plainly, decode_record, encode, is_array, reject
+from schemas.codec import (
+    TIMES,
+    decode_plain,
+    decode_plain_array,
+    decode_plainly,
+    decode_record,
+    encode,
+    is_array,
+    reject,
+)
 from schemas.events import Event
 from stream.core.admission import Refusal
-from stream.core.nouns import TOPIC_OF, TYPE_NAMES, Forward, Record, Result
+from stream.core.nouns import TOPIC_OF, TYPE_NAMES, Forward, Record, Result, Topic
+from stream.core.records import Records
 
 FORWARDED_HEADER: Final = "driftline-forwarded"
 """Marks a record that a worker sent to its model's partition; such a record is not sent on again."""
@@ -64,11 +74,11 @@ class Intake:
 
         *decoded* is what :func:`decode_plainly` gives for them, where whoever has them has done that.
         """
-        if not any(map(_HEADERS, records)):
-            events = decode_plainly(list(map(_VALUE, records))) if decoded is None else decoded
+        if not _have_headers(records):
+            events = decode_plainly(_values_of(records)) if decoded is None else decoded
             if events is not None:
                 times = _seconds(events)
-                if self._are_ordinary(events, records, times):
+                if self._are_ordinary(events, topics_of(records), times):
                     return Incoming(events, records, times, {})
         return self._read_one_by_one(records, result)
 
@@ -82,14 +92,20 @@ class Intake:
         return with_key(reject(reason, refusal.detail, own, encode(event)), record)
 
     def _are_ordinary(
-        self, events: Sequence[Event], records: Sequence[Record], times: NDArray[np.float64]
+        self, events: Sequence[Event], topics: NDArray[np.int8], times: NDArray[np.float64]
     ) -> bool:
-        """Tell whether nothing but to take them is to be done with *events*, one of each of *records*."""
-        if [TOPIC_OF[type(event)] for event in events] != list(map(_TOPIC, records)):
+        """Tell whether nothing but to take *events* is to be done, one of each of the records of *topics*."""
+        belong = np.array([TOPIC_OF[type(event)] for event in events], dtype=np.int8)
+        if not np.array_equal(belong, topics):
             return False
         if len(times) and not (TIMES[0] <= float(times.min()) and float(times.max()) < TIMES[1]):
             return False
         return all(map(self._owns, set(map(_MODEL, events))))
+
+    def _are_all_own(self, events: Sequence[Event], topic: Topic) -> bool:
+        """Tell whether all of *events*, which came on *topic*, belong there and to this partition."""
+        belong = {TOPIC_OF[type(event)] for event in events}
+        return belong == {topic} and all(map(self._owns, set(map(_MODEL, events))))
 
     def _owns(self, model: str) -> bool:
         """Tell whether *model* is this partition's; names that were asked for lately are remembered."""
@@ -110,6 +126,12 @@ class Intake:
                 if event is not None and TOPIC_OF[type(event)] is record.topic and self._owns(event.model):
                     events.append(event)
                     sources.append(record)
+                    continue
+                many = decode_plain_array(record.value) if event is None else None
+                if many is not None and self._are_all_own(many, record.topic):
+                    elements.update(enumerate(range(len(many)), start=len(events)))
+                    events += many
+                    sources += [record] * len(many)
                     continue
             for event, index in self._judge(record, result):
                 if index is not None:
@@ -149,8 +171,18 @@ class Intake:
         )
 
 
+def _have_headers(records: Sequence[Record]) -> bool:
+    return records.has_headers if isinstance(records, Records) else any(map(_HEADERS, records))
+
+
+def _values_of(records: Sequence[Record]) -> Sequence[bytes | None]:
+    return records.values if isinstance(records, Records) else list(map(_VALUE, records))
+
+
 def topics_of(records: Sequence[Record]) -> NDArray[np.int8]:
     """Give the topics of *records*, shape (n,)."""
+    if isinstance(records, Records):
+        return records.topics
     return np.fromiter(map(_TOPIC, records), dtype=np.int8, count=len(records))
 
 

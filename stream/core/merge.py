@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import accumulate, chain
-from operator import itemgetter
-from typing import Final
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.core.errors import NotContiguousError
 from stream.core.nouns import Record, Topic
+from stream.core.records import Picked, Records, Source
 
 TOPICS: Final = tuple(Topic)
-
-_TIMESTAMP: Final = itemgetter(Record._fields.index("timestamp"))
 
 BEHIND: Final = -1.0
 """Said of a topic whose log is known to have more than was offered."""
@@ -26,6 +25,15 @@ BEHIND_PATIENCE: Final = 30.0
 ROOM_RECORDS: Final = 20_000
 ROOM_BYTES: Final = 32 * 1024 * 1024
 """Records of one topic, and bytes of their values, that may wait before no more of it should be fetched."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """Records of one topic that wait, the bytes of their values, and when they were fetched, in seconds."""
+
+    records: Records
+    size: int
+    arrived: float
 
 
 class Merge:
@@ -40,14 +48,11 @@ class Merge:
     def __init__(self, positions: Mapping[Topic, int], max_idle: float) -> None:
         self._expected = {topic: positions.get(topic, 0) for topic in TOPICS}
         self._max_idle = max_idle
-        self._buffers: dict[Topic, list[Record]] = {topic: [] for topic in TOPICS}
-        self._runs: dict[Topic, list[tuple[float, int]]] = {topic: [] for topic in TOPICS}
-        self._times: dict[Topic, list[NDArray[np.float64]]] = {topic: [] for topic in TOPICS}
-        self._bytes = dict.fromkeys(TOPICS, 0)
+        self._runs: dict[Topic, list[_Run]] = {topic: [] for topic in TOPICS}
         self._waiting_since: float | None = None
 
     def __len__(self) -> int:
-        return sum(map(len, self._buffers.values()))
+        return sum(map(self._waiting, TOPICS))
 
     def expected(self, topic: Topic) -> int:
         """Give the offset at which the next run of *topic* has to start."""
@@ -55,11 +60,12 @@ class Merge:
 
     def is_full(self, topic: Topic) -> bool:
         """Tell whether enough records of *topic* wait for their turn."""
-        return len(self._buffers[topic]) >= ROOM_RECORDS or self._bytes[topic] >= ROOM_BYTES
+        runs = self._runs[topic]
+        return self._waiting(topic) >= ROOM_RECORDS or sum(run.size for run in runs) >= ROOM_BYTES
 
     def is_drained(self, topic: Topic) -> bool:
         """Tell whether no record of *topic* waits: all before the offset expected had its turn."""
-        return not self._buffers[topic]
+        return not self._runs[topic]
 
     def skip(self, topic: Topic, start: int, stop: int) -> None:
         """Expect *stop* next, for nothing will come from *start* on; raises NotContiguousError likewise."""
@@ -78,54 +84,50 @@ class Merge:
         """
         if start != self._expected[topic]:
             raise NotContiguousError(topic.suffix, self._expected[topic], start)
-        self._buffers[topic] += records
-        times = np.fromiter(map(_TIMESTAMP, records), dtype=np.float64, count=len(records))
-        self._times[topic].append(times)
-        self._runs[topic].append((arrived, len(records)))
-        self._bytes[topic] += _size(records)
+        columns = Records.of(records)
+        self._runs[topic].append(_Run(columns, _size(columns.values), arrived))
         self._expected[topic] = records[-1].offset + 1 if stop is None else stop
         self._waiting_since = None
 
-    def take(self, empty_at: Mapping[Topic, float], now: float) -> list[Record]:
+    def take(self, empty_at: Mapping[Topic, float], now: float) -> Sequence[Record]:
         """Give the records whose turn it is.
 
         *empty_at* says of a topic when it was last known that all of its log had been offered, or
         :data:`BEHIND`; *now* is of the same clock, in seconds.
         """
-        filled = [topic for topic in TOPICS if self._buffers[topic]]
+        filled = [topic for topic in TOPICS if self._runs[topic]]
         if not filled:
             self._waiting_since = None
             return []
         order, last = self._order(filled)
-        runs = [run for topic in filled for run in self._runs[topic]]
-        arrived = np.repeat([at for at, _ in runs], [size for _, size in runs])
-        count = self._count(arrived[order], last, empty_at, now)
+        count = self._count(_Arrivals(order, [self._runs[topic] for topic in filled]), last, empty_at, now)
         if count == len(order):
             self._waiting_since = None
-        records = list(chain.from_iterable(self._buffers[topic] for topic in filled))
-        taken = [records[place] for place in order[:count].tolist()]
-        self._drop(filled, order[:count])
-        return taken
+        return self._taken(filled, order[:count]) if count else []
+
+    def _waiting(self, topic: Topic) -> int:
+        return sum(len(run.records) for run in self._runs[topic])
 
     def _order(self, filled: Sequence[Topic]) -> tuple[NDArray[np.intp], dict[Topic, int]]:
-        """Give the places of the buffered records in their order, and in it the last place of each topic.
+        """Give the places of the waiting records in their order, and in it the last place of each topic.
 
         A record whose timestamp goes back follows the one before it at once: its turn is that of the latest
         timestamp so far.
         """
-        turns = [np.maximum.accumulate(np.concatenate(self._times[topic])) for topic in filled]
+        turns = [
+            np.maximum.accumulate(np.concatenate([run.records.timestamps for run in self._runs[topic]]))
+            for topic in filled
+        ]
+        ends = list(accumulate(map(len, turns)))
+        if len(turns) == 1:
+            return np.arange(ends[0]), {filled[0]: ends[0] - 1}
         order = np.argsort(np.concatenate(turns), kind="stable")
         place_of = np.empty(len(order), dtype=np.intp)
         place_of[order] = np.arange(len(order))
-        ends = accumulate(map(len, turns))
         return order, {topic: int(place_of[end - 1]) for topic, end in zip(filled, ends, strict=True)}
 
     def _count(
-        self,
-        arrived: NDArray[np.float64],
-        last: Mapping[Topic, int],
-        empty_at: Mapping[Topic, float],
-        now: float,
+        self, arrived: _Arrivals, last: Mapping[Topic, int], empty_at: Mapping[Topic, float], now: float
     ) -> int:
         """Give how many records, in their order, need not wait for a topic that has none in hand by then."""
         start = 0
@@ -133,7 +135,9 @@ class Merge:
             stops = {
                 topic: stop
                 for topic in TOPICS
-                if (stop := _first_since(arrived, empty_at.get(topic, 0.0), last.get(topic, -1) + 1, start))
+                if (
+                    stop := arrived.first_since(empty_at.get(topic, 0.0), max(last.get(topic, -1) + 1, start))
+                )
                 is not None
             }
             if not stops:
@@ -142,7 +146,7 @@ class Merge:
             unsure = {
                 empty_at.get(topic, 0.0)
                 for topic in TOPICS
-                if last.get(topic, -1) < stop and empty_at.get(topic, 0.0) <= arrived[stop]
+                if last.get(topic, -1) < stop and empty_at.get(topic, 0.0) <= arrived.at(stop)
             }
             if not self._is_overdue(now, BEHIND_PATIENCE if BEHIND in unsure else self._max_idle):
                 return stop
@@ -154,33 +158,83 @@ class Merge:
             self._waiting_since = now
         return now - self._waiting_since >= patience
 
-    def _drop(self, filled: Sequence[Topic], places: NDArray[np.intp]) -> None:
-        """Forget the records that were taken, and the runs that they came in."""
-        begin = 0
-        for topic in filled:
-            buffer, runs = self._buffers[topic], self._runs[topic]
-            gone = int(np.count_nonzero((places >= begin) & (places < begin + len(buffer))))
-            begin += len(buffer)
-            self._bytes[topic] -= _size(buffer[:gone])
-            del buffer[:gone]
-            times = self._times[topic]
-            while gone:
-                arrived, size = runs[0]
-                if size > gone:
-                    runs[0] = (arrived, size - gone)
-                    times[0] = times[0][gone:]
-                    break
-                del runs[0], times[0]
-                gone -= size
+    def _taken(self, filled: Sequence[Topic], places: NDArray[np.intp]) -> Records:
+        """Give the records at *places* among all that wait, and forget them: of each topic the first ones."""
+        ends = np.cumsum([self._waiting(topic) for topic in filled])
+        which = np.searchsorted(ends, places, side="right")
+        numbers = np.bincount(which, minlength=len(filled))
+        starts = np.concatenate(([0], ends[:-1]))
+        places = places - (starts - np.concatenate(([0], np.cumsum(numbers)[:-1])))[which]
+        runs = [
+            run
+            for topic, number in zip(filled, numbers.tolist(), strict=True)
+            for run in self._take_first(topic, number)
+        ]
+        values: list[bytes | None] = []
+        sources: list[Source] = []
+        for run in runs:
+            values += run.values
+            sources += run.sources
+        return Records(
+            runs[0].partition,
+            np.array(filled, dtype=np.int8)[which],
+            np.concatenate([run.timestamps for run in runs])[places],
+            list(map(values.__getitem__, places.tolist())),
+            Picked(sources, places),
+            any(run.has_headers for run in runs),
+        )
+
+    def _take_first(self, topic: Topic, number: int) -> list[Records]:
+        """Forget the first *number* records of *topic*; give them in their runs."""
+        runs, taken = self._runs[topic], list[Records]()
+        while number:
+            first = runs[0]
+            if len(first.records) > number:
+                taken.append(first.records[:number])
+                first.records, first.size = first.records[number:], first.size - _size(taken[-1].values)
+                break
+            taken.append(first.records)
+            number -= len(first.records)
+            del runs[0]
+        return taken
 
 
-def _size(records: Sequence[Record]) -> int:
+class _Arrivals:
+    """When the waiting records arrived, in their order."""
+
+    def __init__(self, order: NDArray[np.intp], runs: Sequence[Sequence[_Run]]) -> None:
+        self._order = order
+        self._runs = [run for of_topic in runs for run in of_topic]
+        self._first = min(run.arrived for run in self._runs)
+        self._last = max(run.arrived for run in self._runs)
+        self._times: NDArray[np.float64] | None = None
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def at(self, place: int) -> float:
+        """Give when the record at *place* arrived."""
+        return float(self._all()[place])
+
+    def first_since(self, at: float, start: int) -> int | None:
+        """Give the first place, from *start* on, of a record that arrived at *at* or after it."""
+        if start >= len(self) or at > self._last:
+            return None
+        if at <= self._first:
+            return start
+        found = np.flatnonzero(self._all()[start:] >= at)
+        return start + int(found[0]) if len(found) else None
+
+    def _all(self) -> NDArray[np.float64]:
+        if self._times is None:
+            sizes = [len(run.records) for run in self._runs]
+            self._times = np.repeat([run.arrived for run in self._runs], sizes)[self._order]
+        return self._times
+
+
+def _size(values: Sequence[bytes | None]) -> int:
     """Give the bytes of the records' values."""
-    return sum(len(record.value) for record in records if record.value is not None)
-
-
-def _first_since(arrived: NDArray[np.float64], at: float, *starts: int) -> int | None:
-    """Give the first place, from the latest of *starts* on, of a record that arrived at *at* or after it."""
-    start = max(starts)
-    found = np.flatnonzero(arrived[start:] >= at)
-    return start + int(found[0]) if len(found) else None
+    try:
+        return sum(map(len, cast("Sequence[bytes]", values)))
+    except TypeError:  # a record without a value
+        return sum(len(value) for value in values if value is not None)

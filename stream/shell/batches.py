@@ -67,12 +67,13 @@ def _whole_batches(
     if not result.check_assignment(result._topic_partition) or unread is None:
         return []
     records: list[Any] = []
-    unfolded, is_over = 0, False
+    unfolded = 0
+    is_used_up = False
     tp = TP(*result._topic_partition)
     while (at_least is None or len(records) < at_least) and unfolded < UNFOLDED_AT_ONCE:
         opened: _Opened | None = getattr(unread, "opened", None) or _open(unread)
         if opened is None:
-            is_over = True
+            is_used_up = True
             break
         taken = list(islice(opened.rest, AT_ONCE))
         is_all = len(taken) < AT_ONCE
@@ -87,9 +88,9 @@ def _whole_batches(
         elif taken:
             unread.next_fetch_offset = taken[-1].offset + 1
     result._update_position()
-    if is_over:
-        result._partition_records = None
     ends[tp] = unread.next_fetch_offset
+    if is_used_up:
+        result._partition_records = None
     return records
 
 

@@ -8,15 +8,14 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from aiokafka import ConsumerRecord
-
 from schemas.codec import encode
 from stream.core.errors import NotContiguousError
 from stream.core.intake import FORWARDED_HEADER
 from stream.core.lost import Gap
 from stream.core.merge import Merge
-from stream.core.nouns import Record, Result, Topic
+from stream.core.nouns import Result, Topic
 from stream.core.pipeline import Pipeline
+from stream.core.records import Fetched, Records
 from stream.shell import clock
 from stream.shell.clock import Pauses
 from stream.shell.evicted import forget_evicted
@@ -79,19 +78,13 @@ class Partition:
         self,
         topic: Topic,
         start: int,
-        records: Sequence[ConsumerRecord],
+        records: Sequence[Fetched],
         arrived: float,
         stop: int | None = None,
     ) -> None:
         """Take a run of records; raises NotContiguousError where it does not follow the one before."""
-        number = self.number
-        make = tuple.__new__  # what Record(...) does, without a call of Python's for each
-        run = [
-            make(Record, (topic, number, r.offset, r.timestamp / 1000.0, r.value, r.key, r.headers))
-            for r in records
-        ]
         try:
-            self.merge.offer(topic, start, run, arrived, stop)
+            self.merge.offer(topic, start, Records.fetched(topic, self.number, records), arrived, stop)
         except NotContiguousError:
             self._gaps.pop(topic, None)  # it is found again with what stands before it
             raise

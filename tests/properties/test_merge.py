@@ -34,7 +34,7 @@ def merged(logs: dict[Topic, list[Record]], rng: random.Random) -> list[Record]:
         merge.offer(topic, run[0].offset, run, now)
         if rng.random() < 0.7:
             taken += merge.take({t: BEHIND if t in left else now + 0.5 for t in Topic}, now)
-    return taken + merge.take(dict.fromkeys(Topic, now + 0.5), now)
+    return [*taken, *merge.take(dict.fromkeys(Topic, now + 0.5), now)]
 
 
 @given(logs=topics, first=st.randoms(), second=st.randoms())

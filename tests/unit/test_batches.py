@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from faust.types import TP
@@ -51,13 +51,13 @@ class Fetched:
         unread = PartitionRecords(
             TopicPartition(*HERE), records, [], offset, None, None, check_crcs=True, isolation_level=0
         )
-        self.result: Any = SimpleNamespace(
-            _topic_partition=HERE,
-            _partition_records=unread,
-            check_assignment=lambda _tp: True,
-            _update_position=lambda: None,
-        )
+        self.state = SimpleNamespace(paused=False, position=offset, consumed_to=self._consumed_to)
+        assignment = SimpleNamespace(active=True, state_value=lambda _tp: self.state)
+        self.result = FetchResult(HERE, assignment=assignment, partition_records=unread, backoff=0)
         self.ends: dict[TP, int] = {}
+
+    def _consumed_to(self, offset: int) -> None:
+        self.state.position = offset
 
     def next(self, at_least: int | None = None) -> list[Any]:
         return batches._whole_batches(self.result, at_least, self.ends, None)  # noqa: SLF001 - what drain() calls
@@ -70,6 +70,13 @@ class Fetched:
 def test_what_is_compressed_is_read(codec: int) -> None:
     values = [bytes([n]) * 1_000 for n in range(50)]
     assert [record.value for record in Fetched(a_batch(codec, 0, *values)).next()] == values
+
+
+def test_an_answer_that_is_read_to_its_end_moves_the_position_behind_it_and_is_dropped() -> None:
+    fetched = Fetched(a_batch(PLAIN, 0, b"a", b"b"), a_batch(PLAIN, 2, b"c"))
+    assert fetched.offsets() == [0, 1, 2]
+    assert fetched.state.position == 3
+    assert not fetched.result.has_more()
 
 
 @pytest.mark.parametrize("codec", CODECS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from stream.core.errors import NotContiguousError
@@ -27,7 +29,7 @@ def a_merge(*runs: list[Record], arrived: float = 10.0) -> Merge:
     return merge
 
 
-def order(records: list[Record]) -> list[tuple[Topic, int]]:
+def order(records: Sequence[Record]) -> list[tuple[Topic, int]]:
     return [(record.topic, record.offset) for record in records]
 
 

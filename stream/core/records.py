@@ -1,0 +1,138 @@
+"""Records in columns: those of a partition in their order, without an object for each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Final, Protocol, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.codec import Headers
+from stream.core.nouns import Record, Topic
+
+_TOPICS: Final = tuple(Topic)
+_TOPIC, _PARTITION, _TIMESTAMP = attrgetter("topic"), attrgetter("partition"), attrgetter("timestamp")
+_VALUE, _HEADERS = attrgetter("value"), attrgetter("headers")
+
+
+class Source(Protocol):
+    """What is asked about a record only where it is looked at alone; a :class:`Record` answers too."""
+
+    @property
+    def offset(self) -> int:
+        """Give its offset."""
+
+    @property
+    def key(self) -> bytes | None:
+        """Give its key."""
+
+    @property
+    def headers(self) -> Headers:
+        """Give its headers."""
+
+
+class Fetched(Source, Protocol):
+    """A record as the consumer parses it."""
+
+    @property
+    def timestamp(self) -> int:
+        """Give its timestamp, in milliseconds since the epoch."""
+
+    @property
+    def value(self) -> bytes | None:
+        """Give its value."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Records(Sequence[Record]):
+    """Records of one partition in an order of their own; columns of shape (n,).
+
+    *timestamps* are in seconds since the epoch; *topics* are numbers of :class:`Topic`; the rest of a record
+    is asked of its source. Where *has_headers* is false, none has any.
+    """
+
+    partition: int
+    topics: NDArray[np.int8]
+    timestamps: NDArray[np.float64]
+    values: Sequence[bytes | None]
+    sources: Sequence[Source]
+    has_headers: bool
+
+    @classmethod
+    def fetched(cls, topic: Topic, partition: int, records: Sequence[Fetched]) -> Records:
+        """Put records of one *topic* into columns as the consumer gives them."""
+        count = len(records)
+        milliseconds = np.fromiter(map(_TIMESTAMP, records), dtype=np.int64, count=count)
+        return cls(
+            partition,
+            np.full(count, topic, dtype=np.int8),
+            milliseconds / 1000.0,
+            list(map(_VALUE, records)),
+            records,
+            any(map(_HEADERS, records)),
+        )
+
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> Records:
+        """Put *records*, of one partition and at least one, into columns; give them where they are that."""
+        if isinstance(records, cls):
+            return records
+        count = len(records)
+        return cls(
+            records[0].partition,
+            np.fromiter(map(_TOPIC, records), dtype=np.int8, count=count),
+            np.fromiter(map(_TIMESTAMP, records), dtype=np.float64, count=count),
+            list(map(_VALUE, records)),
+            records,
+            any(map(_HEADERS, records)),
+        )
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> Records: ...
+    def __getitem__(self, index: int | slice) -> Record | Records:
+        """Give one record as an object, or a run of them."""
+        if isinstance(index, slice):
+            columns = self.topics[index], self.timestamps[index], self.values[index], self.sources[index]
+            return Records(self.partition, *columns, self.has_headers)
+        source = self.sources[index]
+        topic, timestamp = _TOPICS[self.topics[index]], float(self.timestamps[index])
+        value = self.values[index]
+        return Record(topic, self.partition, source.offset, timestamp, value, source.key, source.headers)
+
+    def __iter__(self) -> Iterator[Record]:
+        """Give each as an object."""
+        own = self.partition
+        columns = self.topics.tolist(), self.timestamps.tolist(), self.values, self.sources
+        for topic, timestamp, value, source in zip(*columns, strict=True):
+            yield Record(_TOPICS[topic], own, source.offset, timestamp, value, source.key, source.headers)
+
+
+class Picked(Sequence[Source]):
+    """The sources at *places* among *sources*, of which few are ever asked for."""
+
+    __slots__ = ("_places", "_sources")
+
+    def __init__(self, sources: Sequence[Source], places: NDArray[np.intp]) -> None:
+        self._sources = sources
+        self._places = places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, index: int) -> Source: ...
+    @overload
+    def __getitem__(self, index: slice) -> Picked: ...
+    def __getitem__(self, index: int | slice) -> Source | Picked:
+        """Give one, or a part of them."""
+        if isinstance(index, slice):
+            return Picked(self._sources, self._places[index])
+        return self._sources[int(self._places[index])]
