@@ -20,7 +20,6 @@ from stream.core.observe import Observer
 from stream.core.sheets import Block, Stands, sheet_of
 from tests.flow.timeline import AlarmBank, Alarms
 
-
 Series = tuple[str, str]
 """A series by its version and signal."""
 
