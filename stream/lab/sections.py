@@ -12,6 +12,7 @@ from stream.lab import faults as injected
 from stream.lab import lateness, merged
 from stream.lab.annotated import AFTER, BEFORE, LEFT_OUT
 from stream.lab.changes import PATIENCE, SHAPES
+from stream.lab.explained import explained
 from stream.lab.families import Sort
 from stream.lab.measures import missed_share, quantiles
 from stream.lab.merged import Results
@@ -241,11 +242,25 @@ def flights_through_the_pipeline(results: Results) -> list[str]:
             f"{one['n']:,}",
             _percent(one["late"]),
             _percent(one["cancelled"]),
-            _explained(one, late, gone),
+            explained(one, late, gone),
         )
         lines.append(_row(cells))
     if (rest := len(first["incidents"]) - SHOWN) > 0:
         lines += ["", f"{rest} more are not shown."]
+    others = [(result["shift"], one) for _, result in done[1:] for one in result["incidents"]]
+    inputs = [(shift, one) for shift, one in others if one["kind"] in {"drift", "data_quality"}]
+    if inputs:
+        lines += [
+            "",
+            "Incidents of features, score, output and data quality from the other starts:",
+            "",
+            "| from day | opened | signal | explained by |",
+            "|--:|---|---|---|",
+        ]
+        lines += [
+            _row((f"{shift}", _day(one["at"]), one["signal"], explained(one, late, gone)))
+            for shift, one in inputs[:SHOWN]
+        ]
     return [*lines, ""]
 
 
@@ -280,15 +295,6 @@ def annotated(results: Results) -> list[str]:
     lines += ["", *(f"Left out: {name}: {why}." for name, why in LEFT_OUT.items())]
     lines.append("River's other data sets are not marked, or have to be downloaded: left out.")
     return [*lines, ""]
-
-
-def _explained(incident: dict[str, Any], late: float, gone: float) -> str:
-    """Say what of the week is out of the ordinary: by a quarter, for the flights that were late."""
-    if incident["late"] > 1.25 * late or incident["cancelled"] > 2.0 * gone:
-        return "a bad week: late or cancelled flights"
-    if incident["late"] < 0.75 * late:
-        return "a good week: few were late"
-    return "the timetable" if incident["kind"] == "drift" else "nothing that the week shows"
 
 
 def _day(text: str) -> str:

@@ -108,7 +108,7 @@ def _flights(results: Results) -> Iterator[Target]:
         return
     performance: list[int] = []
     missing: list[str] = []
-    inputs = 0
+    inputs: list[int] = []
     for run in runs:
         days = [_day(one) for one in run["incidents"] if one["kind"] == "performance"]
         performance.append(len(days))
@@ -117,8 +117,7 @@ def _flights(results: Results) -> Iterator[Target]:
             for name, (first, last) in MUST_FIND.items()
             if not any(first <= day <= last for day in days)
         ]
-        if run["shift"] == 0:
-            inputs = sum(one["kind"] in {"drift", "data_quality"} for one in run["incidents"])
+        inputs.append(sum(one["kind"] in {"drift", "data_quality"} for one in run["incidents"]))
     yield Target(
         "flights, default policy: performance incidents in up to ten months, starts shifted by "
         + ", ".join(str(run["shift"]) for run in runs)
@@ -134,10 +133,10 @@ def _flights(results: Results) -> Iterator[Target]:
         not missing,
     )
     yield Target(
-        "flights, default policy: incidents of features, score, output and data quality",
-        f"<= {INCIDENTS_MOST}",
-        str(inputs),
-        inputs <= INCIDENTS_MOST,
+        "flights, default policy, the same starts: incidents of features, score, output and data quality",
+        f"<= {INCIDENTS_MOST} each",
+        ", ".join(map(str, inputs)),
+        max(inputs) <= INCIDENTS_MOST,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stream.cli import main
-from stream.lab import charts, lateness, plan, report, targets
+from stream.lab import charts, lateness, plan, report, sections, targets
 from stream.lab.faults import STREAMS, TWENTY, TWIN
 from stream.lab.job import Job, Result
 from stream.lab.real import SHIFTS
@@ -36,11 +36,12 @@ def delays(detector: str, late: list[int | None]) -> tuple[Job, Result]:
     return job, {"delays": late, "early": 0, "months_before": 1.0}
 
 
-def flights(shift: int, days: list[str]) -> tuple[Job, Result]:
+def flights(shift: int, days: list[str], *, clocks: int = 0) -> tuple[Job, Result]:
     job = Job(experiment="flights through the pipeline", detector=plan.PIPELINE, stream="flights", seed=shift)
     told = {"signal": "error", "until": None, "detector": "quiet", "observed": 0.3, "expected": 0.2, "n": 64}
     told |= {"kind": "performance", "from": DAY, "late": 0.4, "cancelled": 0.1}
     incidents = [told | {"at": day} for day in days]
+    incidents += [told | {"at": "2013-11-03T12:00:00", "kind": "drift", "signal": "feature:hour"}] * clocks
     return job, {"shift": shift, "incidents": incidents, "late_share": 0.2, "cancelled_share": 0.02}
 
 
@@ -80,6 +81,7 @@ def test_targets_hold_where_all_is_well() -> None:
         (delays(plan.DEFAULT, [110, 240, None]), "oracle"),
         (flights(0, [DAY, *[DECEMBER] * 10]), "performance incidents"),
         (flights(15, [DAY]), "9 December"),
+        (flights(30, [DAY, DECEMBER], clocks=11), "of features"),
         ((faults("abrupt score", 0)[0], {"hours": None, "incidents": 0, "others": []}), "injected"),
         ((faults(TWIN, 0)[0], {"incidents": [{"signal": "score"}] * 3, "days": 24}), "twins"),
         ((faults(TWENTY, 0)[0], {"incidents": 20, "signals": 20, "before": 0}), "20 series"),
@@ -107,6 +109,12 @@ def test_the_page_has_its_command_its_table_and_a_section_for_each_experiment() 
     assert report.between_markers(page).splitlines() == targets.table(targets.judge(results, plan.FULL))
     sections = [line for line in page.splitlines() if line.startswith("## ")]
     assert len(sections) == 5
+
+
+def test_what_is_known_of_a_day_explains_an_incident_of_any_start() -> None:
+    results = all_is_well() | dict([flights(30, [DAY, DECEMBER], clocks=1)])
+    page = "\n".join(sections.flights_through_the_pipeline(results))
+    assert "| 30 | 03 Nov | feature:hour | New York's clocks changed on 3 November |" in page
 
 
 def test_a_page_without_the_table_is_an_error() -> None:
