@@ -26,8 +26,13 @@ class WorkerStatus:
         return "" if silent < STALLED_SECONDS else f"stalled: the timer has not run for {silent:.0f} s"
 
     def unready(self) -> str:
-        """Say what the worker still waits for; empty where it is ready."""
-        return "" if self.worker.is_ready else "partitions are being assigned or restored"
+        """Say what the worker still waits for, or what has stood still; empty where it is ready.
+
+        A worker that gets nowhere is not ready for as long again as it has stood still, then it ends.
+        """
+        if not self.worker.is_ready:
+            return "partitions are being assigned or restored"
+        return self.worker.watchdog.lacking
 
     async def refresh(self) -> None:
         """Bring the gauges up to date, on the worker's own loop."""

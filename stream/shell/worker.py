@@ -29,6 +29,7 @@ from stream.shell.runs import Run, shrunk
 from stream.shell.state import Restored, StateStore
 from stream.shell.topics import LARGE_RECORD_BYTES, STATE, Topics
 from stream.shell.transport import Consumer, Transport
+from stream.shell.watchdog import StalledError, Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -36,10 +37,6 @@ TICK_SECONDS = 0.05
 WATCH_SECONDS = 1.0
 COMMIT_SECONDS = 5.0
 """How long the group's coordinator may take to note the offsets; nothing depends on them."""
-
-
-class StalledError(Exception):
-    """The worker hears nothing from the broker any more: it is better started anew."""
 
 
 class _App(faust.App):
@@ -91,6 +88,7 @@ class Worker:
         self._noting: asyncio.Task[None] | None = None
         self._is_restoring = self.is_ready = False
         self.last_tick = clock.steady()
+        self.watchdog = Watchdog(WATCH_SECONDS, options.stall_seconds)
         self._pauses = clock.Pauses(options.session_timeout_seconds / 2)
         producers = Producers(
             connection,
@@ -305,23 +303,10 @@ class Worker:
             await asyncio.sleep(TICK_SECONDS)
 
     async def _watch(self) -> None:
-        """Raise StalledError where something that changes while all is well has not changed for too long.
-
-        Rounds are counted, not seconds: a process that was stopped for a while is given time to catch up.
-        """
-        before: dict[str, object] = {}
-        rounds: dict[str, int] = {}
+        """Raise StalledError where something that changes while all is well has not changed for too long."""
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            signs = self._signs_of_life()
-            rounds = {
-                lack: rounds.get(lack, 0) + 1 if lack in before and before[lack] == sign else 0
-                for lack, sign in signs.items()
-            }
-            before = signs
-            for lack, count in rounds.items():
-                if (seconds := count * WATCH_SECONDS) > self._options.stall_seconds:
-                    raise StalledError(f"{lack} for {seconds:.0f} s")
+            self.watchdog.look(self._signs_of_life())
 
     def _signs_of_life(self) -> dict[str, object]:
         """Give what should change, by what is wrong where it does not; nothing where nothing need happen."""

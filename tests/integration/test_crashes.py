@@ -135,8 +135,12 @@ def test_a_worker_that_processes_nothing_while_records_wait_ends_with_status_1(
 ) -> None:
     environment = settings(broker, prefix, session_timeout_seconds=1, rebalance_timeout_seconds=1)
     publish(logs.write(tmp_path / "events.jsonl", logs.shifted(["credit"], 10)), environment)
-    with RunningWorker(environment, tmp_path / "log", program=("-c", IDLE)) as worker:
+    with RunningWorker(environment, tmp_path / "log", program=("-c", IDLE)).ready() as worker:
+        worker.wait_for(lambda it: it.answer("/readyz")[0] == 503)
+        code, body = worker.answer("/readyz")
         status, log = worker.ended(), worker.log
+    assert code == 503
+    assert "partition 0 has had records and processed none for" in body
     assert status == 1
     assert "stopped by an error: StalledError: partition 0 has had records and processed none for" in log
 
