@@ -188,6 +188,7 @@ class Severities(_Table, frozen=True, kw_only=True):
 class Alerting(_Table, frozen=True, kw_only=True):
     """When an incident is repeated, when it has recovered by itself, and what belongs to it, in event time.
 
+    What a detector says once and holds to last, as the default one does, is not repeated, nor is a relapse.
     A series in which something is found no more than ``group_seconds`` after another one joined an open
     incident of the same model becomes a part of it; with 0 every series has incidents of its own.
     """

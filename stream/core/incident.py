@@ -276,7 +276,8 @@ class Incidents:
             self._join(opened, spec, finding, at)
         severity = max(opened.incident.severity, self._severity(spec), key=_RANK.__getitem__)
         is_graver = severity is not opened.incident.severity
-        reason = self._decide(last_alert, at, self._alerting.repeat_seconds, escalates=is_graver)
+        repeat_seconds = inf if finding.lasts else self._alerting.repeat_seconds  # what lasts was told
+        reason = self._decide(last_alert, at, repeat_seconds, escalates=is_graver)
         held = self._held[spec.key]
         was_quiet, held.is_quiet, held.last_finding = held.is_quiet, False, at
         held.lasts = finding.lasts

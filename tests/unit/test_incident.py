@@ -218,14 +218,13 @@ def test_when_a_change_has_healed_the_recovery_time_begins() -> None:
     assert recovered.incident.resolved_at == moment(at(2_300))
 
 
-def test_a_relapse_within_the_recovery_time_is_the_same_incident() -> None:
+def test_a_relapse_within_the_recovery_time_is_the_same_incident_and_wakes_nobody() -> None:
     incidents = some_incidents()
     (opened,) = follow(incidents, lasting([0, 1], found=1))
     follow(incidents, lasting([2_000], healed=2_000))
-    (again,) = follow(incidents, lasting([2_200], found=2_200))
-    assert again.incident.id == opened.incident.id
-    assert again.alert is not None
-    assert again.alert.reason is AlertReason.REPEAT_DUE
+    assert follow(incidents, lasting([2_200], found=2_200)) == []
+    ((again,),) = [incidents.open_incidents()]
+    assert (again.id, again.alerts, again.findings) == (opened.incident.id, 1, 2)
     assert follow(incidents, watched([9_000])) == []
 
 
