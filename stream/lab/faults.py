@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any, Final
 
-from schemas.alerts import Incident
+from schemas.alerts import Incident, Part
 from stream.config import Settings
-from stream.lab.injected import BEGINS_DAY, DAYS, FAULTS, MANY, SHAPES, log
+from stream.lab.injected import BEGINS_DAY, DAYS, FAULTS, MANY, SHAPES, Fault, log
 from stream.lab.job import Job, Result
 from stream.lab.sources import DAY_SECONDS, START
 from stream.replay import Totals, batches
@@ -26,7 +27,7 @@ def run(job: Job) -> Result:
     if job.stream == TWENTY:
         incidents = through_pipeline(log(MANY, "abrupt", job.seed, many=True))
         late = [one for one in incidents if one.detected_at.timestamp() >= ONSET]
-        signals = {one.signal for one in late} & MANY.signals
+        signals = {part.signal for one in late for part in one.parts} & MANY.signals
         return {"incidents": len(late), "signals": len(signals), "before": len(incidents) - len(late)}
     if job.stream == TWIN:
         incidents = through_pipeline(log(None, "abrupt", job.seed))
@@ -34,15 +35,12 @@ def run(job: Job) -> Result:
     shape, _, name = job.stream.partition(" ")
     fault = FAULTS[name]
     incidents = through_pipeline(log(fault, shape, job.seed))
-    found = sorted(
-        one.detected_at.timestamp()
-        for one in incidents
-        if one.signal in fault.signals and one.detected_at.timestamp() >= ONSET
-    )
-    others = [one for one in incidents if one.signal not in fault.signals]
+    # What is found may join an incident that is open already.
+    found = [[part.detected_at.timestamp() for part in one.parts if _shows(part, fault)] for one in incidents]
+    others = [one for one in incidents if not any(part.signal in fault.signals for part in one.parts)]
     return {
-        "hours": (found[0] - ONSET) / 3_600.0 if found else None,
-        "incidents": len(found),
+        "hours": (min(chain(*found)) - ONSET) / 3_600.0 if any(found) else None,
+        "incidents": sum(map(bool, found)),
         "others": [_told(one) for one in others],
     }
 
@@ -54,6 +52,10 @@ def through_pipeline(lines: Iterable[bytes], settings: Settings | None = None) -
     for batch in batches(lines):
         totals.add(pipeline.step(batch.records, math.inf, batch.events))
     return sorted(totals.incidents.values(), key=lambda one: (one.detected_at, one.signal))
+
+
+def _shows(part: Part, fault: Fault) -> bool:
+    return part.signal in fault.signals and part.detected_at.timestamp() >= ONSET
 
 
 def _told(incident: Incident) -> dict[str, Any]:
