@@ -108,10 +108,10 @@ class Join:
             tally.gauge("label_coverage_ratio", self.model, value=self.labelled / ended)
 
     def _match(self, events: Arrivals, tally: Tally) -> Iterator[Outcomes]:
-        predictions, said = events.of(Topic.PREDICTIONS), events.of(Topic.FEEDBACK)
+        predictions = events.of(Topic.PREDICTIONS)
         ids = list(map(_ID, predictions.events()))
         is_single = len(events) == 1
-        if not is_single and self.is_crowded(predictions, ids, len(said)):
+        if not is_single and self.is_crowded(events, ids):
             yield from self._match_runs(events, tally)
             return
         if ids and not self._add(predictions, ids, tally, may_replace=is_single):
@@ -141,8 +141,12 @@ class Join:
             yield from self._match(part, tally)
             self._expire(tally)
 
-    def is_crowded(self, predictions: Arrivals, ids: Sequence[str], said: int) -> bool:
-        """Tell whether a bound decides what becomes of an event, beside its own prediction."""
+    def is_crowded(self, events: Arrivals, ids: Sequence[str]) -> bool:
+        """Tell whether a bound decides what becomes of one of *events*, beside its own prediction.
+
+        *ids* are those of the predictions among them. Events of every topic move the clock.
+        """
+        said = len(events.of(Topic.FEEDBACK))
         if len(self.orphans) + said > self._bounds.orphans:
             return True
         excess = len(self.pending) + len(ids) - self._bounds.pending
@@ -150,7 +154,7 @@ class Join:
             return False
         if said or len(ids) > self._bounds.pending or any(name in self.orphans for name in ids):
             return True
-        newest = max(self.clock, float(predictions.times().max()))
+        newest = max(self.clock, float(events.times().max()))
         return bool((self.pending.oldest_times(excess) < newest - self.label_seconds).any())
 
     def _add(self, predictions: Arrivals, ids: Sequence[str], tally: Tally, *, may_replace: bool) -> bool:

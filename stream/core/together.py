@@ -82,7 +82,7 @@ def match_together(parts: Sequence[Joined], standing: Standing, tally: Tally) ->
     if len(parts) < _TOGETHER:
         return [join.match(events, tally) for join, events in parts]
     predictions, said = _Row.of(parts, Topic.PREDICTIONS), _Row.of(parts, Topic.FEEDBACK)
-    is_alone = _let_wait(parts, predictions, said, standing, tally)
+    is_alone = _let_wait(parts, predictions, standing, tally)
     is_odd, clocks = is_alone.copy(), _clocks(parts)
     found = _match(parts, predictions, said, standing, is_odd, clocks)
     outcomes: list[list[Outcomes]] = []
@@ -110,15 +110,14 @@ def _clocks(parts: Sequence[Joined]) -> NDArray[np.float64]:
 
 
 def _let_wait(
-    parts: Sequence[Joined], predictions: _Row, said: _Row, standing: Standing, tally: Tally
+    parts: Sequence[Joined], predictions: _Row, standing: Standing, tally: Tally
 ) -> NDArray[np.bool_]:
     """Let predictions wait; give of which parts none does, as they are to be matched alone."""
     is_alone = np.zeros(len(parts), dtype=np.bool_)
     bounds = predictions.bounds()
-    numbers = np.diff(said.ends).tolist()
-    for at, ((join, _), (start, end)) in enumerate(zip(parts, bounds, strict=True)):
+    for at, ((join, events), (start, end)) in enumerate(zip(parts, bounds, strict=True)):
         join.pending.pack()
-        is_alone[at] = join.is_crowded(predictions.at[at], predictions.ids[start:end], numbers[at])
+        is_alone[at] = join.is_crowded(events, predictions.ids[start:end])
     if not predictions.ids:
         return is_alone
     is_alone[predictions.of_each[repeated(predictions.keys)]] = True

@@ -31,6 +31,11 @@ def test_a_log_of_any_json_and_any_bytes_holds_every_promise(records: list[Recor
     check_log(records, sizes)
 
 
+def test_a_clock_that_leaps_by_a_notice_lets_go_of_what_waits_before_room_is_made() -> None:
+    """Found by fuzzing: predictions that a lifecycle event lets expire need not make way for others."""
+    check_log(mutated_records(256, 81), [1, 7])
+
+
 def test_mutated_messages_meet_every_fate() -> None:
     """Without this the promises could hold for want of anything to happen."""
     output = run_whole(mutated_records(1, 4_000))
