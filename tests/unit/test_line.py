@@ -16,6 +16,7 @@ from stream.shell.line import Answering, Asked, Line, Report
 from stream.shell.metrics import Metrics
 from stream.shell.status import STALLED_SECONDS, WorkerStatus, new_registry
 from stream.shell.totals import Family
+from stream.shell.watchdog import Watchdog
 from stream.shell.worker import Worker
 
 
@@ -26,6 +27,7 @@ class FakeWorker:
     metrics: Metrics
     is_ready: bool = True
     last_tick: float = field(default_factory=clock.steady)
+    watchdog: Watchdog = field(default_factory=lambda: Watchdog(1.0, 2.0))
 
     def collect(self) -> None:
         self.metrics.set("partitions", to=7)
@@ -78,6 +80,12 @@ async def test_a_worker_that_is_well_and_ready_has_nothing_to_say(ends: Ends) ->
 async def test_a_worker_that_restores_says_so(ends: Ends) -> None:
     ends.worker.is_ready = False
     assert (await ends.answer(Asked.STATE)).unready == "partitions are being assigned or restored"
+
+
+async def test_a_worker_that_gets_nowhere_says_what_stands_still(ends: Ends) -> None:
+    for _ in range(3):
+        ends.worker.watchdog.look({"nothing was fetched": 1})
+    assert (await ends.answer(Asked.STATE)).unready == "nothing was fetched for 2 s"
 
 
 async def test_a_worker_whose_timer_stands_still_is_stalled(ends: Ends) -> None:
