@@ -23,6 +23,9 @@ from tests.integration.replaying import replay
 from tests.integration.running import RunningWorker, make_topics, publish, settings, wait_until
 from tests.integration.test_bad_messages import send
 
+MANY = 20
+"""How many times what a producer's buffer holds is sent."""
+
 SHORT = {Kind.KILL: 2, Kind.STOP: 1, Kind.BROKER_RESTART: 1, Kind.BLOCKED: 1}
 
 
@@ -75,17 +78,20 @@ def test_a_worker_whose_buffer_is_full_waits_and_then_publishes_everything(
     with RunningWorker(environment, tmp_path / "log").ready() as worker:
         proxy.hold_writes()
         bad = {"topic": "full.predictions", "value": BAD, "key": b"credit"}
-        send(kafka, [bad] * 4 * WAITING_RECORDS)
+        for _ in range(MANY):
+            send(kafka, [bad] * WAITING_RECORDS)
         worker.wait_for(lambda it: it.metric("rejected_total") > WAITING_RECORDS)
-        worker.wait_for(lambda it: it.metric("lag_events") > 0)
+        time.sleep(2)  # a step that is at work counts at once what it goes on to publish
         taken = worker.metric("rejected_total")
         time.sleep(1)  # during which it would have taken all of them
-        assert worker.metric("rejected_total") <= taken + 500 < 4 * WAITING_RECORDS
-        proxy.pass_all()
+        try:
+            assert worker.metric("rejected_total") == taken < MANY * WAITING_RECORDS
+        finally:
+            proxy.pass_all()
         worker.wait_for(lambda it: it.has_caught_up)
         assert worker.terminate() == 0
     sources = [one["source"]["offset"] for one in reading.messages(kafka, "full.rejected")]
-    assert sources == list(range(4 * WAITING_RECORDS))
+    assert sources == list(range(MANY * WAITING_RECORDS))
 
 
 def test_what_a_lost_worker_had_on_its_way_does_not_take_an_incident_back(
