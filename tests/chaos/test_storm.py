@@ -88,7 +88,7 @@ def test_a_worker_whose_buffer_is_full_waits_and_then_publishes_everything(
             assert worker.metric("rejected_total") == taken < MANY * WAITING_RECORDS
         finally:
             proxy.pass_all()
-        worker.wait_for(lambda it: it.has_caught_up)
+        worker.wait_for(lambda it: it.metric("rejected_total") == MANY * WAITING_RECORDS)
         assert worker.terminate() == 0
     sources = [one["source"]["offset"] for one in reading.messages(kafka, "full.rejected")]
     assert sources == list(range(MANY * WAITING_RECORDS))
