@@ -30,7 +30,7 @@ MUST_FIND: Final = {
     "early July": (date(2013, 6, 27), date(2013, 7, 11)),
     "9 December": (date(2013, 12, 8), date(2013, 12, 12)),
 }
-"""Changes that everybody sees in the data, and within which days an incident has to open."""
+"""Changes that everybody sees in the data, and within which days on-call has to know of the errors."""
 
 _CHUNK: Final = 1_600
 
@@ -89,6 +89,15 @@ def _told(incident: Incident) -> dict[str, Any]:
         "from": evidence.window_start.isoformat(),
         "late": late,
         "cancelled": cancelled,
+        "parts": [
+            {
+                "kind": part.kind.value,
+                "signal": part.signal,
+                "at": part.detected_at.isoformat(),
+                "until": part.resolved_at.isoformat() if part.resolved_at else None,
+            }
+            for part in incident.parts
+        ],
     }
 
 

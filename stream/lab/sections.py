@@ -16,6 +16,7 @@ from stream.lab.explained import explained
 from stream.lab.families import Sort
 from stream.lab.measures import missed_share, quantiles
 from stream.lab.merged import Results
+from stream.lab.real import MUST_FIND
 from stream.lab.watchers import SHARE, Watcher
 
 SHOWN: Final = 60
@@ -221,6 +222,12 @@ def flights_through_the_pipeline(results: Results) -> list[str]:
     for _, result in done:
         counts = Counter(one["kind"] for one in result["incidents"])
         lines.append(_row((f"from day {result['shift']}", *(str(counts[kind]) for kind in kinds))))
+    lines += [
+        "",
+        "An incident stands here by the kind that opened it. For the targets it counts for every kind that has a",
+        "part in it, and a change is told when the error's own part begins within its days, or began before and is",
+        f"open over all of them: {_days_to_find()}.",
+    ]
     first = done[0][1]
     late, gone = first["late_share"], first["cancelled_share"]
     lines += [
@@ -295,6 +302,10 @@ def annotated(results: Results) -> list[str]:
     lines += ["", *(f"Left out: {name}: {why}." for name, why in LEFT_OUT.items())]
     lines.append("River's other data sets are not marked, or have to be downloaded: left out.")
     return [*lines, ""]
+
+
+def _days_to_find() -> str:
+    return "; ".join(f"{name}, {first:%d %b} to {last:%d %b}" for name, (first, last) in MUST_FIND.items())
 
 
 def _day(text: str) -> str:

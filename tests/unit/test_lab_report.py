@@ -36,12 +36,19 @@ def delays(detector: str, late: list[int | None]) -> tuple[Job, Result]:
     return job, {"delays": late, "early": 0, "months_before": 1.0}
 
 
+def with_part(told: dict[str, Any], **changed: Any) -> dict[str, Any]:
+    """Give the incident with itself as its first part, and another, if it *changed* anything."""
+    own = {name: told[name] for name in ("kind", "signal", "at", "until")}
+    return told | {"parts": [own, own | changed] if changed else [own]}
+
+
 def flights(shift: int, days: list[str], *, clocks: int = 0) -> tuple[Job, Result]:
     job = Job(experiment="flights through the pipeline", detector=plan.PIPELINE, stream="flights", seed=shift)
     told = {"signal": "error", "until": None, "detector": "quiet", "observed": 0.3, "expected": 0.2, "n": 64}
     told |= {"kind": "performance", "from": DAY, "late": 0.4, "cancelled": 0.1}
-    incidents = [told | {"at": day} for day in days]
-    incidents += [told | {"at": "2013-11-03T12:00:00", "kind": "drift", "signal": "feature:hour"}] * clocks
+    incidents = [with_part(told | {"at": day, "until": day}) for day in days]
+    clock = {"at": "2013-11-03T12:00:00+00:00", "kind": "drift", "signal": "feature:hour"}
+    incidents += [with_part(told | clock)] * clocks
     return job, {"shift": shift, "incidents": incidents, "late_share": 0.2, "cancelled_share": 0.02}
 
 
@@ -91,6 +98,36 @@ def test_a_target_that_is_missed_is_called_missed(worse: tuple[Job, Result], lin
     judged = targets.judge(all_is_well() | {worse[0]: worse[1]}, plan.FULL)
     assert [one.verdict() for one in judged if line in one.what] == ["**missed**"]
     assert sum(one.holds is False for one in judged) == 1
+
+
+@pytest.mark.parametrize(
+    ("begun", "until", "verdict"),
+    [
+        ("2013-07-01T00:00:00+00:00", "2013-07-03T00:00:00+00:00", "holds"),
+        ("2013-06-20T00:00:00+00:00", None, "holds"),
+        ("2013-06-20T00:00:00+00:00", "2013-08-28T00:00:00+00:00", "holds"),
+        ("2013-06-20T00:00:00+00:00", "2013-07-02T00:00:00+00:00", "**missed**"),
+        ("2013-07-12T00:00:00+00:00", None, "**missed**"),
+    ],
+)
+def test_a_change_is_told_by_a_part_of_an_incident_that_something_else_opened(
+    begun: str, until: str | None, verdict: str
+) -> None:
+    job, result = flights(0, [DECEMBER], clocks=1)
+    *first, clock = result["incidents"]
+    error = with_part(clock, kind="performance", signal="error", at=begun, until=until)
+    results = all_is_well() | {job: {**result, "incidents": [*first, error]}}
+    judged = {one.what: one for one in targets.judge(results, plan.FULL)}
+    assert judged["of these, early July and 9 December in each"].verdict() == verdict
+
+
+def test_an_incident_counts_for_every_kind_that_has_a_part_in_it() -> None:
+    job, result = flights(0, [DAY, DECEMBER], clocks=1)
+    *first, clock = result["incidents"]
+    both = with_part(clock, kind="performance", signal="error")
+    judged = targets.judge(all_is_well() | {job: {**result, "incidents": [*first, both]}}, plan.FULL)
+    counts = [one.measured.split(", ")[0] for one in judged if one.target == "<= 10 each"]
+    assert counts == ["3", "1"]
 
 
 def test_a_run_that_is_too_small_is_not_judged() -> None:
