@@ -36,7 +36,7 @@ def delays(detector: str, late: list[int | None]) -> tuple[Job, Result]:
     return job, {"delays": late, "early": 0, "months_before": 1.0}
 
 
-def with_part(told: dict[str, Any], **changed: Any) -> dict[str, Any]:
+def with_part(told: dict[str, Any], **changed: str | None) -> dict[str, Any]:
     """Give the incident with itself as its first part, and another, if it *changed* anything."""
     own = {name: told[name] for name in ("kind", "signal", "at", "until")}
     return told | {"parts": [own, own | changed] if changed else [own]}
