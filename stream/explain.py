@@ -49,20 +49,20 @@ class ExplainError(Exception):
 def explain(settings: Settings, model: str, files: Sequence[str]) -> str:
     """Give the page on *model*, from the state topic, or from *files* of events where there are any.
 
-    Raises as :func:`known` does.
+    Raises as :func:`watched_now` does.
     """
-    return page(settings, model, known(settings, model, files))
+    return page(settings, model, watched_now(settings, model, files))
 
 
 def baselines(settings: Settings, model: str, files: Sequence[str]) -> str:
     """Give a line on the baseline of each series of *model*: how it stands, since when, of what, its digest.
 
-    Raises as :func:`known` does.
+    Raises as :func:`watched_now` does.
     """
-    return table([_BASELINE_HEADINGS, *(_baseline(*one) for one in known(settings, model, files))], {3})
+    return table([_BASELINE_HEADINGS, *(_baseline(*one) for one in watched_now(settings, model, files))], {3})
 
 
-def known(settings: Settings, model: str, files: Sequence[str]) -> Explained:
+def watched_now(settings: Settings, model: str, files: Sequence[str]) -> Explained:
     """Give how each series of *model* is watched, from the state topic, or from *files* of events.
 
     Raises ExplainError where the model is not known there, StateError or RefusedError where the state cannot

@@ -211,6 +211,23 @@ def test_a_baseline_is_frozen_when_it_is_complete_and_its_digest_stays() -> None
 
 
 @pytest.mark.parametrize("spec", [ERROR, AGE])
+def test_a_baseline_has_one_digest_however_its_readings_came(spec: SeriesSpec) -> None:
+    values = rate((6_000, 0.1)) if spec is ERROR else normal((6_000, 0.0))
+    at_once, in_pieces, another = new_bank(), new_bank(), new_bank()
+    slots = [add(bank, spec) for bank in (at_once, in_pieces, another)]
+    show(at_once, slots[0], values)
+    for start in range(0, len(values), 77):
+        show(in_pieces, slots[1], values[start : start + 77], start=start)
+    show(another, slots[2], values[::-1])
+    expected = at_once.explain(slots[0]).baseline
+    other = another.explain(slots[2]).baseline
+    assert expected is not None
+    assert other is not None
+    assert in_pieces.explain(slots[1]).baseline == expected
+    assert other.digest != expected.digest
+
+
+@pytest.mark.parametrize("spec", [ERROR, AGE])
 def test_a_baseline_is_frozen_while_a_change_lasts(spec: SeriesSpec) -> None:
     bank = new_bank()
     slot = add(bank, spec)
