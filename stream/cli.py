@@ -23,7 +23,7 @@ from stream import __version__
 from stream.config import MAX_PROCESSES, ConfigError, Settings, load_settings
 from stream.core.lines import parts
 from stream.demo.run import DemoError, demo
-from stream.explain import ExplainError, explain
+from stream.explain import ExplainError, baselines, explain
 from stream.lab import options as lab_options
 from stream.lab.errors import LabError
 from stream.replay import Outputs, lines, replay
@@ -141,16 +141,22 @@ def _build_parser() -> argparse.ArgumentParser:
     actions = config.add_subparsers(required=True, metavar="ACTION", parser_class=_Parser)
     actions.add_parser("show", help="the settings in force").set_defaults(run=_config)
     why = actions.add_parser("explain", help="each series of a model: its budget, threshold, smallest change")
-    why.add_argument("--model", required=True, metavar="M", help="the model")
-    why.add_argument(
-        "--replay",
-        nargs="+",
-        default=[],
-        metavar="FILE",
-        help="take what is now from these files of events; without, from the workers' last checkpoint",
-    )
-    why.add_argument("--policy", help="policy file (TOML)")
-    why.set_defaults(run=_explain)
+    why.set_defaults(run=_explain, page=explain, named="driftline config explain")
+
+    baseline = commands.add_parser("baseline", help="what the series of a model are compared with")
+    actions = baseline.add_subparsers(required=True, metavar="ACTION", parser_class=_Parser)
+    digests = actions.add_parser("show", help="each series of a model: its baseline's state, size and digest")
+    digests.set_defaults(run=_explain, page=baselines, named="driftline baseline show")
+    for asked in (why, digests):
+        asked.add_argument("--model", required=True, metavar="M", help="the model")
+        asked.add_argument(
+            "--replay",
+            nargs="+",
+            default=[],
+            metavar="FILE",
+            help="take what is now from these files of events; without, from the workers' last checkpoint",
+        )
+        asked.add_argument("--policy", help="policy file (TOML)")
     return parser
 
 
@@ -298,9 +304,9 @@ def _config(settings: Settings, _options: argparse.Namespace) -> int:
 def _explain(settings: Settings, options: argparse.Namespace) -> int:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what ends it is said once, in our words
     try:
-        sys.stdout.write(explain(_with_policy(settings, options), options.model, options.replay))
+        sys.stdout.write(options.page(_with_policy(settings, options), options.model, options.replay))
     except OSError as error:
-        sys.stderr.write(f"driftline config explain: {error.filename}: {error.strerror or error}\n")
+        sys.stderr.write(f"{options.named}: {error.filename}: {error.strerror or error}\n")
         return 2
     return 0
 

@@ -6,10 +6,11 @@ What is now is in the state topic, as of the last checkpoint; or it is what a re
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
+from datetime import UTC, datetime
 
 from stream.config import Settings
-from stream.core.nouns import Explanation, SeriesKey, Smallest
+from stream.core.nouns import Explanation, SeriesKey, Smallest, Standing
 from stream.core.pipeline import Pipeline
 from stream.replay import Outputs, replay
 from stream.shell.doors import explaining
@@ -28,6 +29,7 @@ _HEADINGS = (
     "threshold", "window", "in a day", "in a week", "in a month", "stage",
 )  # fmt: skip
 _NUMBERS = range(3, 12)
+_BASELINE_HEADINGS = ("version", "series", "baseline", "readings", "since", "digest")
 _SHOWN_MODELS = 10
 _LEGEND = """
 false alarms: what the series may raise in 30 days
@@ -47,6 +49,22 @@ class ExplainError(Exception):
 def explain(settings: Settings, model: str, files: Sequence[str]) -> str:
     """Give the page on *model*, from the state topic, or from *files* of events where there are any.
 
+    Raises as :func:`watched_now` does.
+    """
+    return page(settings, model, watched_now(settings, model, files))
+
+
+def baselines(settings: Settings, model: str, files: Sequence[str]) -> str:
+    """Give a line on the baseline of each series of *model*: how it stands, since when, of what, its digest.
+
+    Raises as :func:`watched_now` does.
+    """
+    return table([_BASELINE_HEADINGS, *(_baseline(*one) for one in watched_now(settings, model, files))], {3})
+
+
+def watched_now(settings: Settings, model: str, files: Sequence[str]) -> Explained:
+    """Give how each series of *model* is watched, from the state topic, or from *files* of events.
+
     Raises ExplainError where the model is not known there, StateError or RefusedError where the state cannot
     be read, OSError where a file cannot be.
     """
@@ -62,7 +80,7 @@ def explain(settings: Settings, model: str, files: Sequence[str]) -> str:
         place = f"in partition {partition} of {build_topics(settings).full(STATE)}"
     if model not in pipeline.models():
         raise ExplainError(f"no model {model!r} {place}: {_known(pipeline, is_replay=bool(files))}")
-    return page(settings, model, pipeline.model(model).explain())
+    return pipeline.model(model).explain()
 
 
 def page(settings: Settings, model: str, explained: Explained) -> str:
@@ -76,15 +94,20 @@ def page(settings: Settings, model: str, explained: Explained) -> str:
             f"series spend {sum(shares):.1%}; kinds without series spend nothing"
         )
     rows = [_HEADINGS, *(_row(key, one) for key, one in explained)]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(_HEADINGS))]
-    lines.append("")
+    return "\n".join(lines) + "\n\n" + table(rows, _NUMBERS) + _LEGEND
+
+
+def table(rows: Sequence[Sequence[str]], numbers: Container[int]) -> str:
+    """Give *rows* of as many cells each as lines of columns; those of the *numbers* stand to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines: list[str] = []
     for row in rows:
         cells = [
-            cell.rjust(width) if place in _NUMBERS else cell.ljust(width)
+            cell.rjust(width) if place in numbers else cell.ljust(width)
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines) + "\n" + _LEGEND
+        lines.append("  ".join(cells).rstrip() + "\n")
+    return "".join(lines)
 
 
 async def _rows(settings: Settings, partition: int) -> dict[bytes, bytes]:
@@ -122,6 +145,14 @@ def _row(key: SeriesKey, one: Explanation) -> tuple[str, ...]:
         *smallest,
         f"{one.stage}, {one.readings:,} readings" if one.stage == "learning" else one.stage,
     )
+
+
+def _baseline(key: SeriesKey, one: Explanation) -> tuple[str, ...]:
+    own, series = one.baseline, key.signal + (f" [{key.segment}]" if key.segment else "")
+    if own is None:
+        return (key.version, series, Standing.LEARNING, "-", "-", "-")
+    since = datetime.fromtimestamp(own.since, UTC).isoformat(timespec="seconds")
+    return (key.version, series, own.standing, f"{own.readings:,}", since, own.digest)
 
 
 def _seen(smallest: Smallest) -> str:

@@ -192,6 +192,27 @@ class Smallest:
     fall: float | None
 
 
+class Standing(StrEnum):
+    """How a baseline stands: too small to compare with, growing with what is read, or not to be changed."""
+
+    LEARNING = "learning"
+    GROWING = "growing"
+    FROZEN = "frozen"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Baseline:
+    """What a series is compared with: so many readings, from *since* on, in seconds since the epoch.
+
+    *digest* is a SHA-256 in hex: two baselines with the same one are the same.
+    """
+
+    standing: Standing
+    readings: int
+    since: float
+    digest: str
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Explanation:
     """How a series is watched now, in its units.
@@ -211,6 +232,7 @@ class Explanation:
     threshold: float | None = None
     window: int | None = None
     smallest: tuple[Smallest, ...] = ()
+    baseline: Baseline | None = None
 
 
 class Stage(StrEnum):

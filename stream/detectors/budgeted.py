@@ -19,7 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.core.errors import UnreadableRowError
-from stream.core.nouns import Explanation, Finding, Healed, SeriesSpec, Smallest, Stage
+from stream.core.nouns import (
+    Baseline,
+    Explanation,
+    Finding,
+    Healed,
+    SeriesSpec,
+    Smallest,
+    Stage,
+    Standing,
+)
 from stream.core.ports import Found
 from stream.detectors.forms import Form, Nature, form_of, nature_of, spec_of
 from stream.detectors.quiet import Change, Family, QuietBank, Sight
@@ -157,7 +166,15 @@ class Budgeted:
                 _smallest(days, form, stands, change, only_rise=only_rise)
                 for days, change in zip(DAYS, sees, strict=True)
             ),
+            baseline=self._baseline(inner, is_learned=stands.is_learned),
         )
+
+    def _baseline(self, inner: int, *, is_learned: bool) -> Baseline | None:
+        own = self._quiet.printed(inner)
+        if not own.readings:
+            return None
+        standing = Standing.FROZEN if own.is_frozen else Standing.GROWING if is_learned else Standing.LEARNING
+        return Baseline(standing=standing, readings=own.readings, since=own.began, digest=own.digest)
 
     def snapshot(self, slot: int) -> bytes:
         """Give all there is to know of *slot*, as bytes, behind their checksum."""

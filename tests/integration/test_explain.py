@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 from stream.shell.connection import Connection
@@ -27,6 +28,11 @@ def test_the_state_of_a_running_worker_is_explained_and_left_alone(
     assert (replayed.returncode, replayed.stderr) == (0, "")
     assert "0.3 false alarms in 30 days at most" in replayed.stdout
     assert "missing:amount" in replayed.stdout
+    show = ("baseline", "show", "--model", "credit")
+    baselines = driftline(*show, "--replay", str(file), environment=environment)
+    assert (baselines.returncode, baselines.stderr) == (0, "")
+    assert baselines.stdout.split()[:6] == ["version", "series", "baseline", "readings", "since", "digest"]
+    assert re.search(r"error +learning +[0-9]+ +2025-03-01T[0-9:+]+ +[0-9a-f]{64}\n", baselines.stdout)
     with RunningWorker(environment, tmp_path / "log") as worker:
         worker.ready().wait_for(lambda own: own.has_caught_up)
         worker.wait_for(lambda _: driftline(*explain, environment=environment).stdout == replayed.stdout)
@@ -35,6 +41,7 @@ def test_the_state_of_a_running_worker_is_explained_and_left_alone(
         worker.wait_for(lambda own: own.metric("checkpoints_total") > written)
         assert worker.terminate() == 0, worker.log
     assert driftline(*explain, environment=environment).stdout == replayed.stdout
+    assert driftline(*show, environment=environment).stdout == baselines.stdout
 
 
 def test_what_cannot_be_explained_is_said_in_a_line(broker: Broker, prefix: str, tmp_path: Path) -> None:
@@ -59,3 +66,7 @@ def test_what_cannot_be_explained_is_said_in_a_line(broker: Broker, prefix: str,
     gone = driftline(*explain, "--replay", "nowhere.jsonl", environment=environment)
     assert gone.returncode == 2
     assert gone.stderr == "driftline config explain: nowhere.jsonl: No such file or directory\n"
+    show = ("baseline", "show", "--model", "credit", "--replay", "nowhere.jsonl")
+    gone = driftline(*show, environment=environment)
+    assert gone.returncode == 2
+    assert gone.stderr == "driftline baseline show: nowhere.jsonl: No such file or directory\n"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from schemas.alerts import Kind
 from stream.core.errors import UnreadableRowError
-from stream.core.nouns import Finding, Healed, SeriesKey, SeriesSpec, Stage
+from stream.core.nouns import Finding, Healed, SeriesKey, SeriesSpec, Stage, Standing
 from stream.core.ports import Found
 from stream.detectors.budgeted import HELD, Budgeted
 from stream.detectors.forms import Form, Nature, form_of, nature_of
@@ -184,6 +184,63 @@ def test_a_series_is_explained() -> None:
     assert all(each.fall is None for each in told.smallest)
     show(bank, slot, values[60_000:], start=60_000)
     assert bank.explain(slot).stage is Stage.CHANGED
+
+
+def test_a_baseline_is_frozen_when_it_is_complete_and_its_digest_stays() -> None:
+    bank = new_bank()
+    slot = add(bank, ERROR)
+    values = rate((45_000, 0.1))
+    show(bank, slot, values[:1_000])
+    first = bank.explain(slot).baseline
+    show(bank, slot, values[1_000:35_000], start=1_000)
+    grown = bank.explain(slot).baseline
+    show(bank, slot, values[35_000:42_000], start=35_000)
+    frozen = bank.explain(slot).baseline
+    show(bank, slot, values[42_000:], start=42_000)
+    assert first is not None
+    assert grown is not None
+    assert frozen is not None
+    standings = [each.standing for each in (first, grown, frozen)]
+    assert standings == [Standing.LEARNING, Standing.GROWING, Standing.FROZEN]
+    assert first.readings < grown.readings < frozen.readings
+    assert first.since == grown.since == frozen.since
+    assert len({first.digest, grown.digest, frozen.digest}) == 3
+    assert bank.explain(slot).baseline == frozen
+    other = new_bank()
+    assert other.explain(other.restore(bank.snapshot(slot), only_rise=True)).baseline == frozen
+
+
+@pytest.mark.parametrize("spec", [ERROR, AGE])
+def test_a_baseline_has_one_digest_however_its_readings_came(spec: SeriesSpec) -> None:
+    values = rate((6_000, 0.1)) if spec is ERROR else normal((6_000, 0.0))
+    at_once, in_pieces, another = new_bank(), new_bank(), new_bank()
+    slots = [add(bank, spec) for bank in (at_once, in_pieces, another)]
+    show(at_once, slots[0], values)
+    for start in range(0, len(values), 77):
+        show(in_pieces, slots[1], values[start : start + 77], start=start)
+    show(another, slots[2], values[::-1])
+    expected = at_once.explain(slots[0]).baseline
+    other = another.explain(slots[2]).baseline
+    assert expected is not None
+    assert other is not None
+    assert in_pieces.explain(slots[1]).baseline == expected
+    assert other.digest != expected.digest
+
+
+@pytest.mark.parametrize("spec", [ERROR, AGE])
+def test_a_baseline_is_frozen_while_a_change_lasts(spec: SeriesSpec) -> None:
+    bank = new_bank()
+    slot = add(bank, spec)
+    before = rate((30_000, 0.1)) if spec is ERROR else normal((30_000, 0.0))
+    after = rate((4_000, 0.4), seed=1) if spec is ERROR else normal((4_000, 2.0), seed=1)
+    show(bank, slot, before)
+    show(bank, slot, after[:2_000], start=30_000)
+    assert bank.explain(slot).stage is Stage.CHANGED
+    held = bank.explain(slot).baseline
+    assert held is not None
+    assert held.standing is Standing.FROZEN
+    show(bank, slot, after[2_000:], start=32_000)
+    assert bank.explain(slot).baseline == held
 
 
 @pytest.mark.parametrize("days", [1.0, 7.0])

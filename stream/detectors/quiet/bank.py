@@ -15,6 +15,7 @@ from stream.core.nouns import Finding
 from stream.detectors.quiet import bins, budget, sight
 from stream.detectors.quiet.budget import PARTS, Accounts
 from stream.detectors.quiet.engine import Engine
+from stream.detectors.quiet.printed import Printed, printed
 from stream.detectors.quiet.records import BLOCK, Places
 from stream.detectors.quiet.sight import Change, Sight
 from stream.detectors.quiet.spec import Pool, Spec
@@ -132,6 +133,11 @@ class QuietBank:
         """Say how a series stands."""
         engine, place = self._at(slot)
         return sight.sight_of(engine.columns, place, cells=bool(slot & 1))
+
+    def printed(self, slot: int) -> Printed:
+        """Give the baseline that a series is compared with, as it is now."""
+        engine, place = self._at(slot)
+        return printed(engine.columns, place, cells=bool(slot & 1))
 
     def smallest(self, slot: int, readings: float) -> Change | None:
         """Give the smallest change that so many *readings* of a series show, None where they show none."""
