@@ -215,11 +215,9 @@ class Partition:
         for rejected in result.rejected:
             await self.outputs.reject(rejected)
         for forward in result.forwards:
-            await self.outputs.send(
-                forward.topic.suffix,
-                forward.model.encode(),
-                forward.value,
+            await self.outputs.forward(
+                forward,
                 partition=self.topics.partition_of(forward.model),
-                timestamp_ms=int(forward.timestamp * 1000),
+                timestamp_ms=int(min(forward.timestamp, clock.wall()) * 1000),  # a broker refuses the future
                 headers=[*forward.headers, (FORWARDED_HEADER, b"1")],
             )
