@@ -32,6 +32,7 @@ from stream.core.nouns import (
 )
 from stream.core.pending import Pending, Standing
 from stream.core.rows import Moment
+from stream.core.texts import to_keep
 from stream.core.waiting import Waiting
 
 _ID, _PREDICTION_ID = attrgetter("id"), attrgetter("prediction_id")
@@ -278,7 +279,7 @@ class Join:
         waiting = self.orphans.take(feedback.prediction_id)
         if waiting is None or self._is_expired(waiting, clock, tally):
             waiting = Orphans(clock, [])
-        waiting.feedback.append(feedback)
+        waiting.feedback.append(to_keep(feedback))
         evicted = max(0, len(waiting.feedback) - self._bounds.orphan_feedback)
         del waiting.feedback[:evicted]
         evicted += self.orphans.add(feedback.prediction_id, waiting)

@@ -17,6 +17,7 @@ from stream.core.forms import COLUMN, OTHER, USAGE, Features, FeatureValue, Form
 from stream.core.nouns import Tally, Topic
 from stream.core.observe import Observer, errors, opinions
 from stream.core.sheets import Block, Places, Sheet, Stands, Values, sheet_of
+from stream.core.texts import all_short, short
 
 _READ = attrgetter("output", "score", "usage", "features")
 _USAGE = {name: attrgetter(name) for name in USAGE}
@@ -186,7 +187,7 @@ class Reader:
                 if has_classes
                 else []
             )
-            classes = [cast("str", outputs[place]) for place in classes_at]
+            classes = all_short([cast("str", outputs[place]) for place in classes_at])
             columns = form.columns_of(features) if features else None
             parts.append(
                 _Part(form, features, described_at, columns, classes, np.array(classes_at, dtype=np.intp))
@@ -253,9 +254,9 @@ class Reader:
         categories: list[Sequence[str | None]] = []
         for row, column in enumerate(columns[len(form.numeric) :], start=len(form.numeric)):
             if set(map(type, column)) == {str}:
-                categories.append(cast("list[str]", column))
+                categories.append(all_short(cast("list[str]", column)))
             else:
-                categories.append([value if isinstance(value, str) else None for value in column])
+                categories.append([short(value) if isinstance(value, str) else None for value in column])
                 absent[row] = [value is None for value in categories[-1]]
         if self._signals.features and form.numeric:
             yield Block(range(form.feature_at, form.missing_at), places, numbers)

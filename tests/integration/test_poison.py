@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Final
 
@@ -73,3 +74,34 @@ def test_what_cannot_be_read_or_sent_on_ends_no_worker(broker: Broker, prefix: s
     rejected = reading.messages(broker, prefix + "rejected")
     told = sorted((one["reason"], one["source"]["partition"], one["source"]["offset"]) for one in rejected)
     assert told == [("malformed", home, 1), ("too_large", 1 - home, 0)]
+
+
+def test_names_and_texts_without_measure_make_no_state_that_a_topic_does_not_take(
+    broker: Broker, prefix: str, tmp_path: Path
+) -> None:
+    """Answers of megabytes, and a row of state of as many as its bounds allow."""
+    environment = settings(broker, prefix)
+    make_topics(environment)
+    topic, time = prefix + "predictions", "2026-03-02T10:00:00Z"
+
+    def sent(number: int, **fields: object) -> dict[str, object]:
+        event = {"type": "prediction", "id": f"p-{number}", "model": "wide", "time": time, **fields}
+        return {"topic": topic, "key": b"wide", "value": json.dumps(event, ensure_ascii=False).encode()}
+
+    answers = [sent(number, output=str(number) * 3_500_000) for number in range(4)]
+    names = [f"{number:03}" + "\N{SNOWMAN}" * 250 for number in range(200)]
+    described = [
+        sent(100 + number, features=dict.fromkeys(names, f"{number:03}" + "😀" * 250)) for number in range(60)
+    ]
+    send(broker, [*answers, *described])
+    for start in ("first", "again"):
+        with RunningWorker(environment, tmp_path / start) as worker:
+            worker.wait_for(lambda it: it.has_caught_up)
+            if start == "again":
+                assert worker.metric("unreadable_rows_total") == 0
+                send(broker, [sent(1_000), sent(1, id="answer")])
+                worker.wait_for(lambda it: it.metric("events_total") == 2)
+            assert worker.terminate() == 0
+    sizes = [len(record.value or b"") for record in reading.records(broker, prefix + "state")]
+    assert sum(sizes) > 12 * 1024 * 1024
+    assert max(sizes) < 1_000_000
