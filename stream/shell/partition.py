@@ -217,9 +217,10 @@ class Partition:
         for rejected in result.rejected:
             await self.outputs.reject(rejected)
         for forward in result.forwards:
+            timestamp = min(max(forward.timestamp, 0.0), clock.wall())  # a broker refuses the future
             await self.outputs.forward(
                 forward,
                 partition=self.topics.partition_of(forward.model),
-                timestamp_ms=int(min(forward.timestamp, clock.wall()) * 1000),  # a broker refuses the future
+                timestamp_ms=int(timestamp * 1000),
                 headers=[*forward.headers, (FORWARDED_HEADER, b"1")],
             )
