@@ -6,6 +6,7 @@ Hypothesis draws logs and damages, and makes what fails small; tests/fuzz/guided
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import time
 import traceback
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _fuzz(minutes: float, first_seed: int) -> int:
     tried, began, number = Tried(), time.monotonic(), first_seed
     unfold_at_most(UNFOLDED_BYTES)
+    logging.getLogger("stream.shell.batches").setLevel(logging.CRITICAL)  # what is damaged is the point
     shown = began
     while time.monotonic() - began < minutes * 60:
         for trial in (_logs_of(tried), _states_of(tried), _batches_of(tried)):
