@@ -42,7 +42,8 @@ class HashIndex:
 
     A key is all that is known of an id, so two ids of one key are one: with Python's ``hash`` of a string,
     two of a million collide with a probability of 3e-8, and an id that was never added meets one of a
-    million with 5e-14. That hash (SipHash) is salted anew in each process, so nobody can aim at it.
+    million with 5e-14. That hash (SipHash) is salted anew in each process, so nobody can aim at it; a worker
+    does not start where the environment fixes the salt.
 
     Open addressing with linear probing. At most six slots of ten are in use, those of removed keys
     included; then the table is made anew, twice as large if it must be.

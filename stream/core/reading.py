@@ -188,7 +188,7 @@ class Reader:
                 if has_classes
                 else []
             )
-            classes = [cast("str", outputs[place]) for place in classes_at]
+            classes = all_short([cast("str", outputs[place]) for place in classes_at])
             columns = form.columns_of(features) if features else None
             parts.append(
                 _Part(form, features, described_at, columns, classes, np.array(classes_at, dtype=np.intp))

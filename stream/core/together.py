@@ -157,10 +157,11 @@ def _match(
     is_odd[said.of_each[repeated(said.keys)]] = True
     is_odd[said.of_each[_ahead(said, predictions)]] = True
     waits = np.array([part.join.label_seconds for part in parts])[said.of_each]
+    kept = np.array([part.join.kept_seconds for part in parts])[said.of_each]
     said_at = said.times()
     which = np.flatnonzero(~is_odd[said.of_each])
     entries = standing.slots.entries_at(places[which])
-    of, least = said.of_each[which], np.maximum(clocks[said.of_each], said_at)[which] - waits[which]
+    of, least = said.of_each[which], np.maximum(clocks[said.of_each] - kept, said_at - waits)[which]
     is_late = entries["time"] < least
     if is_late.any():
         is_odd[of[is_late]] = True
