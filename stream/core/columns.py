@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import overload
+from typing import TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,32 +16,37 @@ from stream.core.nouns import UNVERSIONED, Admitted, Outcome, PredictionKept, Re
 
 _VERSION = attrgetter("version")
 
+T = TypeVar("T")
+
 
 @dataclass(slots=True)
 class Batch:
     """The events of a step, in the log's order: columns of one length.
 
     Times are in seconds since the epoch; *topics* are those of the records; *hashes* are those of the events'
-    ids in this process; *seqs* are the events' numbers in the pipeline's order, and mean nothing for an event
-    that was not taken.
+    *ids* in this process; *seqs* are the events' numbers in the pipeline's order, and mean nothing for an
+    event that was not taken.
     """
 
     events: Sequence[Event]
     records: Sequence[Record]
     times: NDArray[np.float64]
     topics: NDArray[np.int8]
+    ids: Sequence[str]
     hashes: Hashes
     seqs: NDArray[np.int64]
 
     @classmethod
     def of(cls, admitted: Sequence[Admitted]) -> Batch:
         """Put events that were taken one by one into columns."""
+        ids = [at.event.id for at in admitted]
         return cls(
             [at.event for at in admitted],
             [at.record for at in admitted],
             np.array([at.time for at in admitted], dtype=np.float64),
             np.array([at.record.topic for at in admitted], dtype=np.int8),
-            hashes_of([at.event.id for at in admitted]),
+            ids,
+            hashes_of(ids),
             np.array([at.seq for at in admitted], dtype=np.int64),
         )
 
@@ -53,7 +58,7 @@ class Batch:
 class Arrivals(Sequence[Admitted]):
     """Some events of a batch, in the log's order, by their places in it."""
 
-    __slots__ = ("_by_topic", "_events", "_versions", "batch", "places")
+    __slots__ = ("_by_topic", "_events", "_ids", "_versions", "batch", "places")
 
     def __init__(
         self, batch: Batch, places: NDArray[np.intp], by_topic: dict[int, Arrivals] | None = None
@@ -62,6 +67,7 @@ class Arrivals(Sequence[Admitted]):
         self.batch = batch
         self.places = places
         self._events: list[Event] | None = None
+        self._ids: list[str] | None = None
         self._versions: list[str] | None = None
         self._by_topic = by_topic
 
@@ -118,18 +124,26 @@ class Arrivals(Sequence[Admitted]):
     def events(self) -> list[Event]:
         """Give the events themselves."""
         if self._events is None:
-            events = self.batch.events
-            if len(self.places) == len(events):  # places are different and in order
-                self._events = list(events)
-            else:
-                self._events = [events[place] for place in self.places.tolist()]
+            self._events = self._own(self.batch.events)
         return self._events
+
+    def ids(self) -> list[str]:
+        """Give the ids of the events."""
+        if self._ids is None:
+            self._ids = self._own(self.batch.ids)
+        return self._ids
 
     def versions(self) -> list[str]:
         """Give the version of each event, all of which are predictions."""
         if self._versions is None:
             self._versions = versions_of(self.events())
         return self._versions
+
+    def _own(self, column: Sequence[T]) -> list[T]:
+        """Give what a *column* of the batch has at the places, which differ and are in order."""
+        if len(self.places) == len(column):
+            return list(column)
+        return list(map(column.__getitem__, self.places.tolist()))
 
 
 @dataclass(slots=True)

@@ -97,7 +97,7 @@ class HashIndex:
         self._place(np.maximum(keys, _LEAST), places)
 
     def claim(self, keys: Hashes) -> NDArray[np.int64] | None:
-        """Take each of *keys*, shape (n,), which differ; None, and nothing is taken, where one is there.
+        """Take each of *keys*, shape (n,); None, and nothing is taken, where one is there or stands twice.
 
         Gives slots: their places are told by :meth:`put`, before anything else is asked or changed.
         """
@@ -119,6 +119,11 @@ class HashIndex:
             free = left[self._keys[slots[left]] == _EMPTY]
             self._keys[slots[free]] = wanted[free]
             left = left[self._keys[slots[left]] != wanted[left]]
+        turns = np.arange(len(keys), dtype=np.int32)
+        self._places[slots] = turns
+        if (self._places[slots] != turns).any():  # two of the keys are one
+            self._keys[slots] = _EMPTY
+            return None
         self._used += len(keys)
         self._live += len(keys)
         return slots
@@ -266,3 +271,14 @@ def repeated(keys: Hashes) -> NDArray[np.intp]:
     order = np.argsort(keys)
     again: NDArray[np.intp] = order[1:][keys[order[1:]] == keys[order[:-1]]]
     return again
+
+
+def where_in(among: Hashes, keys: Hashes) -> NDArray[np.intp]:
+    """Give where in *among*, shape (m,), which differ, each of *keys*, shape (n,), stands; -1 for nowhere."""
+    if len(among) <= FEW:
+        places = {key: place for place, key in enumerate(among.tolist())}
+        return np.array([places.get(key, -1) for key in keys.tolist()], dtype=np.intp)
+    order = np.argsort(among)
+    ordered = among[order]
+    near = np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)
+    return np.where(ordered[near] == keys, order[near], -1)

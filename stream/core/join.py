@@ -8,7 +8,6 @@ batch is cut.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from operator import attrgetter
@@ -21,7 +20,7 @@ from schemas.events import Event, Feedback, Prediction
 from schemas.policy import Policy
 from stream.core.columns import Arrivals, Outcomes
 from stream.core.entries import Newcomers
-from stream.core.hashed import Hashes, hashes_of
+from stream.core.hashed import Hashes, hashes_of, repeated, where_in
 from stream.core.nouns import (
     TRUTH,
     Outcome,
@@ -34,7 +33,7 @@ from stream.core.pending import Pending, Standing
 from stream.core.rows import Moment
 from stream.core.waiting import Waiting
 
-_ID, _PREDICTION_ID = attrgetter("id"), attrgetter("prediction_id")
+_PREDICTION_ID = attrgetter("prediction_id")
 _OUTPUT, _SCORE = attrgetter("output"), attrgetter("score")
 _KIND, _LABEL = attrgetter("kind"), attrgetter("label")
 
@@ -109,7 +108,7 @@ class Join:
 
     def _match(self, events: Arrivals, tally: Tally) -> Iterator[Outcomes]:
         predictions = events.of(Topic.PREDICTIONS)
-        ids = list(map(_ID, predictions.events()))
+        ids = predictions.ids()
         is_single = len(events) == 1
         if not is_single and self.is_crowded(events, ids):
             yield from self._match_runs(events, tally)
@@ -180,9 +179,8 @@ class Join:
 
     def _put_aside(self, said: _Said, predictions: Arrivals, tally: Tally) -> _Said:
         """Let feedback wait whose prediction comes later in the batch; give the rest."""
-        place_of = dict(zip(predictions.hashes().tolist(), predictions.places.tolist(), strict=True))
-        own = [place_of.get(meant, -1) for meant in said.hashes.tolist()]
-        is_ahead = np.array(own) > said.at.places
+        own = where_in(predictions.hashes(), said.hashes)
+        is_ahead = (own >= 0) & (predictions.places[own] > said.at.places)
         if not is_ahead.any():
             return said
         for place in np.flatnonzero(is_ahead).tolist():
@@ -216,9 +214,8 @@ class Join:
         predicted = np.zeros(len(places))
         predicted[there] = self.pending.times_at(places[there])
         odd = ~there | (predicted < said.clocks - self.label_seconds)
-        several = Counter(said.hashes.tolist())
-        if len(several) < len(odd):
-            odd |= np.array([several[own] > 1 for own in said.hashes.tolist()])
+        if len(twice := repeated(said.hashes)):
+            odd |= np.isin(said.hashes, said.hashes[twice])
         if odd.any():
             for place in np.flatnonzero(odd).tolist():
                 self._take_feedback(said, place, singles, tally)

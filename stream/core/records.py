@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Final, Protocol, overload
+from typing import Final, NamedTuple, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,3 +136,33 @@ class Picked(Sequence[Source]):
         if isinstance(index, slice):
             return Picked(self._sources, self._places[index])
         return self._sources[int(self._places[index])]
+
+
+class Numbered(Sequence[Source]):
+    """Sources that have an offset each, shape (n,), and neither keys nor headers."""
+
+    __slots__ = ("_offsets",)
+
+    def __init__(self, offsets: NDArray[np.int64]) -> None:
+        self._offsets = offsets
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    @overload
+    def __getitem__(self, index: int) -> Source: ...
+    @overload
+    def __getitem__(self, index: slice) -> Numbered: ...
+    def __getitem__(self, index: int | slice) -> Source | Numbered:
+        """Give one, or a part of them."""
+        if isinstance(index, slice):
+            return Numbered(self._offsets[index])
+        return _Bare(int(self._offsets[index]))
+
+
+class _Bare(NamedTuple):
+    """A source that is nothing but its *offset*."""
+
+    offset: int
+    key: bytes | None = None
+    headers: Headers = ()

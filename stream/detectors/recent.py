@@ -26,6 +26,9 @@ LEVELS: Final = 16
 CLIP: Final = 10.0
 """Standard deviations beyond which a reading says no more than that it lies far out."""
 
+LONG: Final = 4 * BLOCK
+"""Readings a run, on average, from which on each run is taken by itself."""
+
 _SUM, _SQUARE, _TOTAL, _START = range(4)
 _NONE: Final = 0
 _IN_LEVEL = np.arange(PER_LEVEL)
@@ -97,6 +100,41 @@ class Recent:
         filled = taken + runs.lengths
         blocks = filled // BLOCK
         self._open_count[runs.slots] = filled % BLOCK
+        if len(values) < LONG * len(runs):
+            self._add_short(runs, taken, blocks, (values, times), scale)
+        else:
+            self._add_long(runs, taken, blocks, (values, times), scale)
+
+    def _add_long(
+        self, runs: Runs, taken: Places, blocks: Places, readings: tuple[Values, Values], scale: Scale
+    ) -> None:
+        """Take each run by itself: whole blocks of it at once."""
+        full: Values = np.empty((int(blocks.sum()), BLOCK))
+        begins: Values = np.empty(len(full))
+        columns = (runs.slots, runs.starts, runs.lengths, taken, blocks, blocks.cumsum() - blocks)
+        for slot, start, length, before, number, first in zip(*(c.tolist() for c in columns), strict=True):
+            values, times = (column[start : start + length] for column in readings)
+            whole = number * BLOCK - before
+            if number:
+                own = full[first : first + number].reshape(-1)
+                own[:before] = self._open[slot, :before]
+                own[before:] = values[:whole]
+                begins[first] = self._open_start[slot] if before else times[0]
+                begins[first + 1 : first + number] = times[BLOCK - before : whole : BLOCK]
+                values, times = values[whole:], times[whole:]
+                self._open_start[slot] = times[0] if len(times) else begins[first + number - 1]
+            elif not before:
+                self._open_start[slot] = times[0]
+            offset = 0 if number else before
+            self._open[slot, offset : offset + len(values)] = values
+        if len(full):
+            self._file(runs.slots, blocks, full, begins, scale)
+
+    def _add_short(
+        self, runs: Runs, taken: Places, blocks: Places, readings: tuple[Values, Values], scale: Scale
+    ) -> None:
+        """Take all runs together, reading by reading."""
+        values, times = readings
         place = np.arange(len(values)) + (taken - runs.starts).repeat(runs.lengths)
         slots = runs.slots.repeat(runs.lengths)
         if blocks.any():
@@ -153,19 +191,26 @@ class Recent:
         own = np.flatnonzero(blocks)
         rows = blocks.cumsum() - blocks
         full: Values = np.empty((int(blocks.sum()), BLOCK))
-        buckets: Values = np.empty((len(full), 4))
+        begins: Values = np.empty(len(full))
         first, begun = rows[own], slots[own]
         full[first] = self._open[begun]
-        buckets[first, _START] = self._open_start[begun]
+        begins[first] = self._open_start[begun]
         full.reshape(-1)[at] = readings[0]
-        begins = np.flatnonzero(at % BLOCK == 0)
-        buckets[at[begins] // BLOCK, _START] = readings[1][begins]
+        heads = np.flatnonzero(at % BLOCK == 0)
+        begins[at[heads] // BLOCK] = readings[1][heads]
+        self._open_start[begun] = begins[first + blocks[own] - 1]
+        self._file(slots, blocks, full, begins, scale)
+
+    def _file(self, slots: Places, blocks: Places, full: Values, begins: Values, scale: Scale) -> None:
+        """Put *full* blocks, *blocks* of each slot, into the histograms, with when each *begins*."""
+        own = np.flatnonzero(blocks)
+        buckets: Values = np.empty((len(full), 4))
+        buckets[:, _START] = begins
         scaled = scale.at(np.arange(len(blocks)).repeat(blocks)).of(full)
         for column, summed in ((_SUM, scaled), (_SQUARE, scaled * scaled), (_TOTAL, full)):
             # One after the other, never by halves: a sum must not depend on how many blocks are summed.
             buckets[:, column] = np.add.accumulate(summed, axis=1)[:, -1]
-        self._open_start[begun] = buckets[first + blocks[own] - 1, _START]
-        self._push(begun, blocks[own], buckets)
+        self._push(slots[own], blocks[own], buckets)
 
     def _push(self, slots: Places, numbers: Places, buckets: Values) -> None:
         """Put *numbers* of *buckets*, shape (sum, 4), behind those of each slot; merge what is too much."""

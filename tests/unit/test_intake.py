@@ -31,7 +31,7 @@ def read(record: Record) -> tuple[list[tuple[str, int | None]], Result]:
     """Give the ids that were taken, with their places in an array, and the rest."""
     result = Result()
     incoming = Intake(MINE, "driftline.", partition_of).read([record], result)
-    taken = [(event.id, incoming.elements.get(place)) for place, event in enumerate(incoming.events)]
+    taken = [(event.id, incoming.elements.get(place)) for place, event in enumerate(incoming.decoded.events)]
     return taken, result
 
 
