@@ -115,13 +115,13 @@ def admit_together(
 ) -> list[list[Refusal | None] | None]:
     """Give for each group what :meth:`Admission.admit` gives, for all of them at once.
 
-    No two groups are of one model and topic; *index* is the one that their admissions share.
+    They are of one batch, no two of one model and topic; *index* is the one that their admissions share.
     """
     if len(groups) < _TOGETHER:
         return [_alone(group, now) for group in groups]
     ends = np.cumsum([0, *(len(group.events) for group in groups)])
-    hashes = np.concatenate([group.events.hashes() for group in groups])
-    times = np.concatenate([group.events.times() for group in groups])
+    places, batch = np.concatenate([group.events.places for group in groups]), groups[0].events.batch
+    hashes, times = batch.hashes[places], batch.times[places]
     of_each = np.repeat(np.arange(len(groups)), np.diff(ends))
     seen = [group.admission.seen[group.topic] for group in groups]
     keys = hashes ^ np.array([store.salt for store in seen])[of_each]

@@ -139,11 +139,14 @@ class Arrivals(Sequence[Admitted]):
             self._versions = versions_of(self.events())
         return self._versions
 
+    def hold(self, events: list[Event], ids: list[str]) -> Arrivals:
+        """Take the events and their ids from who has them at hand."""
+        self._events, self._ids = events, ids
+        return self
+
     def _own(self, column: Sequence[T]) -> list[T]:
         """Give what a *column* of the batch has at the places, which differ and are in order."""
-        if len(self.places) == len(column):
-            return list(column)
-        return list(map(column.__getitem__, self.places.tolist()))
+        return list(column) if len(self.places) == len(column) else _at(column, self.places)
 
 
 @dataclass(slots=True)
@@ -220,16 +223,22 @@ def by_model(batch: Batch, names: Sequence[str], part: range) -> dict[str, Arriv
     places = np.argsort(of, kind="stable") + part.start
     places_by_topic = np.argsort(with_topic, kind="stable") + part.start
     numbers = np.bincount(with_topic, minlength=len(codes) * len(Topic)).reshape(len(codes), len(Topic))
+    events, ids = _at(batch.events, places_by_topic), _at(batch.ids, places_by_topic)
     arrivals: dict[str, Arrivals] = {}
     start = 0
     for name, of_topic in zip(codes, numbers.tolist(), strict=True):
         begin, parts = start, {}
         for topic, number in enumerate(of_topic):
             if number:
-                parts[topic] = Arrivals(batch, places_by_topic[start : start + number])
+                here = slice(start, start + number)
+                parts[topic] = Arrivals(batch, places_by_topic[here]).hold(events[here], ids[here])
                 start += number
         arrivals[name] = Arrivals(batch, places[begin:start], parts)
     return arrivals
+
+
+def _at(column: Sequence[T], places: NDArray[np.intp]) -> list[T]:
+    return list(map(column.__getitem__, places.tolist()))
 
 
 def versions_of(predictions: Sequence[Event]) -> list[str]:

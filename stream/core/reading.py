@@ -17,6 +17,7 @@ from stream.core.forms import COLUMN, OTHER, USAGE, Features, FeatureValue, Form
 from stream.core.nouns import Tally, Topic
 from stream.core.observe import Observer, errors, opinions
 from stream.core.sheets import Block, Places, Sheet, Stands, Values, sheet_of
+from stream.core.texts import all_short
 from stream.core.values import absent_of, categories_of, numbers_of
 
 _OUTPUT, _SCORE, _USED, _FEATURES = map(attrgetter, ("output", "score", "usage", "features"))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from stream.core.errors import NotContiguousError
-from stream.core.merge import BEHIND, BEHIND_PATIENCE, ROOM_BYTES, ROOM_RECORDS, Merge
+from stream.core.merge import BEHIND, BEHIND_PATIENCE, ROOM_BYTES, ROOM_RECORDS, TURN_RECORDS, Merge
 from stream.core.nouns import Record, Topic
 
 L, P, F, C = Topic.LIFECYCLE, Topic.PREDICTIONS, Topic.FEEDBACK, Topic.COMMANDS
@@ -133,6 +133,15 @@ def test_a_topic_is_full_when_enough_of_it_waits() -> None:
     merge.offer(P, ROOM_RECORDS - 1, run(P, ROOM_RECORDS - 1, 1.0), 10.0)
     assert merge.is_full(P)
     assert not merge.is_full(F)
+
+
+def test_of_many_records_so_many_come_at_once_and_the_others_next() -> None:
+    merge = a_merge(run(P, 0, *map(float, range(TURN_RECORDS + 5))), run(F, 0, 2.5))
+    seen = dict.fromkeys(Topic, 11.0)
+    first, rest = merge.take(seen, 11.0), merge.take(seen, 11.0)
+    assert (len(first), len(rest)) == (TURN_RECORDS, 6)
+    assert order(first)[2:4] == [(P, 2), (F, 0)]
+    assert [offset for _, offset in order(rest)] == list(range(TURN_RECORDS - 1, TURN_RECORDS + 5))
 
 
 def test_nothing_offered_gives_nothing() -> None:
