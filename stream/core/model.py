@@ -8,9 +8,11 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from schemas.alerts import Incident, Kind
+from schemas.events import LifecycleKind
 from schemas.policy import Policy
 from stream.core.admission import Admission
 from stream.core.alert import decide
+from stream.core.baselines import Act, acts_in
 from stream.core.bounds import STORES, bound_key, watch_bound
 from stream.core.columns import Arrivals, Outcomes
 from stream.core.detect import Banks
@@ -20,7 +22,7 @@ from stream.core.join import Join, Orphans
 from stream.core.nouns import Change, Explanation, SeriesKey, Tally, Topic, Watched
 from stream.core.observe import Observer
 from stream.core.pending import Pending
-from stream.core.portions import Portion, portions
+from stream.core.portions import Portion, behind_acts, portions
 from stream.core.reading import Source
 from stream.core.rows import UNREADABLE, Moment, Number
 from stream.core.seen import SeenIds
@@ -69,8 +71,10 @@ class Model:
         through the stages behind the join.
         """
         self.last_seq = int(events.batch.seqs[events.places[-1]])
-        bound = self._policy.bounds.versions
-        return portions(Portion(events, outcomes, clock), self._version_seq, bound)
+        bound, whole = self._policy.bounds.versions, Portion(events, outcomes, clock)
+        if acts := acts_in(events):
+            return behind_acts(whole, acts, self._version_seq, bound)
+        return portions(whole, self._version_seq, bound)
 
     def source(self, portion: Portion) -> Source:
         """Give what is to be read of *portion*; versions that come in it are watched from now on."""
@@ -98,7 +102,31 @@ class Model:
             void.append(("shape", self.name, version))
             void += [("series", *key) for key in self.sight.watch.forget(self._versions.pop(version))]
             tally.count("evicted_total", "versions")
+        if portion.act is not None:
+            changes += self._do(portion.act, tally)
         return changes, void
+
+    def _do(self, act: Act, tally: Tally) -> list[Change]:
+        """Do to the baselines of series what a lifecycle event says; give the incidents that this changed.
+
+        What is accepted is what changed: series without an open incident have nothing to accept.
+        """
+        is_accepted = act.event.kind is LifecycleKind.BASELINE_ACCEPTED
+        said: dict[SeriesKey, str] = {}
+        for _, observer in sorted(self._versions.items()):
+            for signal, slot in sorted(observer.series.items()):
+                key = observer.key(signal)
+                if act.concerns(key) and (not is_accepted or self.incidents.is_moving(key)):
+                    said[key] = self.sight.watch.exchange(slot, act.event.kind).said(key)
+        tally.count("baselines_total", self.name, act.event.kind.value, by=len(said))
+        if act.event.kind is LifecycleKind.BASELINE_FROZEN:
+            return []
+        changes = self.incidents.accept(said, act.time, act.by, act.seq)
+        for observer in self._versions.values():
+            observer.alarming = {
+                one for one in observer.alarming if self.incidents.is_open(observer.key(one))
+            }
+        return changes
 
     def close(self) -> list[Incident]:
         """Let go of every series and close what is open: the model is watched no longer."""

@@ -204,12 +204,13 @@ class Standing(StrEnum):
 class Baseline:
     """What a series is compared with: so many readings, from *since* on, in seconds since the epoch.
 
-    *digest* is a SHA-256 in hex: two baselines with the same one are the same.
+    *digest* is a SHA-256 in hex: two baselines with the same one are the same. *since* is None where that was
+    not kept.
     """
 
     standing: Standing
     readings: int
-    since: float
+    since: float | None
     digest: str
 
 
@@ -219,7 +220,7 @@ class Explanation:
 
     *share* is its part of the model's budget, *false_alarms* what that is in 30 days. An alarm needs a
     statistic beyond *threshold*, which is that of a window of *window* readings. None is what its detectors
-    do not know.
+    do not know. *number* counts the baselines that the series has had, this one included.
     """
 
     watched_by: str
@@ -233,6 +234,7 @@ class Explanation:
     window: int | None = None
     smallest: tuple[Smallest, ...] = ()
     baseline: Baseline | None = None
+    number: int = 1
 
 
 class Stage(StrEnum):

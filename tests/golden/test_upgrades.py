@@ -10,9 +10,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from stream.core.nouns import Record
+from stream.core.nouns import Record, Stage
 from stream.core.pipeline import Pipeline
+from stream.detectors.budgeted import Budgeted
+from stream.detectors.quiet import QuietBank
 from stream.shell.state import FORMAT
+from tests.golden import quiet
 from tests.golden.log import HALF, records
 from tests.golden.make import BATCH, DIRECTORY, pipeline
 
@@ -40,6 +43,30 @@ def test_what_follows_is_what_would_have_followed(path: Path) -> None:
     expected = _outcome(unbroken, log[HALF:])
     assert expected, "the golden log must go on with incidents after half"
     assert _outcome(restored, log[HALF:]) == expected
+
+
+@pytest.mark.parametrize("path", sorted(DIRECTORY.glob("quiet-format-*.msgpack.gz")), ids=lambda p: p.name)
+def test_series_of_quiet_go_on_as_they_would_have(path: Path) -> None:
+    rows = msgspec.msgpack.decode(gzip.decompress(path.read_bytes()), type=list[bytes])
+    unbroken, slots = quiet.bank()
+    assert quiet.show(unbroken, slots, 0, quiet.HALF), "the golden series must change before half"
+    restored = Budgeted(QuietBank())
+    own = [restored.restore(row, only_rise=quiet.only_rise(number)) for number, row in enumerate(rows)]
+    expected = quiet.show(unbroken, slots, quiet.HALF, quiet.READINGS)
+    assert expected, "the golden series must change after half"
+    assert quiet.show(restored, own, quiet.HALF, quiet.READINGS) == expected
+
+
+def test_a_change_of_which_a_former_row_does_not_tell_the_beginning_is_learned_anew() -> None:
+    rows = msgspec.msgpack.decode(
+        gzip.decompress((DIRECTORY / "quiet-format-1.msgpack.gz").read_bytes()), type=list[bytes]
+    )
+    restored = Budgeted(QuietBank())
+    slot = restored.restore(rows[quiet.ERROR], only_rise=True)
+    assert restored.explain(slot).stage is Stage.CHANGED
+    assert restored.accept(slot)
+    assert restored.explain(slot).stage is Stage.LEARNING
+    assert restored.baseline(slot) is None
 
 
 def test_the_present_format_has_its_golden_state() -> None:

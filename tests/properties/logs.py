@@ -182,7 +182,9 @@ def _trouble(rng: random.Random, log: Log, time: float, waiting: Sequence[tuple[
         case 5:
             log.add(at(time), {**label(f"never-{name}", 1), "model": "risk"})
         case 6:
-            log.add(at(time), lifecycle(name, model=rng.choice(MODELS)))
+            kind = rng.choice(("deployed", "baseline_accepted", "baseline_reset", "baseline_frozen"))
+            only = rng.choice(({}, {"signal": "error"}, {"version": "2"}))
+            log.add(at(time), lifecycle(name, model=rng.choice(MODELS), kind=kind, actor="dana", **only))
         case 7 if waiting:
             of, model, _ = rng.choice(waiting)
             log.add(at(time), {**feedback(of, "rating", value=rng.randrange(5), id=name), "model": model})
