@@ -16,7 +16,7 @@ from stream.core.baselines import Act, acts_in
 from stream.core.bounds import STORES, bound_key, watch_bound
 from stream.core.columns import Arrivals, Outcomes
 from stream.core.detect import Banks
-from stream.core.forms import Shape
+from stream.core.forms import Shape, column_of, series_of
 from stream.core.incident import Incidents
 from stream.core.join import Join, Orphans
 from stream.core.nouns import Change, Explanation, SeriesKey, Tally, Topic, Watched
@@ -96,7 +96,8 @@ class Model:
         for part in watched:
             key = part.spec.key
             alarming = self._versions[key.version].alarming
-            (alarming.add if self.incidents.is_open(key) else alarming.discard)(key.signal)
+            column = column_of(key.signal, key.segment)
+            (alarming.add if self.incidents.is_open(key) else alarming.discard)(column)
         void: list[RowKey] = []
         for version in portion.going:
             void.append(("shape", self.name, version))
@@ -235,8 +236,9 @@ class Model:
                         chunks.setdefault(key[:-1], {})[number] = rows[key]
                     case ("shape", _, version):
                         self._observer(version).take_shape(_decode_shape(rows[key]))
-                    case ("series", _, version, "", signal):
-                        self._observer(version).give(signal, self.sight.watch.restore(rows[key]))
+                    case ("series", _, version, segment, signal) if _is_column(signal, segment):
+                        slot = self.sight.watch.restore(rows[key])
+                        self._observer(version).give(column_of(signal, segment), slot)
                     case ("incident", model, version, segment, signal):
                         series = SeriesKey(model, version, segment, signal)
                         for awaited in sorted(self.incidents.restore(series, rows[key])):
@@ -251,13 +253,15 @@ class Model:
             store = stores.get(key)
             numbers = list(of_store) if store is None else store.restore(of_store)
             unreadable += [(*key, number) for number in numbers]
+        self.join.restored()
         return unreadable
 
     def _restore_watching(self) -> None:
         """Let versions know which of their series open incidents are about."""
         for key_of in self.incidents.about():
             if key_of.version in self._versions:
-                self._versions[key_of.version].alarming.add(key_of.signal)
+                column = column_of(key_of.signal, key_of.segment)
+                self._versions[key_of.version].alarming.add(column)
         versions = self._versions.values()
         self.incidents.let_go({observer.key(signal) for observer in versions for signal in observer.series})
 
@@ -287,6 +291,11 @@ class Model:
             ("pending", self.name): self.join.pending,
             ("orphans", self.name): self.join.orphans,
         }
+
+
+def _is_column(signal: str, segment: str) -> bool:
+    """Tell whether there is such a series."""
+    return series_of(column_of(signal, segment)) == (segment, signal)
 
 
 def lead(

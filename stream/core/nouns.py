@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from schemas.alerts import Alert, Evidence, Incident, Kind, Rejected
 from schemas.codec import Headers
 from schemas.events import Command, Event, Feedback, FeedbackKind, Lifecycle, Prediction
+from stream.core.segments import Named
 
 UNVERSIONED = "unversioned"
 """The version of predictions that name none."""
@@ -78,10 +79,13 @@ class Forward(NamedTuple):
 
 
 class PredictionKept(NamedTuple):
-    """What of a prediction is kept until its label comes; *time* in seconds since the epoch."""
+    """What of a prediction is kept until its label comes; *time* in seconds since the epoch.
+
+    Its version stands with the segments that it is in, where a policy declares any.
+    """
 
     time: float
-    version: str
+    version: Named
     output: bool | int | float | str | None
     score: float | None
 

@@ -23,7 +23,9 @@ WORSE, ACCEPTED, MOVED, RESET, FROZEN, WORST = 6_500, 7_600, 8_000, 10_500, 11_0
 """Predictions at which the error rises, that is accepted, a feature moves, all is learned anew, what there is
 is frozen, and the error rises again."""
 
-POLICY: Final = Policy(detectors=Detectors(false_alarms=10.0), alerting=Alerting(group_seconds=0.0))
+POLICY: Final = Policy(
+    segments=("region",), detectors=Detectors(false_alarms=10.0), alerting=Alerting(group_seconds=0.0)
+)
 SAID: Final = {
     ACCEPTED: {"kind": "baseline_accepted", "signal": "error"},
     RESET: {"kind": "baseline_reset", "signal": "feature:amount"},
@@ -39,6 +41,7 @@ def a_log() -> list[Record]:
         features = {"amount": rng.normal(3.0 if number >= MOVED else 0.0), "other": rng.normal()}
         rate = 0.1 if number < WORSE else 0.4 if number < WORST else 0.7
         fields = {"features": features, "version": "1", "score": float(rng.random())}
+        fields["segments"] = {"region": ("south", "north", "north", "east")[number % 4]}
         log.add(time, prediction(name, 0, **fields), label(name, int(rng.random() < rate)))
         if number in SAID:
             log.add(time, lifecycle(f"said-{number}", actor="dana", **SAID[number]))
@@ -73,15 +76,17 @@ def whole() -> tuple[Output, dict[bytes, bytes]]:
 def test_each_change_is_told_once_and_resolved_by_who_said_so(
     whole: tuple[Output, dict[bytes, bytes]],
 ) -> None:
-    told = [(one.signal, one.state, one.alerts) for one in whole[0].last().values()]
-    assert told == [
+    told = [one for one in whole[0].last().values() if not one.segment]
+    assert [(one.signal, one.state, one.alerts) for one in told] == [
         ("error", IncidentState.RESOLVED, 1),
         ("feature:amount", IncidentState.RESOLVED, 1),
         ("error", IncidentState.DETECTED, 1),
     ]
+    (north, *_) = [one for one in whole[0].last().values() if one.segment == "region=north"]
+    assert (north.signal, north.state) == ("error", IncidentState.RESOLVED)
     pipeline = new_pipeline()
     assert pipeline.restore(whole[1]) == []
-    numbers = {key.signal: one.number for key, one in pipeline.model(MODEL).explain()}
+    numbers = {key.signal: one.number for key, one in pipeline.model(MODEL).explain() if not key.segment}
     assert (numbers["error"], numbers["feature:amount"], numbers["feature:other"]) == (2, 2, 1)
 
 
