@@ -16,6 +16,7 @@ from schemas.alerts import Kind, Severity
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+SegmentKey = Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern="^[^=]*$")]
 
 
 class Task(StrEnum):
@@ -214,14 +215,15 @@ class Bounds(_Table, frozen=True, kw_only=True):
 
     Versions, predictions that wait (``pending``), predictions that feedback waits for (``orphans``), feedback
     on one of these (``orphan_feedback``) and event ids (``seen_ids``) go, the oldest first. Further features
-    of a version and further classes of its output are not watched, nor are the categories of a feature that
-    has more.
+    of a version, further classes of its output and further ``segments`` of one name are not watched, nor are
+    the categories of a feature that has more.
     """
 
     versions: Count = 10
     features: Count = 200
     categories: Count = 100
     classes: Count = 20
+    segments: Count = 20
     pending: Count = 1_000_000
     orphans: Count = 100_000
     orphan_feedback: Count = 100
@@ -229,14 +231,25 @@ class Bounds(_Table, frozen=True, kw_only=True):
 
 
 class Policy(_Table, frozen=True, kw_only=True):
-    """How one model is watched; every field has a default, so that no policy at all is a policy."""
+    """How one model is watched; every field has a default, so that no policy at all is a policy.
+
+    The error is watched in each of the ``segments`` besides, which are names of fields of a prediction's
+    ``segments``: with ``segments = ["region"]`` there is a series for ``region=south``, and one for each
+    other region.
+    """
 
     task: Task = Task.AUTO
+    segments: Annotated[tuple[SegmentKey, ...], msgspec.Meta(max_length=8)] = ()
     signals: Signals = Signals()
     detectors: Detectors = Detectors()
     horizons: Horizons = Horizons()
     alerting: Alerting = Alerting()
     bounds: Bounds = Bounds()
+
+    def __post_init__(self) -> None:
+        """Refuse a segment that is named twice."""
+        if len(set(self.segments)) < len(self.segments):
+            raise ValueError(f"segments {list(self.segments)} names one twice")
 
 
 DEFAULT_POLICY = Policy()

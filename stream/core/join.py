@@ -31,12 +31,13 @@ from stream.core.nouns import (
 )
 from stream.core.pending import Pending, Standing
 from stream.core.rows import Moment
+from stream.core.segments import Named, apart, with_segments
 from stream.core.texts import to_keep
 from stream.core.waiting import Waiting
 
 _PREDICTION_ID = attrgetter("prediction_id")
 _OUTPUT, _SCORE = attrgetter("output"), attrgetter("score")
-_KIND, _LABEL = attrgetter("kind"), attrgetter("label")
+_KIND, _LABEL, _SEGMENTS = attrgetter("kind"), attrgetter("label"), attrgetter("segments")
 
 
 class Orphans(NamedTuple):
@@ -86,6 +87,19 @@ class Join:
         self.dropping: dict[str, list[int]] = {}
         """The numbers of events that made a full store drop something, by store; whoever asks empties it."""
         self.delays: list[float] = []
+        self._segments = policy.segments
+        self._has_segments = bool(policy.segments)
+
+    def restored(self) -> None:
+        """Take note that what waits was restored: some of it may be in segments, whatever is declared now."""
+        self._has_segments = self._has_segments or self.pending.has_segments()
+
+    def named(self, predictions: Arrivals) -> Sequence[Named]:
+        """Give the version of each of *predictions*, with the segments that it is in of those declared."""
+        versions = predictions.versions()
+        if not self._segments:
+            return versions
+        return with_segments(versions, list(map(_SEGMENTS, predictions.events())), self._segments)
 
     def match(self, events: Arrivals, tally: Tally) -> list[Outcomes]:
         """Take predictions and feedback in the log's order; give the outcomes they complete, in order."""
@@ -94,6 +108,9 @@ class Join:
     def finish(self, parts: Iterable[Outcomes], tally: Tally) -> list[Outcomes]:
         """Give the outcomes of a batch, *parts*; count them, and let go of what has waited too long."""
         outcomes = [part for part in parts if len(part)]
+        if self._has_segments:
+            for part in outcomes:
+                part.versions, part.segments = apart(part.versions)
         self._expire(tally)
         tally.count("outcomes_total", self.model, by=sum(map(len, outcomes)))
         if self.delays:
@@ -166,7 +183,7 @@ class Join:
 
         That is an id whose first event was long forgotten.
         """
-        hashes, times, versions = predictions.hashes(), predictions.times(), predictions.versions()
+        hashes, times, versions = predictions.hashes(), predictions.times(), self.named(predictions)
         new = newcomers(predictions.events(), ids, hashes, times, versions)
         evicted = self.pending.add(new, may_replace=may_replace)
         self.count_evicted(evicted or 0, predictions, tally)
@@ -245,7 +262,13 @@ class Join:
         """Complete the predictions at *places* of those that wait, each with its own feedback."""
         found = self.pending.found(places)
         outcomes = Outcomes(
-            said.at, predicted, found.versions, found.outputs, found.scores, said.feedback, said_at
+            said.at,
+            predicted,
+            cast("list[str]", found.versions),
+            found.outputs,
+            found.scores,
+            said.feedback,
+            said_at,
         )
         delays, hashes = np.maximum(said_at - predicted, 0.0), said.hashes
         is_truth = says_truth(said.feedback)
@@ -331,7 +354,7 @@ def newcomers(
     ids: Sequence[str],
     hashes: Hashes,
     times: NDArray[np.float64],
-    versions: Sequence[str],
+    versions: Sequence[Named],
 ) -> Newcomers:
     """Give of *predictions* what waits for their labels."""
     return Newcomers(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter, ne, sub
 from typing import cast
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 
 from schemas.events import Feedback, FeedbackKind, Scalar
 from schemas.policy import Policy, Task
-from stream.core.forms import Feature, Features, Form, Forms, Shape, kind_of
+from stream.core.forms import Feature, Features, Form, Forms, Shape, kind_of, series_of
 from stream.core.nouns import TRUTH, SeriesKey, SeriesSpec, Tally, says_what_was_true
+from stream.core.segments import key_of
 from stream.core.texts import all_short, short
 
 _KIND, _LABEL = attrgetter("kind"), attrgetter("label")
@@ -32,11 +34,11 @@ class Observer:
         self.dropping: dict[str, list[int]] = {}
         """The numbers of events that named what found no room, by store; whoever asks empties it."""
         self.series: dict[str, int] = {}
-        """The slot of each series that there is, also of those that the form has no column for."""
+        """The slot of each series that there is, by its column, also of those that the form has none for."""
         self.slots: NDArray[np.intp] = np.zeros(0, dtype=np.intp)
         """The slots of the form's columns; -1 where there is no such series yet."""
         self.alarming: set[str] = set()
-        """The signals of series with an open incident."""
+        """The columns of series with an open incident."""
 
     def form(self, forms: Forms) -> Form:
         """Give the form of the version's predictions, by which its *slots* stand."""
@@ -50,16 +52,16 @@ class Observer:
         """Take the shape of a checkpoint."""
         self.shape, self._form = shape, None
 
-    def key(self, signal: str) -> SeriesKey:
-        """Name one of the version's series."""
-        return SeriesKey(self.model, self.version, "", signal)
+    def key(self, column: str) -> SeriesKey:
+        """Name one of the version's series, by its column."""
+        return SeriesKey(self.model, self.version, *series_of(column))
 
     def spec(self, column: int) -> SeriesSpec:
         """Say what the series of a column of the form is about."""
         assert self._form is not None  # noqa: S101 - a column is a form's
-        signal = self._form.signals[column]
-        kind, only_rise = kind_of(signal)
-        return SeriesSpec(key=self.key(signal), kind=kind, only_rise=only_rise)
+        key = self.key(self._form.signals[column])
+        kind, only_rise = kind_of(key.signal)
+        return SeriesSpec(key=key, kind=kind, only_rise=only_rise)
 
     def alarming_slots(self) -> Iterator[int]:
         """Give the slots of series with an open incident."""
@@ -113,6 +115,28 @@ class Observer:
                 starts[name] = place
         self._reshape(starts)
         return starts
+
+    def meet_segments(self, names: Sequence[str]) -> list[int]:
+        """Get to know new segments; give the places in *names* of those that find no room."""
+        known = self.shape.segments
+        met = set(known)
+        if met.issuperset(names):
+            return []
+        of_key = Counter(map(key_of, known))
+        starts: dict[str, int] = {}
+        refused: list[int] = []
+        for place, name in enumerate(names):
+            if name in met:
+                continue
+            if of_key[key_of(name)] >= self._bounds.segments:
+                refused.append(place)
+                continue
+            of_key[key_of(name)] += 1
+            met.add(name)
+            known.append(name)
+            starts[name] = place
+        self._reshape(starts)
+        return refused
 
     def novelty(self, name: str, values: Sequence[str | None]) -> tuple[Sequence[float | None], int | None]:
         """Give 1 for categories of feature *name* that are new, 0 for known ones.
