@@ -43,6 +43,7 @@ class IncidentState(StrEnum):
 
     DETECTED = "detected"
     RECOVERED = "recovered"
+    RESOLVED = "resolved"
 
 
 class RejectReason(StrEnum):
@@ -114,13 +115,15 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """One transition of an incident."""
+    """One transition of an incident: *actor* did it, as *actor_role*, by the event *causation_id*."""
 
     seq: int
     state: IncidentState
     at: datetime
     actor: str
     reason: str
+    actor_role: str | None = None
+    causation_id: str | None = None
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, gc=False):

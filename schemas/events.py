@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
@@ -44,6 +44,9 @@ class LifecycleKind(StrEnum):
     ROLLED_BACK = "rolled_back"
     RETIRED = "retired"
     BASELINE_SET = "baseline_set"
+    BASELINE_ACCEPTED = "baseline_accepted"
+    BASELINE_RESET = "baseline_reset"
+    BASELINE_FROZEN = "baseline_frozen"
     SELF_MODIFICATION = "self_modification"
 
 
@@ -101,17 +104,35 @@ class Feedback(_Event, frozen=True, kw_only=True, omit_defaults=True, gc=False, 
     comment: str | None = None
 
 
+NEEDS_ACTOR: Final = frozenset(
+    {LifecycleKind.BASELINE_ACCEPTED, LifecycleKind.BASELINE_RESET, LifecycleKind.BASELINE_FROZEN}
+)
+"""What is done to baselines, which nobody but somebody who is named does."""
+
+
 class Lifecycle(_Event, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="lifecycle"):
-    """What was done to a model, by whom, with the digests that prove it."""
+    """What was done to a model, by whom, with the digests that prove it.
+
+    What is done to baselines is done to those of the series of that *version*, *segment* (``region=south``)
+    and *signal*, of all where one is not given, from this event on.
+    """
 
     kind: LifecycleKind
     version: Name | None = None
+    segment: str | None = None
+    signal: str | None = None
     actor: str | None = None
+    actor_role: str | None = None
     component: str | None = None
     digest_before: str | None = None
     digest_after: str | None = None
     approval: str | None = None
     comment: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what nobody answers for."""
+        if self.kind in NEEDS_ACTOR and not self.actor:
+            raise ValueError(f"{self.kind} needs an actor: who says so")
 
 
 class Command(_Event, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="command"):

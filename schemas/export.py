@@ -16,7 +16,7 @@ import msgspec
 
 from schemas.alerts import Alert, Incident, Rejected
 from schemas.codec import ARRAY_MAX_ELEMENTS
-from schemas.events import Command, Feedback, Lifecycle, Prediction
+from schemas.events import NEEDS_ACTOR, Command, Feedback, Lifecycle, Prediction
 from schemas.policy import Policy
 
 Schema = dict[str, Any]
@@ -24,6 +24,14 @@ Schema = dict[str, Any]
 _EVENTS: Final = (Prediction, Feedback, Lifecycle, Command)
 _MESSAGES: Final = (*_EVENTS, Alert, Incident, Rejected, Policy)
 _FOLDER: Final = files("schemas") / "jsonschema"
+
+_RULES: Final[dict[str, Schema]] = {
+    "Lifecycle": {
+        "if": {"properties": {"kind": {"enum": sorted(NEEDS_ACTOR)}}},
+        "then": {"required": ["actor"], "properties": {"actor": {"type": "string", "minLength": 1}}},
+    }
+}
+"""What classes check beside the types of their fields."""
 
 
 def schemas() -> dict[str, Schema]:
@@ -81,7 +89,7 @@ def _finished(name: str, description: str, body: Schema, definitions: dict[str, 
         "description": _line(description),
         **body,
         "$defs": {
-            title: {**definition, "description": _line(definition["description"])}
+            title: {**definition, **_RULES.get(title, {}), "description": _line(definition["description"])}
             for title, definition in definitions.items()
         },
     }

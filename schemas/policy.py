@@ -16,6 +16,7 @@ from schemas.alerts import Kind, Severity
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+SegmentKey = Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern="^[^=]*$")]
 
 
 class Task(StrEnum):
@@ -158,13 +159,22 @@ class Horizons(_Table, frozen=True, kw_only=True):
 
     A label that comes later than ``label_seconds`` after its prediction counts as never come; feedback waits
     ``orphan_seconds`` for its prediction; an event more than ``lateness_seconds`` behind the newest of its
-    model and topic is rejected, as is one more than ``future_seconds`` ahead of the worker's clock.
+    model and topic is rejected, as is one more than ``future_seconds`` ahead of the worker's clock. What
+    waits is kept ``future_seconds`` longer, so that one clock that is ahead takes nothing from the others.
     """
 
     label_seconds: Positive = 30 * 86_400.0
     orphan_seconds: Positive = 86_400.0
     lateness_seconds: Positive = 30 * 86_400.0
     future_seconds: Positive = 3_600.0
+
+    def __post_init__(self) -> None:
+        """Refuse a policy by which one event that is ahead makes late what comes at its time."""
+        if self.future_seconds > self.lateness_seconds:
+            raise ValueError(
+                f"future_seconds {self.future_seconds:g} has to be lateness_seconds "
+                f"{self.lateness_seconds:g} at most: else one clock that is ahead makes honest events late"
+            )
 
 
 class Severities(_Table, frozen=True, kw_only=True):
@@ -205,14 +215,15 @@ class Bounds(_Table, frozen=True, kw_only=True):
 
     Versions, predictions that wait (``pending``), predictions that feedback waits for (``orphans``), feedback
     on one of these (``orphan_feedback``) and event ids (``seen_ids``) go, the oldest first. Further features
-    of a version and further classes of its output are not watched, nor are the categories of a feature that
-    has more.
+    of a version, further classes of its output and further ``segments`` of one name are not watched, nor are
+    the categories of a feature that has more.
     """
 
     versions: Count = 10
     features: Count = 200
     categories: Count = 100
     classes: Count = 20
+    segments: Count = 20
     pending: Count = 1_000_000
     orphans: Count = 100_000
     orphan_feedback: Count = 100
@@ -220,14 +231,25 @@ class Bounds(_Table, frozen=True, kw_only=True):
 
 
 class Policy(_Table, frozen=True, kw_only=True):
-    """How one model is watched; every field has a default, so that no policy at all is a policy."""
+    """How one model is watched; every field has a default, so that no policy at all is a policy.
+
+    The error is watched in each of the ``segments`` besides, which are names of fields of a prediction's
+    ``segments``: with ``segments = ["region"]`` there is a series for ``region=south``, and one for each
+    other region.
+    """
 
     task: Task = Task.AUTO
+    segments: Annotated[tuple[SegmentKey, ...], msgspec.Meta(max_length=8)] = ()
     signals: Signals = Signals()
     detectors: Detectors = Detectors()
     horizons: Horizons = Horizons()
     alerting: Alerting = Alerting()
     bounds: Bounds = Bounds()
+
+    def __post_init__(self) -> None:
+        """Refuse a segment that is named twice."""
+        if len(set(self.segments)) < len(self.segments):
+            raise ValueError(f"segments {list(self.segments)} names one twice")
 
 
 DEFAULT_POLICY = Policy()

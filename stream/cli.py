@@ -20,7 +20,8 @@ import orjson
 from rich.console import Console
 
 from stream import __version__
-from stream.config import MAX_PROCESSES, ConfigError, Settings, load_settings
+from stream.baseline import add_sayings
+from stream.config import MAX_PROCESSES, ConfigError, Settings, load_settings, refuse_known_hashes
 from stream.core.lines import parts
 from stream.demo.run import DemoError, demo
 from stream.explain import ExplainError, baselines, explain
@@ -143,10 +144,11 @@ def _build_parser() -> argparse.ArgumentParser:
     why = actions.add_parser("explain", help="each series of a model: its budget, threshold, smallest change")
     why.set_defaults(run=_explain, page=explain, named="driftline config explain")
 
-    baseline = commands.add_parser("baseline", help="what the series of a model are compared with")
+    baseline = commands.add_parser("baseline", help="what is normal: what series are compared with")
     actions = baseline.add_subparsers(required=True, metavar="ACTION", parser_class=_Parser)
     digests = actions.add_parser("show", help="each series of a model: its baseline's state, size and digest")
     digests.set_defaults(run=_explain, page=baselines, named="driftline baseline show")
+    add_sayings(actions.add_parser, _moment)
     for asked in (why, digests):
         asked.add_argument("--model", required=True, metavar="M", help="the model")
         asked.add_argument(
@@ -192,6 +194,7 @@ def _demo(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _worker(settings: Settings, options: argparse.Namespace) -> int:
+    refuse_known_hashes(os.environ)
     if options.processes is not None:
         settings = msgspec.structs.replace(settings, processes=options.processes)
     handler = logging.StreamHandler(sys.stderr)

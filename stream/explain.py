@@ -29,7 +29,7 @@ _HEADINGS = (
     "threshold", "window", "in a day", "in a week", "in a month", "stage",
 )  # fmt: skip
 _NUMBERS = range(3, 12)
-_BASELINE_HEADINGS = ("version", "series", "baseline", "readings", "since", "digest")
+_BASELINE_HEADINGS = ("version", "series", "number", "baseline", "readings", "since", "digest")
 _SHOWN_MODELS = 10
 _LEGEND = """
 false alarms: what the series may raise in 30 days
@@ -59,7 +59,9 @@ def baselines(settings: Settings, model: str, files: Sequence[str]) -> str:
 
     Raises as :func:`watched_now` does.
     """
-    return table([_BASELINE_HEADINGS, *(_baseline(*one) for one in watched_now(settings, model, files))], {3})
+    return table(
+        [_BASELINE_HEADINGS, *(_baseline(*one) for one in watched_now(settings, model, files))], {2, 4}
+    )
 
 
 def watched_now(settings: Settings, model: str, files: Sequence[str]) -> Explained:
@@ -98,7 +100,11 @@ def page(settings: Settings, model: str, explained: Explained) -> str:
 
 
 def table(rows: Sequence[Sequence[str]], numbers: Container[int]) -> str:
-    """Give *rows* of as many cells each as lines of columns; those of the *numbers* stand to the right."""
+    """Give *rows* of as many cells each as lines of columns; those of the *numbers* stand to the right.
+
+    Cells may be names that somebody sent: what a terminal would obey is written out.
+    """
+    rows = [list(map(_printable, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines: list[str] = []
     for row in rows:
@@ -126,8 +132,16 @@ def _known(pipeline: Pipeline, *, is_replay: bool) -> str:
         return (
             "the files hold no event" if is_replay else "no checkpoint there yet; has a worker taken events?"
         )
-    shown = ", ".join(names[:_SHOWN_MODELS]) + (", ..." if len(names) > _SHOWN_MODELS else "")
+    shown = ", ".join(map(_printable, names[:_SHOWN_MODELS])) + (
+        ", ..." if len(names) > _SHOWN_MODELS else ""
+    )
     return f"known there: {shown}"
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def _row(key: SeriesKey, one: Explanation) -> tuple[str, ...]:
@@ -150,9 +164,9 @@ def _row(key: SeriesKey, one: Explanation) -> tuple[str, ...]:
 def _baseline(key: SeriesKey, one: Explanation) -> tuple[str, ...]:
     own, series = one.baseline, key.signal + (f" [{key.segment}]" if key.segment else "")
     if own is None:
-        return (key.version, series, Standing.LEARNING, "-", "-", "-")
-    since = datetime.fromtimestamp(own.since, UTC).isoformat(timespec="seconds")
-    return (key.version, series, own.standing, f"{own.readings:,}", since, own.digest)
+        return (key.version, series, f"{one.number}", Standing.LEARNING, "-", "-", "-")
+    since = "-" if own.since is None else datetime.fromtimestamp(own.since, UTC).isoformat(timespec="seconds")
+    return (key.version, series, f"{one.number}", own.standing, f"{own.readings:,}", since, own.digest)
 
 
 def _seen(smallest: Smallest) -> str:

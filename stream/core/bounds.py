@@ -14,7 +14,7 @@ from stream.core.nouns import Finding, Readings, SeriesKey, SeriesSpec, Tally, W
 DETECTOR: Final = "bound"
 """What findings of this kind name as their detector."""
 
-STORES: Final = ("versions", "features", "categories", "classes", "pending", "orphans")
+STORES: Final = ("versions", "features", "categories", "classes", "segments", "pending", "orphans")
 """The stores of a model whose bound is watched, by their names in the policy's table of bounds.
 
 Not the event ids that are known: what is kept of them is the newest so many, which is always full.

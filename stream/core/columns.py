@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TypeVar, overload
+from typing import TypeVar, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,7 +155,8 @@ class Outcomes(Sequence[Outcome]):
     """Outcomes of one model in the order in which they were completed, in columns of one length.
 
     *at* are the events that completed them. Times are in seconds since the epoch: *times* when both sides
-    were there, *predicted* and *said_at* when the prediction and the feedback were.
+    were there, *predicted* and *said_at* when the prediction and the feedback were. *segments* are those that
+    predictions are in; None where none is in any.
     """
 
     at: Arrivals
@@ -165,6 +166,7 @@ class Outcomes(Sequence[Outcome]):
     scores: list[float | None]
     feedback: list[Feedback]
     said_at: NDArray[np.float64]
+    segments: list[tuple[str, ...]] | None = None
 
     @property
     def times(self) -> NDArray[np.float64]:
@@ -177,7 +179,7 @@ class Outcomes(Sequence[Outcome]):
         return cls(
             Arrivals(batch, np.array([place for place, _ in found], dtype=np.intp)),
             np.array([one.prediction.time for _, one in found], dtype=np.float64),
-            [one.prediction.version for _, one in found],
+            cast("list[str]", [one.prediction.version for _, one in found]),  # set apart by the join
             [one.prediction.output for _, one in found],
             [one.prediction.score for _, one in found],
             [one.feedback for _, one in found],
@@ -210,6 +212,7 @@ class Outcomes(Sequence[Outcome]):
             [self.scores[place] for place in which],
             [self.feedback[place] for place in which],
             self.said_at[places],
+            self.segments and [self.segments[place] for place in which],
         )
 
 

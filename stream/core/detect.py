@@ -10,7 +10,9 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from schemas.events import LifecycleKind
 from schemas.policy import Detectors, Policy, Signals, Task
+from stream.core.baselines import Exchanged
 from stream.core.columns import Arrivals, Batch
 from stream.core.errors import UnreadableRowError
 from stream.core.forms import Forms
@@ -18,16 +20,20 @@ from stream.core.nouns import Explanation, Finding, Healed, Readings, SeriesKey,
 from stream.core.observe import Observer
 from stream.core.ports import Bank, DetectorFactory
 from stream.core.reading import Reader, Source
-from stream.core.rows import UNREADABLE, Moment
+from stream.core.rows import UNREADABLE, Moment, Number
 from stream.core.sheets import Places, Sheet, Values
 
 
 class SeriesRow(msgspec.Struct, array_like=True):
-    """The state of one series as it is kept: its direction, its newest time, its detectors' snapshot."""
+    """The state of one series as it is kept: its direction, its newest time, its detectors' snapshot.
+
+    *number* counts its baselines.
+    """
 
     only_rise: bool
     clock: Moment
     snapshot: bytes
+    number: Number = 1
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -45,8 +51,8 @@ class _Runs(NamedTuple):
 class Watch:
     """Keeps what is known of every series of a bank beside its detectors, by its slot there.
 
-    That is its clock, the newest event time in seconds since the epoch, and the mean of the readings that
-    came last.
+    That is its clock, the newest event time in seconds since the epoch, the mean of the readings that came
+    last, and how many baselines it has had.
     """
 
     def __init__(self, bank: Bank) -> None:
@@ -55,6 +61,7 @@ class Watch:
         self._mean: Values = np.zeros(0)
         self._only_rise = np.zeros(0, dtype=np.bool_)
         self._is_changed = np.zeros(0, dtype=np.bool_)
+        self._number: Places = np.zeros(0, dtype=np.intp)
 
     def watch(self, sheet: Sheet, batch: Batch, tally: Tally) -> list[Watched]:
         """Show all of *sheet*, which is of *batch*, to the bank at once; give what has to be followed.
@@ -96,9 +103,23 @@ class Watch:
     def explain(self, observer: Observer) -> list[tuple[SeriesKey, Explanation]]:
         """Say how every series of a version is watched now, in order."""
         return [
-            (observer.key(signal), self._bank.explain(slot))
+            (observer.key(signal), replace(self._bank.explain(slot), number=int(self._number[slot])))
             for signal, slot in sorted(observer.series.items())
         ]
+
+    def exchange(self, slot: int, kind: LifecycleKind) -> Exchanged:
+        """Do to the baseline of a series what a lifecycle event of that *kind* says."""
+        before, is_new = self._bank.baseline(slot), False
+        if kind is LifecycleKind.BASELINE_ACCEPTED:
+            is_new = self._bank.accept(slot)
+        elif kind is LifecycleKind.BASELINE_RESET:
+            self._bank.relearn(slot)
+            is_new = True
+        elif kind is LifecycleKind.BASELINE_FROZEN:
+            self._bank.freeze(slot)
+        self._is_changed[slot] = True
+        self._number[slot] += is_new
+        return Exchanged(before, self._bank.baseline(slot), int(self._number[slot]), is_new)
 
     def forget(self, observer: Observer) -> list[SeriesKey]:
         """Drop every series of a version; give their keys, in order."""
@@ -123,11 +144,12 @@ class Watch:
             raise UnreadableRowError(str(error)) from error
         slot = self._bank.restore(kept.snapshot, only_rise=kept.only_rise)
         self._begin(slot, only_rise=kept.only_rise, clock=kept.clock)
+        self._number[slot] = kept.number
         return slot
 
     def _row(self, slot: int) -> bytes:
-        row = SeriesRow(bool(self._only_rise[slot]), float(self._clock[slot]), self._bank.snapshot(slot))
-        return _encode(row)
+        only_rise, clock = bool(self._only_rise[slot]), float(self._clock[slot])
+        return _encode(SeriesRow(only_rise, clock, self._bank.snapshot(slot), int(self._number[slot])))
 
     def _begin(self, slot: int, *, only_rise: bool, clock: float = 0.0) -> None:
         if slot >= len(self._clock):
@@ -136,8 +158,9 @@ class Watch:
             self._mean = np.append(self._mean, np.zeros(more))
             self._only_rise = np.append(self._only_rise, np.zeros(more, dtype=np.bool_))
             self._is_changed = np.append(self._is_changed, np.zeros(more, dtype=np.bool_))
+            self._number = np.append(self._number, np.zeros(more, dtype=np.intp))
         self._clock[slot], self._mean[slot] = clock, np.nan
-        self._only_rise[slot] = only_rise
+        self._only_rise[slot], self._number[slot] = only_rise, 1
 
     def _slots(self, sheet: Sheet) -> Places:
         """Give the slot of each reading; a series that has none yet gets one."""

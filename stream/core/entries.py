@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.core.hashed import Hashes
+from stream.core.segments import Named
 
 Output = bool | int | float | str | None
 
@@ -44,7 +45,7 @@ class Newcomers(NamedTuple):
     ids: Sequence[str]
     hashes: Hashes
     times: NDArray[np.float64]
-    versions: Sequence[str]
+    versions: Sequence[Named]
     outputs: Sequence[Output]
     scores: Sequence[float | None]
 

@@ -11,23 +11,22 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 import numpy as np
 
-from schemas.alerts import Alert, AlertReason, Incident, IncidentState, Kind, Severity, Trigger
+from schemas.alerts import AlertReason, Incident, IncidentState, Kind, Severity
 from schemas.policy import Policy
 from stream.core.errors import UnreadableRowError
-from stream.core.identity import digest, fingerprint
 from stream.core.nouns import (
     Change,
     Finding,
     Healed,
-    Readings,
     SeriesKey,
     SeriesSpec,
     Suppressed,
     Watched,
     utc,
 )
+from stream.core.opening import alert_of, opened_by, trigger_of
 from stream.core.parts import Held, counted, part_of, quieted, with_part
-from stream.core.procedure import Cause, close, moved
+from stream.core.procedure import Actor, Cause, close, moved
 from stream.core.rows import UNREADABLE, Moment
 
 
@@ -74,6 +73,9 @@ class _Moment(NamedTuple):
     finding: Finding | Healed | _Gone | None
     due: float
 
+
+NAMED_MAX: Final = 20
+"""Series that the history names of those that somebody accepted at once."""
 
 _NOBODY: Final[Mapping[str, int]] = MappingProxyType({})
 _RANK = {severity: rank for rank, severity in enumerate(Severity)}
@@ -155,6 +157,39 @@ class Incidents:
                 change = self._quieten(key, held.clock, Cause.UNWATCHED, seq=0)
                 changed[_first(change.incident)] = change.incident
         return [changed[first] for first in sorted(changed)]
+
+    def accept(self, accepted: Mapping[SeriesKey, str], at: float, by: Actor, seq: int) -> list[Change]:
+        """Take what series changed to for normal from *at* on, in epoch seconds, as *by* said in event *seq*.
+
+        *accepted* tells of each which baseline gave way to which. Gives the incidents that are about them.
+        """
+        concerned: dict[SeriesKey, list[SeriesKey]] = {}
+        for key in sorted(accepted):
+            if self.is_moving(key):
+                concerned.setdefault(_first(self._of[key].incident), []).append(key)
+        changes: list[Change] = []
+        for _, keys in sorted(concerned.items()):
+            opened = self._of[keys[0]]
+            for key in keys:
+                self._still(key, max(at, self._held[key].clock))
+            detail = "; ".join(accepted[key] for key in keys[:NAMED_MAX])
+            if len(keys) > NAMED_MAX:
+                detail += f"; and {len(keys) - NAMED_MAX} more"
+            if all(one.is_quiet for one in opened.held):
+                opened.incident = close(
+                    opened.incident, Cause.ACCEPTED, self._end(opened, at), detail=detail, by=by
+                )
+            else:
+                before = opened.incident
+                _, history = moved(before.state, before.history, Cause.ACCEPTED_IN_PART, at, detail, by)
+                opened.incident = msgspec.structs.replace(before, history=history)
+            changes.append(Change(seq, None, opened.incident))
+        return changes
+
+    def is_moving(self, key: SeriesKey) -> bool:
+        """Tell whether something is still the matter with a series, as an open incident says."""
+        held = self._held.get(key)
+        return held is not None and not held.is_quiet
 
     def is_open(self, key: SeriesKey) -> bool:
         """Tell whether an open incident is about that series."""
@@ -264,17 +299,18 @@ class Incidents:
         """Take a finding into the incident about its series, one of the same cause, or one of its own."""
         spec, readings = part.spec, part.readings
         at = float(readings.times[finding.index])
-        trigger = _trigger(readings, finding, prefix)
+        trigger = trigger_of(readings, finding, prefix)
         opened = self._of.get(spec.key)
         is_new = opened is None
         last_alert = None
         if opened is None and (opened := self._of_one_cause(spec, at)) is None:
-            opened = self._begin(spec, finding, at, trigger)
+            one = opened_by(spec, finding, at, trigger, self._alerting)
+            opened = self._open[spec.key] = Open(incident=one, last_alert=at)
         else:
             last_alert = opened.last_alert
         if is_new:
             self._join(opened, spec, finding, at)
-        severity = max(opened.incident.severity, self._severity(spec), key=_RANK.__getitem__)
+        severity = max(opened.incident.severity, self._alerting.severity.of(spec.kind), key=_RANK.__getitem__)
         is_graver = severity is not opened.incident.severity
         repeat_seconds = inf if finding.lasts else self._alerting.repeat_seconds  # what lasts was told
         reason = self._decide(last_alert, at, repeat_seconds, escalates=is_graver)
@@ -289,7 +325,7 @@ class Incidents:
             opened.incident = msgspec.structs.replace(
                 opened.incident, alerts=opened.incident.alerts + 1, last_alert_at=utc(at)
             )
-            alert = _alert(spec, opened.incident, reason, finding, at, trigger)
+            alert = alert_of(spec, opened.incident, reason, finding, at, trigger)
         if alert is not None or is_new or was_quiet:
             yield Change(seq, alert, opened.incident)
 
@@ -321,77 +357,31 @@ class Incidents:
 
     def _quieten(self, key: SeriesKey, at: float, cause: Cause, seq: int) -> Change:
         """Take a series for recovered, or watched no longer; the last one closes the incident."""
-        opened = self._of[key]
-        held = self._held[key]
+        opened = self._still(key, at)
+        if all(one.is_quiet for one in opened.held):
+            opened.incident = close(opened.incident, cause, self._end(opened, at))
+        return Change(seq, None, opened.incident)
+
+    def _still(self, key: SeriesKey, at: float) -> Open:
+        """Let nothing more be the matter with a series from *at* on; give its incident."""
+        opened, held = self._of[key], self._held[key]
         held.is_quiet, held.lasts, held.clock = True, False, max(held.clock, at)
         opened.incident = quieted(opened.incident, key, at)
         self._touch(opened)
-        if all(one.is_quiet for one in opened.held):
-            del self._open[_first(opened.incident)]
-            for one in opened.held:
-                del self._of[one.series], self._held[one.series]
-            ended = [part.resolved_at.timestamp() for part in opened.incident.parts if part.resolved_at]
-            opened.incident = close(opened.incident, cause, max([at, *ended]))
-        return Change(seq, None, opened.incident)
+        return opened
+
+    def _end(self, opened: Open, at: float) -> float:
+        """Keep an incident no longer in which nothing is the matter; give when it ended."""
+        del self._open[_first(opened.incident)]
+        for one in opened.held:
+            del self._of[one.series], self._held[one.series]
+        ended = [part.resolved_at.timestamp() for part in opened.incident.parts if part.resolved_at]
+        return max([at, *ended])
 
     def _touch(self, opened: Open) -> None:
         self._changed.add(_first(opened.incident))
-
-    def _severity(self, spec: SeriesSpec) -> Severity:
-        return self._alerting.severity.of(spec.kind)
-
-    def _begin(self, spec: SeriesSpec, finding: Finding, at: float, trigger: Trigger) -> Open:
-        name = fingerprint(spec)
-        state, history = moved(None, (), Cause.DETECTED, at)
-        incident = Incident(
-            id=f"inc-{digest(name, trigger.event_id, at)}",
-            fingerprint=name,
-            **spec.key._asdict(),
-            kind=spec.kind,
-            severity=self._severity(spec),
-            state=state,
-            detected_at=utc(at),
-            opened_at=utc(at),
-            last_alert_at=utc(at),
-            resolved_at=None,
-            alerts=0,
-            findings=0,
-            evidence=finding.evidence(),
-            trigger=trigger,
-            roles=self._alerting.roles,
-            history=history,
-        )
-        opened = self._open[spec.key] = Open(incident=incident, last_alert=at)
-        return opened
 
 
 def _first(incident: Incident) -> SeriesKey:
     """Give the series that opened *incident*, by which it is kept."""
     return SeriesKey(incident.model, incident.version, incident.segment, incident.signal)
-
-
-def _trigger(readings: Readings, finding: Finding, prefix: str) -> Trigger:
-    at = readings.at[finding.index]
-    return Trigger(
-        topic=prefix + at.record.topic.suffix,
-        partition=at.record.partition,
-        offset=at.record.offset,
-        event_id=at.event.id,
-    )
-
-
-def _alert(
-    spec: SeriesSpec, incident: Incident, reason: AlertReason, finding: Finding, at: float, trigger: Trigger
-) -> Alert:
-    return Alert(
-        id=f"alt-{digest(incident.id, incident.alerts)}",
-        incident_id=incident.id,
-        fingerprint=fingerprint(spec),
-        **spec.key._asdict(),
-        kind=spec.kind,
-        severity=incident.severity,
-        reason=reason,
-        detected_at=utc(at),
-        evidence=finding.evidence(),
-        trigger=trigger,
-    )

@@ -31,7 +31,12 @@ FORWARDED_HEADER: Final = "driftline-forwarded"
 """Marks a record that a worker sent to its model's partition; such a record is not sent on again."""
 
 REFUSED_HEADER: Final = "driftline-refused"
-"""Marks a record that stands for others that were not read, with the reason in words."""
+UNREADABLE_HEADER: Final = "driftline-unreadable"
+"""Mark a record that stands for others that were not read, as they are too large or not readable at all."""
+
+_UNREAD: Final = {REFUSED_HEADER: RejectReason.TOO_LARGE, UNREADABLE_HEADER: RejectReason.MALFORMED}
+
+_NOT_SENT_ON: Final = "it came on another partition than its model's, and is too large to be sent there"
 
 KEY_MAX_BYTES: Final = 1_024
 """How much of a record's key is kept with a rejected message."""
@@ -111,12 +116,9 @@ class Intake:
 
     def refuse(self, event: Event, refusal: Refusal, record: Record, index: int | None) -> Rejected:
         """Keep an event that was decoded and yet is not taken; *index* is its place in an array."""
-        source = self._source(record)
         reason = refusal.reason or RejectReason.MALFORMED
-        if index is None:
-            return with_key(reject(reason, refusal.detail, source, record.value), record)
-        own = msgspec.structs.replace(source, index=index)
-        return with_key(reject(reason, refusal.detail, own, encode(event)), record)
+        raw = record.value if index is None else encode(event)
+        return self._reject(reason, refusal.detail, record, index, raw)
 
     def _are_ordinary(self, decoded: Decoded, topics: NDArray[np.int8]) -> bool:
         """Tell whether nothing but to take events is to be done, one of each of the records of *topics*."""
@@ -166,10 +168,10 @@ class Intake:
         return Incoming(Decoded.of(events), sources, topics_of(sources), elements)
 
     def _judge(self, record: Record, result: Result) -> Iterator[tuple[Event, int | None]]:
-        if refused := [value for name, value in record.headers if name == REFUSED_HEADER]:
-            detail = (refused[0] or b"").decode(errors="replace")
-            rejected = reject(RejectReason.TOO_LARGE, detail, self._source(record), record.value)
-            result.rejected.append(with_key(rejected, record))
+        if refused := [(name, value) for name, value in record.headers if name in _UNREAD]:
+            name, value = refused[0]
+            detail = (value or b"").decode(errors="replace")
+            result.rejected.append(self._reject(_UNREAD[name], detail, record, None, record.value))
             return
         decoded = decode_record(record.value, self._source(record), record.headers)
         is_forwarded = bool(record.headers) and any(name == FORWARDED_HEADER for name, _ in record.headers)
@@ -186,9 +188,20 @@ class Intake:
             elif not is_forwarded and not self._owns(event.model):
                 raw = encode(event) if is_one_of_many else record.value or b""
                 headers = () if is_one_of_many else record.headers
-                result.forwards.append(Forward(record.topic, event.model, record.timestamp, raw, headers))
+                instead = self._reject(RejectReason.TOO_LARGE, _NOT_SENT_ON, record, index, raw)
+                result.forwards.append(
+                    Forward(record.topic, event.model, record.timestamp, raw, headers, instead)
+                )
             else:
                 yield event, index
+
+    def _reject(
+        self, reason: RejectReason, detail: str, record: Record, index: int | None, raw: bytes | None
+    ) -> Rejected:
+        source = self._source(record)
+        if index is not None:
+            source = msgspec.structs.replace(source, index=index)
+        return with_key(reject(reason, detail, source, raw), record)
 
     def _source(self, record: Record) -> Source:
         return Source(

@@ -31,11 +31,13 @@ from stream.core.nouns import (
 )
 from stream.core.pending import Pending, Standing
 from stream.core.rows import Moment
+from stream.core.segments import Named, apart, with_segments
+from stream.core.texts import to_keep
 from stream.core.waiting import Waiting
 
 _PREDICTION_ID = attrgetter("prediction_id")
 _OUTPUT, _SCORE = attrgetter("output"), attrgetter("score")
-_KIND, _LABEL = attrgetter("kind"), attrgetter("label")
+_KIND, _LABEL, _SEGMENTS = attrgetter("kind"), attrgetter("label"), attrgetter("segments")
 
 
 class Orphans(NamedTuple):
@@ -62,16 +64,20 @@ class _Said(NamedTuple):
 class Join:
     """Matches the events of one model.
 
-    A prediction waits ``label_seconds`` for its label, feedback ``orphan_seconds`` for its prediction, on the
-    clock of the model's events: the newest time that was seen. What waits too long counts as "label never
-    came" or as an orphan; what finds no room is evicted, oldest first.
+    A prediction waits ``label_seconds`` for its label, feedback ``orphan_seconds`` for its prediction, each
+    ``future_seconds`` more on the clock of the model's events: that is the newest time that was seen, which
+    one clock that is wrong may put so far ahead. What waits too long counts as "label never came" or as an
+    orphan; what finds no room is evicted, oldest first.
     """
 
     def __init__(self, model: str, policy: Policy, standing: Standing | None = None) -> None:
         """Keep predictions in *standing*, with those of all models of a pipeline; else alone."""
         self.model = model
-        self.label_seconds = policy.horizons.label_seconds
-        self._orphan_seconds = policy.horizons.orphan_seconds
+        horizons = policy.horizons
+        self.label_seconds = horizons.label_seconds
+        self.kept_seconds = horizons.label_seconds + horizons.future_seconds
+        """How long a prediction is kept: its label may come when the clock is ahead by what it may be."""
+        self._orphan_seconds = horizons.orphan_seconds + horizons.future_seconds
         self._bounds = policy.bounds
         self.pending = Pending(policy.bounds.pending, standing)
         self.orphans: Waiting[Orphans] = Waiting(policy.bounds.orphans, Orphans)
@@ -81,6 +87,19 @@ class Join:
         self.dropping: dict[str, list[int]] = {}
         """The numbers of events that made a full store drop something, by store; whoever asks empties it."""
         self.delays: list[float] = []
+        self._segments = policy.segments
+        self._has_segments = bool(policy.segments)
+
+    def restored(self) -> None:
+        """Take note that what waits was restored: some of it may be in segments, whatever is declared now."""
+        self._has_segments = self._has_segments or self.pending.has_segments()
+
+    def named(self, predictions: Arrivals) -> Sequence[Named]:
+        """Give the version of each of *predictions*, with the segments that it is in of those declared."""
+        versions = predictions.versions()
+        if not self._segments:
+            return versions
+        return with_segments(versions, list(map(_SEGMENTS, predictions.events())), self._segments)
 
     def match(self, events: Arrivals, tally: Tally) -> list[Outcomes]:
         """Take predictions and feedback in the log's order; give the outcomes they complete, in order."""
@@ -89,6 +108,9 @@ class Join:
     def finish(self, parts: Iterable[Outcomes], tally: Tally) -> list[Outcomes]:
         """Give the outcomes of a batch, *parts*; count them, and let go of what has waited too long."""
         outcomes = [part for part in parts if len(part)]
+        if self._has_segments:
+            for part in outcomes:
+                part.versions, part.segments = apart(part.versions)
         self._expire(tally)
         tally.count("outcomes_total", self.model, by=sum(map(len, outcomes)))
         if self.delays:
@@ -154,14 +176,14 @@ class Join:
         if said or len(ids) > self._bounds.pending or any(name in self.orphans for name in ids):
             return True
         newest = max(self.clock, float(events.times().max()))
-        return bool((self.pending.oldest_times(excess) < newest - self.label_seconds).any())
+        return bool((self.pending.oldest_times(excess) < newest - self.kept_seconds).any())
 
     def _add(self, predictions: Arrivals, ids: Sequence[str], tally: Tally, *, may_replace: bool) -> bool:
         """Let predictions wait; False, and none does, where one waits already and may not be replaced.
 
         That is an id whose first event was long forgotten.
         """
-        hashes, times, versions = predictions.hashes(), predictions.times(), predictions.versions()
+        hashes, times, versions = predictions.hashes(), predictions.times(), self.named(predictions)
         new = newcomers(predictions.events(), ids, hashes, times, versions)
         evicted = self.pending.add(new, may_replace=may_replace)
         self.count_evicted(evicted or 0, predictions, tally)
@@ -213,7 +235,7 @@ class Join:
         there = places >= 0
         predicted = np.zeros(len(places))
         predicted[there] = self.pending.times_at(places[there])
-        odd = ~there | (predicted < said.clocks - self.label_seconds)
+        odd = ~there | (predicted < said.clocks - self.kept_seconds)
         if len(twice := repeated(said.hashes)):
             odd |= np.isin(said.hashes, said.hashes[twice])
         if odd.any():
@@ -240,7 +262,13 @@ class Join:
         """Complete the predictions at *places* of those that wait, each with its own feedback."""
         found = self.pending.found(places)
         outcomes = Outcomes(
-            said.at, predicted, found.versions, found.outputs, found.scores, said.feedback, said_at
+            said.at,
+            predicted,
+            cast("list[str]", found.versions),
+            found.outputs,
+            found.scores,
+            said.feedback,
+            said_at,
         )
         delays, hashes = np.maximum(said_at - predicted, 0.0), said.hashes
         is_truth = says_truth(said.feedback)
@@ -256,7 +284,7 @@ class Join:
     ) -> None:
         feedback, clock = said.feedback[place], float(said.clocks[place])
         kept = self.pending.get(feedback.prediction_id)
-        if kept is not None and kept.time < clock - self.label_seconds:
+        if kept is not None and kept.time < clock - self.kept_seconds:
             self.pending.take_id(feedback.prediction_id)
             self._count_unlabelled(1, tally)
             kept = None
@@ -271,7 +299,7 @@ class Join:
         waiting = self.orphans.take(feedback.prediction_id)
         if waiting is None or self._is_expired(waiting, clock, tally):
             waiting = Orphans(clock, [])
-        waiting.feedback.append(feedback)
+        waiting.feedback.append(to_keep(feedback))
         evicted = max(0, len(waiting.feedback) - self._bounds.orphan_feedback)
         del waiting.feedback[:evicted]
         evicted += self.orphans.add(feedback.prediction_id, waiting)
@@ -311,7 +339,7 @@ class Join:
         singles.append((int(at.places[place]), outcome))
 
     def _expire(self, tally: Tally) -> None:
-        if expired := self.pending.take_oldest_before(self.clock - self.label_seconds):
+        if expired := self.pending.take_oldest_before(self.clock - self.kept_seconds):
             self._count_unlabelled(expired, tally)
         for orphans in self.orphans.take_oldest_before(self.clock - self._orphan_seconds):
             tally.count("orphans_total", self.model, by=len(orphans.feedback))
@@ -326,7 +354,7 @@ def newcomers(
     ids: Sequence[str],
     hashes: Hashes,
     times: NDArray[np.float64],
-    versions: Sequence[str],
+    versions: Sequence[Named],
 ) -> Newcomers:
     """Give of *predictions* what waits for their labels."""
     return Newcomers(

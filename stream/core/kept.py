@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -28,9 +28,13 @@ from stream.core.entries import (
 from stream.core.hashed import Hashes, hashes_of
 from stream.core.nouns import PredictionKept
 from stream.core.packed import PackedIds, decode_ids, encode_ids
+from stream.core.segments import Named
+from stream.core.texts import all_short, short
 
 CHUNK_PLACES: Final = 4_096
 """Predictions that one chunk holds at most."""
+
+T = TypeVar("T")
 
 _LEAST_PLACES: Final = 64
 _time_at = struct.Struct("<d").unpack_from
@@ -39,7 +43,7 @@ _time_at = struct.Struct("<d").unpack_from
 class _Row(msgspec.Struct, array_like=True):
     ids: msgspec.Raw
     entries: bytes
-    versions: list[str]
+    versions: list[Named]
     texts: list[str]
 
 
@@ -67,12 +71,12 @@ class Chunk:
         self.slot = slot
         self.size = self.live = self._first = 0
         self.is_unwritten = True
-        self.versions: list[str] = []
+        self.versions: list[Named] = []
         self.texts: list[str] = []
         self._open: PackedIds | None = PackedIds()
         self._packed = b""
         self._hashes: Hashes | None = None
-        self._code_of_version: dict[str, int] = {}
+        self._code_of_version: dict[Named, int] = {}
         self._code_of_text: dict[str, int] = {}
         self._hold(np.empty(0, dtype=ENTRY))
 
@@ -176,7 +180,7 @@ class Chunk:
         """Take no more predictions."""
         self._packed = self._packed_ids()
         self._open = None
-        self._code_of_version = self._code_of_text = {}
+        self._code_of_version, self._code_of_text = {}, {}
         if self.size < len(self.entries):
             self._hold(self.entries[: self.size].copy())
 
@@ -215,7 +219,7 @@ class Chunk:
         else:
             read = _decode_row(row)
             self._packed = bytes(read.ids)
-            self.versions, self.texts = read.versions, read.texts
+            self.versions, self.texts = read.versions, list(all_short(read.texts))
             self._hold(np.frombuffer(read.entries, dtype=ENTRY).copy())
             self._hashes = hashes_of(decode_ids(self._packed))
             self.size = len(self._hashes)
@@ -291,7 +295,7 @@ class Chunk:
         ):
             raise ValueError("the columns of waiting predictions do not go together")
 
-    def _version_codes(self, versions: Sequence[str]) -> list[int] | int:
+    def _version_codes(self, versions: Sequence[Named]) -> list[int] | int:
         if versions.count(versions[0]) == len(versions):
             return self._version_code(versions[0])
         if not self._code_of_version.keys() >= (distinct := dict.fromkeys(versions)).keys():
@@ -299,11 +303,11 @@ class Chunk:
                 self._version_code(version)
         return list(map(self._code_of_version.__getitem__, versions))
 
-    def _version_code(self, version: str) -> int:
+    def _version_code(self, version: Named) -> int:
         return _code_in(self._code_of_version, self.versions, version)
 
     def _text_code(self, text: str) -> int:
-        return _code_in(self._code_of_text, self.texts, text)
+        return _code_in(self._code_of_text, self.texts, short(text))
 
     def _open_ids(self) -> PackedIds:
         if self._open is None:
@@ -325,9 +329,9 @@ class Chunk:
         self.data = entries.view(np.uint8).data
 
 
-def _code_in(codes: dict[str, int], known: list[str], text: str) -> int:
-    code = codes.get(text)
+def _code_in(codes: dict[T, int], known: list[T], name: T) -> int:
+    code = codes.get(name)
     if code is None:
-        code = codes[text] = len(known)
-        known.append(text)
+        code = codes[name] = len(known)
+        known.append(name)
     return code

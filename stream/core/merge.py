@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from operator import itemgetter
-from typing import Final, cast
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.core.errors import NotContiguousError
 from stream.core.nouns import Record, Topic
-from stream.core.records import Picked, Records, Source
+from stream.core.records import Picked, Records, Source, bytes_of
 
 TOPICS: Final = tuple(Topic)
 
@@ -28,12 +28,12 @@ TURN_RECORDS: Final = 10_000
 
 ROOM_RECORDS: Final = 20_000
 ROOM_BYTES: Final = 32 * 1024 * 1024
-"""Records of one topic, and bytes of their values, that may wait before no more of it should be fetched."""
+"""Records of one topic, and bytes of them, that may wait before no more of it should be fetched."""
 
 
 @dataclass(slots=True)
 class _Run:
-    """Records of one topic that wait, the bytes of their values, and when they were fetched, in seconds."""
+    """Records of one topic that wait, about how many bytes they have, and when they came, in seconds."""
 
     records: Records
     size: int
@@ -89,7 +89,8 @@ class Merge:
         if start != self._expected[topic]:
             raise NotContiguousError(topic.suffix, self._expected[topic], start)
         columns = Records.of(records)
-        self._runs[topic].append(_Run(columns, _size(columns.values), arrived))
+        size = bytes_of(columns.sources, columns.values, has_headers=columns.has_headers)
+        self._runs[topic].append(_Run(columns, size, arrived))
         self._expected[topic] = records[-1].offset + 1 if stop is None else stop
         self._waiting_since = None
 
@@ -195,7 +196,8 @@ class Merge:
             first = runs[0]
             if len(first.records) > number:
                 taken.append(first.records[:number])
-                first.records, first.size = first.records[number:], first.size - _size(taken[-1].values)
+                first.size -= first.size * number // len(first.records)  # as if all were as large
+                first.records = first.records[number:]
                 break
             taken.append(first.records)
             number -= len(first.records)
@@ -234,11 +236,3 @@ class _Arrivals:
             sizes = [len(run.records) for run in self._runs]
             self._times = np.repeat([run.arrived for run in self._runs], sizes)[self._order]
         return self._times
-
-
-def _size(values: Sequence[bytes | None]) -> int:
-    """Give the bytes of the records' values."""
-    try:
-        return sum(map(len, cast("Sequence[bytes]", values)))
-    except TypeError:  # a record without a value
-        return sum(len(value) for value in values if value is not None)

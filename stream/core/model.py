@@ -8,19 +8,21 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from schemas.alerts import Incident, Kind
+from schemas.events import LifecycleKind
 from schemas.policy import Policy
 from stream.core.admission import Admission
 from stream.core.alert import decide
+from stream.core.baselines import Act, acts_in
 from stream.core.bounds import STORES, bound_key, watch_bound
 from stream.core.columns import Arrivals, Outcomes
 from stream.core.detect import Banks
-from stream.core.forms import Shape
+from stream.core.forms import Shape, column_of, series_of
 from stream.core.incident import Incidents
 from stream.core.join import Join, Orphans
 from stream.core.nouns import Change, Explanation, SeriesKey, Tally, Topic, Watched
 from stream.core.observe import Observer
 from stream.core.pending import Pending
-from stream.core.portions import Portion, portions
+from stream.core.portions import Portion, behind_acts, portions
 from stream.core.reading import Source
 from stream.core.rows import UNREADABLE, Moment, Number
 from stream.core.seen import SeenIds
@@ -69,8 +71,10 @@ class Model:
         through the stages behind the join.
         """
         self.last_seq = int(events.batch.seqs[events.places[-1]])
-        bound = self._policy.bounds.versions
-        return portions(Portion(events, outcomes, clock), self._version_seq, bound)
+        bound, whole = self._policy.bounds.versions, Portion(events, outcomes, clock)
+        if acts := acts_in(events):
+            return behind_acts(whole, acts, self._version_seq, bound)
+        return portions(whole, self._version_seq, bound)
 
     def source(self, portion: Portion) -> Source:
         """Give what is to be read of *portion*; versions that come in it are watched from now on."""
@@ -92,13 +96,38 @@ class Model:
         for part in watched:
             key = part.spec.key
             alarming = self._versions[key.version].alarming
-            (alarming.add if self.incidents.is_open(key) else alarming.discard)(key.signal)
+            column = column_of(key.signal, key.segment)
+            (alarming.add if self.incidents.is_open(key) else alarming.discard)(column)
         void: list[RowKey] = []
         for version in portion.going:
             void.append(("shape", self.name, version))
             void += [("series", *key) for key in self.sight.watch.forget(self._versions.pop(version))]
             tally.count("evicted_total", "versions")
+        if portion.act is not None:
+            changes += self._do(portion.act, tally)
         return changes, void
+
+    def _do(self, act: Act, tally: Tally) -> list[Change]:
+        """Do to the baselines of series what a lifecycle event says; give the incidents that this changed.
+
+        What is accepted is what changed: series without an open incident have nothing to accept.
+        """
+        is_accepted = act.event.kind is LifecycleKind.BASELINE_ACCEPTED
+        said: dict[SeriesKey, str] = {}
+        for _, observer in sorted(self._versions.items()):
+            for signal, slot in sorted(observer.series.items()):
+                key = observer.key(signal)
+                if act.concerns(key) and (not is_accepted or self.incidents.is_moving(key)):
+                    said[key] = self.sight.watch.exchange(slot, act.event.kind).said(key)
+        tally.count("baselines_total", self.name, act.event.kind.value, by=len(said))
+        if act.event.kind is LifecycleKind.BASELINE_FROZEN:
+            return []
+        changes = self.incidents.accept(said, act.time, act.by, act.seq)
+        for observer in self._versions.values():
+            observer.alarming = {
+                one for one in observer.alarming if self.incidents.is_open(observer.key(one))
+            }
+        return changes
 
     def close(self) -> list[Incident]:
         """Let go of every series and close what is open: the model is watched no longer."""
@@ -207,8 +236,9 @@ class Model:
                         chunks.setdefault(key[:-1], {})[number] = rows[key]
                     case ("shape", _, version):
                         self._observer(version).take_shape(_decode_shape(rows[key]))
-                    case ("series", _, version, "", signal):
-                        self._observer(version).give(signal, self.sight.watch.restore(rows[key]))
+                    case ("series", _, version, segment, signal) if _is_column(signal, segment):
+                        slot = self.sight.watch.restore(rows[key])
+                        self._observer(version).give(column_of(signal, segment), slot)
                     case ("incident", model, version, segment, signal):
                         series = SeriesKey(model, version, segment, signal)
                         for awaited in sorted(self.incidents.restore(series, rows[key])):
@@ -223,13 +253,15 @@ class Model:
             store = stores.get(key)
             numbers = list(of_store) if store is None else store.restore(of_store)
             unreadable += [(*key, number) for number in numbers]
+        self.join.restored()
         return unreadable
 
     def _restore_watching(self) -> None:
         """Let versions know which of their series open incidents are about."""
         for key_of in self.incidents.about():
             if key_of.version in self._versions:
-                self._versions[key_of.version].alarming.add(key_of.signal)
+                column = column_of(key_of.signal, key_of.segment)
+                self._versions[key_of.version].alarming.add(column)
         versions = self._versions.values()
         self.incidents.let_go({observer.key(signal) for observer in versions for signal in observer.series})
 
@@ -259,6 +291,11 @@ class Model:
             ("pending", self.name): self.join.pending,
             ("orphans", self.name): self.join.orphans,
         }
+
+
+def _is_column(signal: str, segment: str) -> bool:
+    """Tell whether there is such a series."""
+    return series_of(column_of(signal, segment)) == (segment, signal)
 
 
 def lead(

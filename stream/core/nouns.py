@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from schemas.alerts import Alert, Evidence, Incident, Kind, Rejected
 from schemas.codec import Headers
 from schemas.events import Command, Event, Feedback, FeedbackKind, Lifecycle, Prediction
+from stream.core.segments import Named
 
 UNVERSIONED = "unversioned"
 """The version of predictions that name none."""
@@ -68,20 +69,27 @@ class Admitted(NamedTuple):
 
 
 class Forward(NamedTuple):
-    """An event that belongs to another partition: sent there once, as it came."""
+    """An event that belongs to another partition: sent there once, as it came.
+
+    *instead* is what is told of it where it is too large to be sent.
+    """
 
     topic: Topic
     model: str
     timestamp: float
     value: bytes
-    headers: Headers = ()
+    headers: Headers
+    instead: Rejected
 
 
 class PredictionKept(NamedTuple):
-    """What of a prediction is kept until its label comes; *time* in seconds since the epoch."""
+    """What of a prediction is kept until its label comes; *time* in seconds since the epoch.
+
+    Its version stands with the segments that it is in, where a policy declares any.
+    """
 
     time: float
-    version: str
+    version: Named
     output: bool | int | float | str | None
     score: float | None
 
@@ -204,12 +212,13 @@ class Standing(StrEnum):
 class Baseline:
     """What a series is compared with: so many readings, from *since* on, in seconds since the epoch.
 
-    *digest* is a SHA-256 in hex: two baselines with the same one are the same.
+    *digest* is a SHA-256 in hex: two baselines with the same one are the same. *since* is None where that was
+    not kept.
     """
 
     standing: Standing
     readings: int
-    since: float
+    since: float | None
     digest: str
 
 
@@ -219,7 +228,7 @@ class Explanation:
 
     *share* is its part of the model's budget, *false_alarms* what that is in 30 days. An alarm needs a
     statistic beyond *threshold*, which is that of a window of *window* readings. None is what its detectors
-    do not know.
+    do not know. *number* counts the baselines that the series has had, this one included.
     """
 
     watched_by: str
@@ -233,6 +242,7 @@ class Explanation:
     window: int | None = None
     smallest: tuple[Smallest, ...] = ()
     baseline: Baseline | None = None
+    number: int = 1
 
 
 class Stage(StrEnum):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter, ne, sub
 from typing import cast
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 
 from schemas.events import Feedback, FeedbackKind, Scalar
 from schemas.policy import Policy, Task
-from stream.core.forms import Feature, Features, Form, Forms, Shape, kind_of
+from stream.core.forms import Feature, Features, Form, Forms, Shape, kind_of, series_of
 from stream.core.nouns import TRUTH, SeriesKey, SeriesSpec, Tally, says_what_was_true
+from stream.core.segments import key_of
+from stream.core.texts import all_short, short
 
 _KIND, _LABEL = attrgetter("kind"), attrgetter("label")
 
@@ -31,11 +34,11 @@ class Observer:
         self.dropping: dict[str, list[int]] = {}
         """The numbers of events that named what found no room, by store; whoever asks empties it."""
         self.series: dict[str, int] = {}
-        """The slot of each series that there is, also of those that the form has no column for."""
+        """The slot of each series that there is, by its column, also of those that the form has none for."""
         self.slots: NDArray[np.intp] = np.zeros(0, dtype=np.intp)
         """The slots of the form's columns; -1 where there is no such series yet."""
         self.alarming: set[str] = set()
-        """The signals of series with an open incident."""
+        """The columns of series with an open incident."""
 
     def form(self, forms: Forms) -> Form:
         """Give the form of the version's predictions, by which its *slots* stand."""
@@ -49,16 +52,16 @@ class Observer:
         """Take the shape of a checkpoint."""
         self.shape, self._form = shape, None
 
-    def key(self, signal: str) -> SeriesKey:
-        """Name one of the version's series."""
-        return SeriesKey(self.model, self.version, "", signal)
+    def key(self, column: str) -> SeriesKey:
+        """Name one of the version's series, by its column."""
+        return SeriesKey(self.model, self.version, *series_of(column))
 
     def spec(self, column: int) -> SeriesSpec:
         """Say what the series of a column of the form is about."""
         assert self._form is not None  # noqa: S101 - a column is a form's
-        signal = self._form.signals[column]
-        kind, only_rise = kind_of(signal)
-        return SeriesSpec(key=self.key(signal), kind=kind, only_rise=only_rise)
+        key = self.key(self._form.signals[column])
+        kind, only_rise = kind_of(key.signal)
+        return SeriesSpec(key=key, kind=kind, only_rise=only_rise)
 
     def alarming_slots(self) -> Iterator[int]:
         """Give the slots of series with an open incident."""
@@ -112,6 +115,28 @@ class Observer:
                 starts[name] = place
         self._reshape(starts)
         return starts
+
+    def meet_segments(self, names: Sequence[str]) -> list[int]:
+        """Get to know new segments; give the places in *names* of those that find no room."""
+        known = self.shape.segments
+        met = set(known)
+        if met.issuperset(names):
+            return []
+        of_key = Counter(map(key_of, known))
+        starts: dict[str, int] = {}
+        refused: list[int] = []
+        for place, name in enumerate(names):
+            if name in met:
+                continue
+            if of_key[key_of(name)] >= self._bounds.segments:
+                refused.append(place)
+                continue
+            of_key[key_of(name)] += 1
+            met.add(name)
+            known.append(name)
+            starts[name] = place
+        self._reshape(starts)
+        return refused
 
     def novelty(self, name: str, values: Sequence[str | None]) -> tuple[Sequence[float | None], int | None]:
         """Give 1 for categories of feature *name* that are new, 0 for known ones.
@@ -168,11 +193,16 @@ class Observer:
 
 
 def errors(task: Task, outputs: Sequence[Scalar | None], said: Sequence[Feedback]) -> list[float | None]:
-    """Give what :func:`error` gives for each, all at once where they are of one kind."""
+    """Give what :func:`error` gives for each, all at once where they are of one kind.
+
+    Outputs are as predictions that wait keep them: long texts are short.
+    """
     labels = list(map(_LABEL, said))
     kinds = set(map(type, labels)) | set(map(type, outputs))
     if type(None) not in kinds and TRUTH.issuperset(map(_KIND, said)):
-        if task is Task.CLASSIFICATION or kinds in ({str}, {bool}):
+        if kinds == {str}:
+            return list(map(float, map(ne, outputs, all_short(cast("list[str]", labels)))))
+        if kinds == {bool} or (task is Task.CLASSIFICATION and str not in kinds):
             return list(map(float, map(ne, outputs, labels)))
         if kinds <= {int, float}:
             numbers = cast("list[list[float]]", [outputs, labels])
@@ -186,7 +216,7 @@ def error(task: Task, output: Scalar | None, feedback: Feedback) -> float | None
     if output is None or label is None or not says_what_was_true(feedback):
         return None
     if isinstance(output, str) or isinstance(label, str):
-        return float(output != label)
+        return float(output != (short(label) if isinstance(label, str) else label))
     if task is Task.CLASSIFICATION or (isinstance(output, bool) and isinstance(label, bool)):
         return float(output != label)
     return abs(float(output) - float(label))

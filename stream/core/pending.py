@@ -13,13 +13,14 @@ from stream.core.entries import INT, Entries, Newcomers, Output, entries_of, kin
 from stream.core.hashed import FEW, Hashes, HashIndex, Places
 from stream.core.kept import CHUNK_PLACES, Chunk
 from stream.core.nouns import PredictionKept
+from stream.core.segments import Named
 
 
 class Found(NamedTuple):
     """Predictions that wait, in columns of shape (n,), as they came; times in seconds since the epoch."""
 
     times: NDArray[np.float64]
-    versions: list[str]
+    versions: list[Named]
     outputs: list[Output]
     scores: list[float | None]
 
@@ -230,6 +231,12 @@ class Pending:
         for chunk in chunks:
             chunk.forget_hashes()
         return unreadable
+
+    def has_segments(self) -> bool:
+        """Tell whether something that waits may be in a segment."""
+        return any(
+            not isinstance(version, str) for chunk in self._chunks.in_order() for version in chunk.versions
+        )
 
     def release(self) -> None:
         """Let go of all that waits: its model is watched no longer."""

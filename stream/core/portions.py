@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from operator import itemgetter
 from typing import Final
 
 import numpy as np
 
+from stream.core.baselines import Act
 from stream.core.columns import Arrivals, Outcomes
 from stream.core.nouns import Topic
 
@@ -35,6 +37,8 @@ class Portion:
     clock: float
     coming: Mapping[str, int] = field(default_factory=dict)
     going: Mapping[str, int] = field(default_factory=dict)
+    act: Act | None = None
+    """What is done to baselines when all of it was read."""
 
     @property
     def last_seq(self) -> int:
@@ -61,6 +65,19 @@ def portions(whole: Portion, seen: MutableMapping[str, int], bound: int) -> list
             seen.update(zip(versions, seqs.tolist(), strict=True))
         return [whole]
     return _cut(whole, zip(versions, seqs.tolist(), strict=True), seen, bound)
+
+
+def behind_acts(
+    whole: Portion, acts: Sequence[Act], seen: MutableMapping[str, int], bound: int
+) -> list[Portion]:
+    """Cut *whole* behind each of *acts*, events of it that do something to baselines, and as portions are."""
+    ends = [act.seq + 1 for act in acts if act.seq < whole.last_seq]
+    plans: list[tuple[int, dict[str, int], dict[str, int]]] = [(end, {}, {}) for end in [*ends, 0]]
+    cut: list[Portion] = []
+    for part, act in zip_longest(_at(whole, plans), acts):
+        cut += portions(part, seen, bound)
+        cut[-1].act = act
+    return cut
 
 
 def _cut(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.policy import Detectors, Policy
-from stream.core.nouns import Explanation, Finding, Healed, SeriesSpec
+from stream.core.nouns import Baseline, Explanation, Finding, Healed, SeriesSpec
 
 
 class Found(NamedTuple):
@@ -65,6 +65,21 @@ class Bank(Protocol):
 
     def explain(self, slot: int) -> Explanation:
         """Say how the series of *slot* is watched now."""
+
+    def baseline(self, slot: int) -> Baseline | None:
+        """Give what the series of *slot* is compared with; None while there is nothing yet."""
+
+    def accept(self, slot: int) -> bool:
+        """Take what the series of *slot* is like since it changed for normal, or learn that anew from here.
+
+        False, and nothing is done, where the bank knows of no change that is still there.
+        """
+
+    def relearn(self, slot: int) -> None:
+        """Forget what is normal for the series of *slot*, and learn it from here on."""
+
+    def freeze(self, slot: int) -> None:
+        """Let the baseline of *slot* grow no more, whatever is read, until there is another one."""
 
 
 class DetectorFactory(Protocol):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from schemas.alerts import HistoryEntry, Incident, IncidentState
 from stream.core.nouns import utc
 
-SYSTEM = "system"
+SYSTEM: Final = "system"
 
 
 class Cause(StrEnum):
@@ -22,6 +23,8 @@ class Cause(StrEnum):
     UNWATCHED = "unwatched"
     LOST = "lost"
     READ = "read"
+    ACCEPTED = "accepted"
+    ACCEPTED_IN_PART = "accepted in part"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,23 +51,54 @@ TRANSITIONS: Mapping[tuple[IncidentState | None, Cause], Transition] = {
         to=IncidentState.RECOVERED,
         reason="the series is no longer watched: newer versions or models took its place",
     ),
+    (IncidentState.DETECTED, Cause.ACCEPTED): Transition(
+        to=IncidentState.RESOLVED, reason="what changed was taken for the new normal"
+    ),
+    (IncidentState.DETECTED, Cause.ACCEPTED_IN_PART): Transition(
+        to=IncidentState.DETECTED, reason="part of what changed was taken for the new normal"
+    ),
 }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Actor:
+    """Who moves an incident on, as what, and by which event."""
+
+    name: str = SYSTEM
+    role: str | None = None
+    event_id: str | None = None
+
+
+THE_SYSTEM: Final = Actor()
 
 
 History = tuple[HistoryEntry, ...]
 
 
 def moved(
-    state: IncidentState | None, history: History, cause: Cause, at: float, detail: str = ""
+    state: IncidentState | None,
+    history: History,
+    cause: Cause,
+    at: float,
+    detail: str = "",
+    by: Actor = THE_SYSTEM,
 ) -> tuple[IncidentState, History]:
     """Give the state, and the history, of an incident that *cause* moves on at *at*, in epoch seconds."""
     step = TRANSITIONS[state, cause]
     reason = f"{step.reason}: {detail}" if detail else step.reason
-    entry = HistoryEntry(seq=len(history) + 1, state=step.to, at=utc(at), actor=SYSTEM, reason=reason)
+    entry = HistoryEntry(
+        seq=len(history) + 1,
+        state=step.to,
+        at=utc(at),
+        actor=by.name,
+        reason=reason,
+        actor_role=by.role,
+        causation_id=by.event_id,
+    )
     return step.to, (*history, entry)
 
 
-def close(incident: Incident, cause: Cause, at: float) -> Incident:
+def close(incident: Incident, cause: Cause, at: float, detail: str = "", by: Actor = THE_SYSTEM) -> Incident:
     """Give *incident* as it is once *cause* has ended it, at *at*, in epoch seconds."""
-    state, history = moved(incident.state, incident.history, cause, at)
+    state, history = moved(incident.state, incident.history, cause, at, detail, by)
     return msgspec.structs.replace(incident, state=state, resolved_at=utc(at), history=history)

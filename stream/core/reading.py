@@ -16,7 +16,9 @@ from stream.core.columns import Arrivals, Outcomes
 from stream.core.forms import COLUMN, OTHER, USAGE, Features, FeatureValue, Form, Forms
 from stream.core.nouns import Tally, Topic
 from stream.core.observe import Observer, errors, opinions
+from stream.core.segmented import Segmented, read_segments
 from stream.core.sheets import Block, Places, Sheet, Stands, Values, sheet_of
+from stream.core.texts import all_short
 from stream.core.values import absent_of, categories_of, numbers_of
 
 _OUTPUT, _SCORE, _USED, _FEATURES = map(attrgetter, ("output", "score", "usage", "features"))
@@ -95,6 +97,7 @@ class _Completed(NamedTuple):
     stands: Stands
     outputs: Sequence[Scalar | None]
     feedback: Sequence[Feedback]
+    segments: Sequence[tuple[str, ...]] | None
 
 
 @dataclass(slots=True)
@@ -147,9 +150,9 @@ class Reader:
                 blocks += _read_classes(part, told, met, full)
         completed = _completed(sources, lanes)
         if completed.feedback:
-            blocks += self._read_outcomes(
-                completed, np.arange(len(events), len(events) + len(completed.feedback))
-            )
+            places = np.arange(len(events), len(events) + len(completed.feedback))
+            full = _Full(completed.stands, sources[0], lanes.observers, tally)
+            blocks += self._read_outcomes(completed, places, full)
             stands = completed.stands.behind(stands)
         if not blocks:
             return None
@@ -188,7 +191,7 @@ class Reader:
                 if has_classes
                 else []
             )
-            classes = [cast("str", outputs[place]) for place in classes_at]
+            classes = all_short([cast("str", outputs[place]) for place in classes_at])
             columns = form.columns_of(features) if features else None
             parts.append(
                 _Part(form, features, described_at, columns, classes, np.array(classes_at, dtype=np.intp))
@@ -260,11 +263,14 @@ class Reader:
             new = list(_novelty(form, categories, places, full))
             yield Block(range(form.new_at, form.class_at), places, np.array(new, dtype=np.float64))
 
-    def _read_outcomes(self, completed: _Completed, places: Places) -> Iterator[Block]:
-        """Give the errors, and what people said."""
+    def _read_outcomes(self, completed: _Completed, places: Places, full: _Full) -> Iterator[Block]:
+        """Give the errors, those in segments too, and what people said."""
         rows: dict[str, Sequence[FeatureValue]] = {}
         if self._signals.error:
-            rows["error"] = errors(self._task, completed.outputs, completed.feedback)
+            own = rows["error"] = errors(self._task, completed.outputs, completed.feedback)
+            if completed.segments is not None:
+                stands = Segmented(_runs(full.stands.lane), full.lanes, completed.segments, places)
+                yield from read_segments(stands, own, self._forms, full.note)
         if self._signals.feedback and not _OPINIONS.keys().isdisjoint(map(_KIND, completed.feedback)):
             for kind, signal in _OPINIONS.items():
                 rows[signal] = opinions(kind, completed.feedback)
@@ -291,12 +297,18 @@ def _completed(sources: Sequence[Source], lanes: _Lanes) -> _Completed:
     outputs: list[Scalar | None] = []
     feedback: list[Feedback] = []
     parts: list[Outcomes] = []
+    segments: list[tuple[str, ...]] = []
     for number, source in enumerate(sources):
         for part in source.outcomes:
             numbers += lanes.of(number, part.versions)
             outputs += part.outputs
             feedback += part.feedback
             parts.append(part)
+            if part.segments is not None:
+                segments += [()] * (len(feedback) - len(part) - len(segments))
+                segments += part.segments
+    if segments:
+        segments += [()] * (len(feedback) - len(segments))
     stands = Stands.of(numbers, [part.at.places for part in parts], [part.times for part in parts])
     lane = stands.lane
     if numbers and (min(numbers) < 0 or (lane[1:] < lane[:-1]).any()):
@@ -305,7 +317,8 @@ def _completed(sources: Sequence[Source], lanes: _Lanes) -> _Completed:
         listed = order.tolist()
         stands = stands.only(order)
         outputs, feedback = [outputs[place] for place in listed], [feedback[place] for place in listed]
-    return _Completed(stands, outputs, feedback)
+        segments = [segments[place] for place in listed] if segments else []
+    return _Completed(stands, outputs, feedback, segments or None)
 
 
 def _novelty(
@@ -331,7 +344,7 @@ def _read_classes(part: _Part, told: _Predictions, met: _Met, full: _Full) -> It
         return
     further = len(form.codes)
     codes = np.array([form.codes.get(name, further) for name in names])
-    rates = (codes == np.arange(len(form.signals) - form.class_at)[:, None]).astype(np.float64)
+    rates = (codes == np.arange(form.segment_at - form.class_at)[:, None]).astype(np.float64)
     lane = told.stands.lane[part.classes_at]
     _blank(rates, form.codes, met.classes, lane)
     if form.is_full and (codes == further).any():
@@ -343,7 +356,7 @@ def _read_classes(part: _Part, told: _Predictions, met: _Met, full: _Full) -> It
     elif form.is_full:
         since = {number: {OTHER: max(starts.values())} for number, starts in met.classes.items()}
         _blank(rates, {OTHER: further}, since, lane)
-    yield Block(range(form.class_at, len(form.signals)), part.classes_at, rates)
+    yield Block(range(form.class_at, form.segment_at), part.classes_at, rates)
 
 
 def _blank(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final, NamedTuple, Protocol, overload
@@ -15,7 +15,7 @@ from stream.core.nouns import Record, Topic
 
 _TOPICS: Final = tuple(Topic)
 _TOPIC, _PARTITION, _TIMESTAMP = attrgetter("topic"), attrgetter("partition"), attrgetter("timestamp")
-_VALUE, _HEADERS = attrgetter("value"), attrgetter("headers")
+_VALUE, _KEY, _HEADERS = attrgetter("value"), attrgetter("key"), attrgetter("headers")
 
 
 class Source(Protocol):
@@ -113,6 +113,18 @@ class Records(Sequence[Record]):
         columns = self.topics.tolist(), self.timestamps.tolist(), self.values, self.sources
         for topic, timestamp, value, source in zip(*columns, strict=True):
             yield Record(_TOPICS[topic], own, source.offset, timestamp, value, source.key, source.headers)
+
+
+def bytes_of(records: Sequence[Source], values: Iterable[bytes | None], *, has_headers: bool = True) -> int:
+    """Give how many bytes the keys and headers of *records*, and their *values*, have together."""
+    size = _length(values) + _length(map(_KEY, records))
+    if has_headers and any(map(_HEADERS, records)):
+        size += sum(len(name) + len(value or b"") for one in records for name, value in one.headers)
+    return size
+
+
+def _length(parts: Iterable[bytes | None]) -> int:
+    return sum(map(len, filter(None, parts)))
 
 
 class Picked(Sequence[Source]):

@@ -126,8 +126,15 @@ def _let_wait(
         is_alone[predictions.of_each[repeated(predictions.keys)]] = True
         is_alone[predictions.of_each[standing.index.find(predictions.keys) >= 0]] = True
         slots = standing.index.claim(predictions.keys[~is_alone[predictions.of_each]])
-    versions = list(chain.from_iterable(own.versions() for own in predictions.at))
-    new = newcomers(predictions.events, predictions.ids, predictions.hashes, predictions.times(), versions)
+    own = zip(parts, predictions.at, is_alone.tolist(), strict=True)
+    versions = [one.versions() if alone else part.join.named(one) for part, one, alone in own]
+    new = newcomers(
+        predictions.events,
+        predictions.ids,
+        predictions.hashes,
+        predictions.times(),
+        list(chain.from_iterable(versions)),
+    )
     entries = entries_of(new)
     plain = [at for at, alone in enumerate(is_alone.tolist()) if not alone and bounds[at][0] < bounds[at][1]]
     places = [parts[at].join.pending.append(new.part(*bounds[at]), entries.part(*bounds[at])) for at in plain]
@@ -157,10 +164,11 @@ def _match(
     is_odd[said.of_each[repeated(said.keys)]] = True
     is_odd[said.of_each[_ahead(said, predictions)]] = True
     waits = np.array([part.join.label_seconds for part in parts])[said.of_each]
+    kept = np.array([part.join.kept_seconds for part in parts])[said.of_each]
     said_at = said.times()
     which = np.flatnonzero(~is_odd[said.of_each])
     entries = standing.slots.entries_at(places[which])
-    of, least = said.of_each[which], np.maximum(clocks[said.of_each], said_at)[which] - waits[which]
+    of, least = said.of_each[which], np.maximum(clocks[said.of_each] - kept, said_at - waits)[which]
     is_late = entries["time"] < least
     if is_late.any():
         is_odd[of[is_late]] = True
@@ -208,7 +216,7 @@ def _outcomes(
             Outcomes(
                 said.at[at],
                 found.times[own],
-                found.versions[own],
+                cast("list[str]", found.versions[own]),
                 found.outputs[own],
                 found.scores[own],
                 feedback[own],

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.core.forms import FeatureValue
+from stream.core.texts import all_short, short
 
 
 def numbers_of(columns: Sequence[Sequence[FeatureValue]], count: int) -> tuple[NDArray[np.float64], bool]:
@@ -31,8 +32,8 @@ def numbers_of(columns: Sequence[Sequence[FeatureValue]], count: int) -> tuple[N
 def categories_of(column: Sequence[FeatureValue]) -> Sequence[str | None]:
     """Give the categories in a *column*, None for what is none."""
     if set(map(type, column)) == {str}:
-        return cast("Sequence[str]", column)
-    return [value if isinstance(value, str) else None for value in column]
+        return all_short(cast("Sequence[str]", column))
+    return [short(value) if isinstance(value, str) else None for value in column]
 
 
 def absent_of(

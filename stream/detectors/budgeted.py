@@ -166,15 +166,52 @@ class Budgeted:
                 _smallest(days, form, stands, change, only_rise=only_rise)
                 for days, change in zip(DAYS, sees, strict=True)
             ),
-            baseline=self._baseline(inner, is_learned=stands.is_learned),
+            baseline=self.baseline(slot),
         )
 
-    def _baseline(self, inner: int, *, is_learned: bool) -> Baseline | None:
+    def baseline(self, slot: int) -> Baseline | None:
+        """Give what the series of *slot* is compared with; None while there is nothing yet."""
+        self._check_one(slot)
+        if slot not in self._forms:
+            return None
+        inner = int(self._inner[slot])
         own = self._quiet.printed(inner)
         if not own.readings:
             return None
+        is_learned = self._quiet.sight(inner).is_learned
         standing = Standing.FROZEN if own.is_frozen else Standing.GROWING if is_learned else Standing.LEARNING
         return Baseline(standing=standing, readings=own.readings, since=own.began, digest=own.digest)
+
+    def accept(self, slot: int) -> bool:
+        """Take the open change of *slot* for its new normal; False where there is none.
+
+        A rate of 0 and 1 begins with what was read since it changed, and so does a loss that still fits its
+        unit and a number that still fills its cells; what does not is learned anew, from its form on.
+        """
+        self._check_one(slot)
+        form = self._forms.get(slot)
+        if form is None or not self._quiet.is_open(int(self._inner[slot])):
+            return False
+        is_plain = form.family is not Family.RATE or (form.low, form.unit, form.differs) == (0.0, 1.0, False)
+        if not (is_plain and self._quiet.accept(int(self._inner[slot]))):
+            self.relearn(slot)
+        return True
+
+    def relearn(self, slot: int) -> None:
+        """Forget what is normal for the series of *slot*; until its form is known again it has no budget."""
+        self._check_one(slot)
+        if self._forms.pop(slot, None) is not None:
+            inner = int(self._inner[slot])
+            self._quiet.drop(inner)
+            del self._own[inner]
+        self._inner[slot] = _LEARNING
+        self._held[slot] = (np.empty(0), np.empty(0))
+
+    def freeze(self, slot: int) -> None:
+        """Let the baseline of *slot* grow no more; one that has none yet learns it first."""
+        self._check_one(slot)
+        if slot in self._forms:
+            self._quiet.freeze(int(self._inner[slot]))
 
     def snapshot(self, slot: int) -> bytes:
         """Give all there is to know of *slot*, as bytes, behind their checksum."""

@@ -6,6 +6,7 @@ raw features Page-Hinkley alarms thousands of times.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import zlib
 from array import array
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.core.errors import UnreadableRowError
-from stream.core.nouns import Explanation, Finding, SeriesSpec, Stage
+from stream.core.nouns import Baseline, Explanation, Finding, SeriesSpec, Stage, Standing
 from stream.core.ports import Found
 from stream.detectors.contract import Shift, ShiftBank
 from stream.detectors.cut import History
@@ -48,6 +49,7 @@ class State(msgspec.Struct, array_like=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(State).decode
+_encode_json = msgspec.json.Encoder().encode
 
 
 class Standardised:
@@ -132,7 +134,36 @@ class Standardised:
             stage=Stage.WATCHING if is_warm else Stage.LEARNING,
             readings=self._warm_up if is_warm else len(self._learning[slot]),
             normal=float(self._mean[slot]) if is_warm else None,
+            baseline=self.baseline(slot),
         )
+
+    def baseline(self, slot: int) -> Baseline | None:
+        """Give what the series of *slot* is measured by: its warm-up, None while that lasts."""
+        self._check_one(slot)
+        if not self._is_warm[slot]:
+            return None
+        body = _encode_json([self._warm_up, float(self._mean[slot]), float(self._sd[slot])])
+        digest = hashlib.sha256(body).hexdigest()
+        return Baseline(standing=Standing.FROZEN, readings=self._warm_up, since=None, digest=digest)
+
+    def accept(self, slot: int) -> bool:
+        """Let the series of *slot* warm up anew: of a change that is still there nobody here knows."""
+        self.relearn(slot)
+        return True
+
+    def relearn(self, slot: int) -> None:
+        """Forget what the series of *slot* was like, and warm up with what follows."""
+        self._check_one(slot)
+        self._is_warm[slot] = False
+        self._learning[slot] = array("d")
+        self._recent.clear(slot)
+        for detector in self._detectors:
+            detector.end(slot)
+            detector.begin(slot, only_rise=bool(self._only_rise[slot]))
+
+    def freeze(self, slot: int) -> None:
+        """Do nothing: what a series is measured by is that of its warm-up, and never changes."""
+        self._check_one(slot)
 
     def snapshot(self, slot: int) -> bytes:
         """Give all there is to know of *slot*, as bytes, behind their checksum."""

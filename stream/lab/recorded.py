@@ -79,6 +79,20 @@ class Recorder:
         """Refuse: nothing watches."""
         raise NotImplementedError(f"series {slot} is recorded, not watched")
 
+    def baseline(self, slot: int) -> None:
+        """Give none: nothing is compared with anything."""
+
+    def accept(self, slot: int) -> bool:
+        """Go on: a recording has no baseline."""
+        del slot
+        return False
+
+    def relearn(self, slot: int) -> None:
+        """Go on, as above."""
+
+    def freeze(self, slot: int) -> None:
+        """Go on, as above."""
+
     def series(self) -> list[Recorded]:
         """Give the series that showed anything, in the order in which they came."""
         return [

@@ -105,6 +105,7 @@ METRICS: Final = (
     _counter("findings_total", ("model", "signal", "detector"), "Changes that detectors concluded."),
     _counter("alerts_total", ("model", "kind", "severity"), "Alerts published."),
     _counter("incidents_total", ("model", "kind", "severity"), "Incidents opened."),
+    _counter("baselines_total", ("model", "kind"), "Baselines that lifecycle events exchanged or froze."),
     _counter("evicted_total", ("store",), "Entries a full store dropped, the oldest first."),
     _counter("unreadable_rows_total", (), "Stored rows that could not be read; their series warm up again."),
     _counter("checkpoints_total", (), "Checkpoints completed."),

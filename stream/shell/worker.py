@@ -25,6 +25,7 @@ from stream.shell.fencing import Producers, Transactions
 from stream.shell.metrics import Metrics
 from stream.shell.outputs import Outputs
 from stream.shell.partition import Partition
+from stream.shell.pieces import Pieces
 from stream.shell.runs import Run, Runs, shrunk
 from stream.shell.state import Restored, StateStore
 from stream.shell.topics import LARGE_RECORD_BYTES, STATE, Topics
@@ -203,7 +204,8 @@ class Worker:
 
     def _restored(self, number: int, state: Restored, starts: Mapping[TP, int]) -> Partition:
         pipeline = self._make_pipeline(number)
-        unreadable = pipeline.restore(state.rows)
+        pieces = Pieces()
+        unreadable = pipeline.restore(pieces.join(state.rows))
         if pipeline.is_new:
             pipeline.begin_at({topic: starts[TP(name, number)] for name, topic in self._inputs.items()})
         for key in unreadable:
@@ -219,6 +221,7 @@ class Worker:
             self._topics,
             self._metrics,
             self._pauses,
+            pieces,
             # A first checkpoint mends what a worker before this one left half written, and tells the group
             # of positions that it could not tell.
             is_changed=True,

@@ -89,7 +89,13 @@ feedback = built(
     comment=maybe(words),
 )
 lifecycle = built(
-    Lifecycle, kind=st.sampled_from(LifecycleKind), version=maybe(names), digest_after=maybe(words)
+    Lifecycle,
+    kind=st.sampled_from(LifecycleKind),
+    version=maybe(names),
+    digest_after=maybe(words),
+    actor=names,
+    segment=maybe(words),
+    signal=maybe(words),
 )
 commands = built(
     Command,

@@ -18,7 +18,18 @@ from schemas.codec import Headers, encode
 from schemas.policy import DEFAULT_POLICY, Alerting, Bounds, Detectors, Horizons, Policy, Signals
 from stream.core.errors import UnreadableRowError
 from stream.core.lines import TOPIC_OF_TYPE
-from stream.core.nouns import Explanation, Finding, Forward, Record, Result, SeriesSpec, Stage, Topic
+from stream.core.nouns import (
+    Baseline,
+    Explanation,
+    Finding,
+    Forward,
+    Record,
+    Result,
+    SeriesSpec,
+    Stage,
+    Standing,
+    Topic,
+)
 from stream.core.pipeline import Pipeline
 from stream.core.ports import DetectorFactory, Found
 from stream.detectors.registry import Registry
@@ -148,6 +159,22 @@ class AlarmBank:
 
     def explain(self, slot: int) -> Explanation:
         return Explanation(watched_by="alarm", stage=Stage.WATCHING, readings=self.taken[slot])
+
+    def baseline(self, slot: int) -> Baseline | None:
+        taken = self.taken[slot]
+        if not taken:
+            return None
+        return Baseline(standing=Standing.GROWING, readings=taken, since=START, digest=f"{taken:064x}")
+
+    def accept(self, slot: int) -> bool:
+        self.taken[slot] = 1
+        return True
+
+    def relearn(self, slot: int) -> None:
+        self.taken[slot] = 0
+
+    def freeze(self, slot: int) -> None:
+        assert slot in self.taken
 
     def snapshot(self, slot: int) -> bytes:
         return b"alarm %d" % self.taken[slot]

@@ -31,8 +31,9 @@ def test_the_state_of_a_running_worker_is_explained_and_left_alone(
     show = ("baseline", "show", "--model", "credit")
     baselines = driftline(*show, "--replay", str(file), environment=environment)
     assert (baselines.returncode, baselines.stderr) == (0, "")
-    assert baselines.stdout.split()[:6] == ["version", "series", "baseline", "readings", "since", "digest"]
-    assert re.search(r"error +learning +[0-9]+ +2025-03-01T[0-9:+]+ +[0-9a-f]{64}\n", baselines.stdout)
+    headings = ["version", "series", "number", "baseline", "readings", "since", "digest"]
+    assert baselines.stdout.split()[:7] == headings
+    assert re.search(r"error +1 +learning +[0-9]+ +2025-03-01T[0-9:+]+ +[0-9a-f]{64}\n", baselines.stdout)
     with RunningWorker(environment, tmp_path / "log") as worker:
         worker.ready().wait_for(lambda own: own.has_caught_up)
         worker.wait_for(lambda _: driftline(*explain, environment=environment).stdout == replayed.stdout)

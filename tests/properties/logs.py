@@ -51,9 +51,12 @@ POLICY = Policy(
         adwin=Adwin(delta=0.05),
         page_hinkley=PageHinkley(threshold=8.0, min_instances=5),
     ),
-    horizons=Horizons(label_seconds=600.0, orphan_seconds=120.0, lateness_seconds=1_000.0),
+    horizons=Horizons(
+        label_seconds=600.0, orphan_seconds=120.0, lateness_seconds=1_000.0, future_seconds=30.0
+    ),
     alerting=Alerting(repeat_seconds=60.0, recover_seconds=300.0, group_seconds=20.0),
-    bounds=Bounds(versions=2, features=4, categories=3, pending=15, orphans=12, seen_ids=2_000),
+    segments=("region",),
+    bounds=Bounds(versions=2, features=4, categories=3, segments=2, pending=15, orphans=12, seen_ids=2_000),
 )
 """Small bounds and short times, so that a short log meets all of them."""
 
@@ -130,6 +133,8 @@ def _happening(
             "country": rng.choice(("DE", "FR", "IT") if late < 0.6 else ("DE", "XX", "YY", 7)),
             rng.choice(("x", "y", "z", "later")): rng.random(),
         }
+    if rng.random() < 0.4:
+        fields["segments"] = {"region": rng.choice(("south", "south", "north", "east")), "other": name}
     if rng.random() < 0.2:
         fields["usage"] = {"latency_ms": rng.expovariate(0.1)}
     label_of = {**label(name, truth), "model": model}
@@ -182,7 +187,9 @@ def _trouble(rng: random.Random, log: Log, time: float, waiting: Sequence[tuple[
         case 5:
             log.add(at(time), {**label(f"never-{name}", 1), "model": "risk"})
         case 6:
-            log.add(at(time), lifecycle(name, model=rng.choice(MODELS)))
+            kind = rng.choice((*["deployed"] * 9, "baseline_accepted", "baseline_reset", "baseline_frozen"))
+            only = rng.choice(({}, {"signal": "error"}, {"version": "2"}))
+            log.add(at(time), lifecycle(name, model=rng.choice(MODELS), kind=kind, actor="dana", **only))
         case 7 if waiting:
             of, model, _ = rng.choice(waiting)
             log.add(at(time), {**feedback(of, "rating", value=rng.randrange(5), id=name), "model": model})

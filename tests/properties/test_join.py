@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from schemas.events import Event
 from schemas.policy import Bounds, Horizons, Policy
-from stream.core.columns import Batch, by_model
+from stream.core.columns import Batch, Outcomes, by_model
 from stream.core.join import Join
 from stream.core.nouns import TOPIC_OF, Admitted, Record, Tally
 from stream.core.shared import Shared
@@ -20,6 +20,7 @@ COUNTED = ("outcomes_total", "unlabelled_total", "orphans_total", "evicted_total
 names = st.sampled_from("abcdef")
 happenings = st.one_of(
     names.map(lambda name: prediction(name, 1, version=name)),
+    names.map(lambda name: prediction(name, 1, segments={"region": name, "channel": "web"})),
     names.map(lambda name: label(name, 1)),
     names.map(lambda name: feedback(name, "thumbs", value=True)),
     names.map(lambda name: feedback(name, "override", label=0)),
@@ -27,7 +28,8 @@ happenings = st.one_of(
 )
 timelines = st.lists(st.tuples(st.integers(0, 40), happenings), max_size=30)
 policies = st.builds(
-    lambda label_seconds, orphan_seconds, pending, orphans: Policy(
+    lambda label_seconds, orphan_seconds, pending, orphans, segments: Policy(
+        segments=segments,
         horizons=Horizons(label_seconds=label_seconds, orphan_seconds=orphan_seconds),
         bounds=Bounds(pending=pending, orphans=orphans),
     ),
@@ -35,12 +37,20 @@ policies = st.builds(
     st.sampled_from((5.0, 20.0, 1_000.0)),
     st.sampled_from((1, 2, 4, 1_000)),
     st.sampled_from((1, 2, 4, 1_000)),
+    st.sampled_from(((), ("region",), ("channel", "region"))),
 )
 
 
 def admitted(number: int, time: int, happening: Happening) -> Admitted:
     event: Event = msgspec.json.decode(to_bytes(at(time), happening), type=Event)
     return Admitted(number, at(time), event, Record(TOPIC_OF[type(event)], 0, number, at(time), b""))
+
+
+def each_of(part: Outcomes) -> list[object]:
+    """Give outcomes, each with the segments that its prediction is in."""
+    assert len(part.segments or ()) in {0, len(part)}
+    segments = part.segments or [()] * len(part)
+    return [(tuple(outcome), own) for outcome, own in zip(part, segments, strict=True)]
 
 
 def matched(policy: Policy, log: list[Admitted], sizes: list[int]) -> tuple[list[object], dict[str, float]]:
@@ -50,7 +60,7 @@ def matched(policy: Policy, log: list[Admitted], sizes: list[int]) -> tuple[list
         size = sizes[start % len(sizes)]
         batch = Batch.of(log[start : start + size])
         for part in join.match(batch.all(), tally):
-            found += [tuple(outcome) for outcome in part]
+            found += each_of(part)
         start += size
     counts = dict.fromkeys(COUNTED, 0.0)
     for (name, _), value in tally.counts.items():
@@ -81,7 +91,7 @@ def matched_together(
         came = by_model(batch, names, range(len(names)))
         parts = [Joined(joins[name], events) for name, events in came.items()]
         for name, outcomes in zip(came, match_together(parts, shared.standing, tally), strict=True):
-            found[name] += [tuple(outcome) for part in outcomes for outcome in part]
+            found[name] += [one for part in outcomes for one in each_of(part)]
         start += size
     clocks = {name: join.clock for name, join in joins.items()}
     assert len(shared.standing.index) == sum(len(join.pending) for join in joins.values())

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from stream.core.entries import Newcomers, Output
 from stream.core.nouns import PredictionKept
 from stream.core.pending import Pending
+from stream.core.segments import Named
 from stream.core.waiting import Waiting
 
 Rows = dict[str, bytes]
@@ -32,7 +33,15 @@ ALIKE: Final[list[list[Output]]] = [
 ]  # fmt: skip
 """Outputs of a batch."""
 
+VERSIONS: Final[list[list[Named]]] = [["1", "2.0"], ["1", ("1", "region=south"), ("1", "region=é", "b=c")]]
+"""Versions of a batch, alone and with segments."""
+
 BATCHES: Final = st.sampled_from([1, 2, 5, 33, 120, 1_000, 5_000])
+
+
+NAMED: Final[st.SearchStrategy[Named]] = st.text(max_size=9) | st.tuples(
+    st.text(max_size=9), st.text(max_size=9)
+)
 
 
 def hashes(ids: list[str]) -> NDArray[np.int64]:
@@ -77,6 +86,7 @@ class Both:
         ids: list[str] = []
         kept: list[PredictionKept] = []
         outputs = self.rng.choice(ALIKE)
+        versions = self.rng.choice(VERSIONS)
         scores: list[float | None] = self.rng.choice([[None], [0.25, 1.0], [None, 0.25]])
         for _ in range(count):
             self.clock += 1
@@ -86,7 +96,7 @@ class Both:
             kept.append(
                 PredictionKept(
                     self.clock + self.rng.choice([0.0, 0.0, 0.0, -40.0]),
-                    self.rng.choice(["1", "2.0"]),
+                    self.rng.choice(versions),
                     self.rng.choice(outputs),
                     self.rng.choice(scores),
                 )
@@ -175,12 +185,8 @@ def test_what_waits_in_columns_is_what_would_wait_in_a_dict(
 
 
 @settings(LONG)
-@given(
-    kept=st.lists(
-        st.tuples(OUTPUTS, st.none() | st.floats(allow_nan=False), st.text(max_size=9)), max_size=80
-    )
-)
-def test_a_prediction_is_kept_as_it_was(kept: list[tuple[Output, float | None, str]]) -> None:
+@given(kept=st.lists(st.tuples(OUTPUTS, st.none() | st.floats(allow_nan=False), NAMED), max_size=80))
+def test_a_prediction_is_kept_as_it_was(kept: list[tuple[Output, float | None, Named]]) -> None:
     predictions = [
         PredictionKept(float(number), version, output, score)
         for number, (output, score, version) in enumerate(kept)

@@ -140,10 +140,12 @@ def test_such_logs_meet_everything_that_can_happen(alarms: bool) -> None:  # noq
         seen.update(f"rejected: {rejected.reason}" for rejected in output.rejected)
         seen.update(f"{alert.kind}: {alert.reason}" for alert in output.alerts)
         seen.update(entry.reason for incident in output.incidents for entry in incident.history)
+        seen.update(f"state: {incident.state}" for incident in output.incidents)
         seen.update(f"part: {part.kind}" for one in output.incidents for part in one.parts[1:])
     wanted = {
         "duplicates_total", "forwarded_total", "orphans_total", "unlabelled_total",
-        "evicted features", "evicted models", "evicted orphans", "evicted pending", "evicted versions",
+        "evicted features", "evicted segments", "evicted models", "evicted orphans", "evicted pending",
+        "evicted versions", "state: resolved",
         "rejected: empty", "rejected: future", "rejected: late", "rejected: malformed",
         "rejected: unknown_type", "rejected: wrong_topic",
         "performance: first", "drift: first", "drift: repeat_due", "data_quality: first",

@@ -110,7 +110,13 @@ def _allowed(hint: object) -> str:
     if isinstance(hint, type) and issubclass(hint, Enum):
         return ", ".join(f"`{member.value}`" for member in hint)
     meta = [note for note in get_args(hint) if isinstance(note, msgspec.Meta)]
-    bounds = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
+    bounds = {
+        "gt": "above",
+        "ge": "at least",
+        "lt": "below",
+        "le": "at most",
+        "max_length": "up to",
+    }
     said = [
         f"{words} {getattr(note, name)}"
         for note in meta

@@ -73,6 +73,8 @@ def test_every_cause_has_its_transition_from_every_state_that_it_can_meet() -> N
         *((state, Cause.UNWATCHED) for state in is_open),
         *((state, Cause.LOST) for state in is_open),
         *((state, Cause.READ) for state in is_open),
+        *((state, Cause.ACCEPTED) for state in is_open),
+        *((state, Cause.ACCEPTED_IN_PART) for state in is_open),
     }
 
 

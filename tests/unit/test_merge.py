@@ -168,3 +168,23 @@ def test_a_gap_is_passed_where_it_follows_and_nowhere_else() -> None:
         merge.skip(P, 2, 9)
     merge.skip(P, 1, 9)
     assert (merge.expected(P), merge.is_drained(P), merge.is_drained(F)) == (9, False, True)
+
+
+@pytest.mark.parametrize("where", ["value", "key", "headers"])
+def test_wherever_a_record_is_large_no_more_should_come(where: str) -> None:
+    large = b"x" * (ROOM_BYTES // 4)
+    parts = {"value": b"", where: (("h", large),) if where == "headers" else large}
+    merge = a_merge([Record(P, 0, n, 1.0 + n, **parts) for n in range(3)])  # type: ignore[arg-type]
+    assert not merge.is_full(P)
+    merge.offer(P, 3, [Record(P, 0, 3, 4.0, **parts)], 10.0)  # type: ignore[arg-type]
+    assert merge.is_full(P)
+    merge.take(LATER, 10.0)
+    assert not merge.is_full(P)
+
+
+def test_what_is_left_of_a_run_counts_by_its_share() -> None:
+    merge = a_merge([Record(P, 0, n, 1.0 + n, b"x" * (ROOM_BYTES // 4)) for n in range(4)])
+    merge.offer(F, 0, run(F, 0, 2.5), 10.0)
+    assert merge.is_full(P)
+    assert order(merge.take(NOTHING_KNOWN | {L: 20.0, C: 20.0, F: 5.0}, 10.0)) == [(P, 0), (P, 1), (F, 0)]
+    assert not merge.is_full(P)

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from stream.core.errors import UnreadableRowError
 from stream.core.nouns import Finding
-from stream.detectors.quiet import bins, budget, sight
+from stream.detectors.quiet import bins, budget, renewal, sight
 from stream.detectors.quiet.budget import PARTS, Accounts
 from stream.detectors.quiet.engine import Engine
 from stream.detectors.quiet.printed import Printed, printed
-from stream.detectors.quiet.records import BLOCK, Places
+from stream.detectors.quiet.records import ADDED_BYTES, BLOCK, WATCHING, Places
 from stream.detectors.quiet.sight import Change, Sight
 from stream.detectors.quiet.spec import Pool, Spec
 
@@ -27,7 +27,8 @@ those on call put up with."""
 LARGEST: Final = 1e150
 
 _CHECKSUM_BYTES: Final = 4
-_FORMAT: Final = 1
+_FORMAT: Final = 2
+_FORMER: Final = 1
 _SPEC: Final = Spec()
 
 
@@ -152,7 +153,17 @@ class QuietBank:
     def is_open(self, slot: int) -> bool:
         """Tell whether what was found in a series still lasts."""
         engine, place = self._at(slot)
-        return bool(engine.columns.alarmed[place] >= 0)
+        return bool(engine.columns.alarmed[place] != WATCHING)
+
+    def accept(self, slot: int) -> bool:
+        """Take the open change of a series for its new normal; False where it has to learn that from anew."""
+        engine, place = self._at(slot)
+        return renewal.accept(engine.columns, place, cells=bool(slot & 1))
+
+    def freeze(self, slot: int) -> None:
+        """Let nothing more join the baseline of a series."""
+        engine, place = self._at(slot)
+        engine.columns.frozen[place] = 1
 
     def snapshot(self, slot: int) -> bytes:
         """Give all there is to know of a series, as bytes behind their checksum."""
@@ -175,6 +186,8 @@ class QuietBank:
         engine = self._engines[state.spec.has_cells]
         size = engine.columns.records.itemsize
         record = _unfolded(state.record, size) if state.learning else state.record
+        if state.format == _FORMER:
+            record += bytes(ADDED_BYTES)
         if len(record) != size:
             raise UnreadableRowError(f"a record of {len(record)} bytes")
         if len(state.learning) % (8 * BLOCK) or len(state.learning) >= 8 * BLOCK * bins.LEARNED_BLOCKS:
@@ -224,6 +237,6 @@ def _read(snapshot: bytes) -> State:
         state = _decode(body)
     except msgspec.DecodeError as error:
         raise UnreadableRowError(str(error)) from error
-    if state.format != _FORMAT:
-        raise UnreadableRowError(f"format {state.format}, known is {_FORMAT}")
+    if state.format not in {_FORMER, _FORMAT}:
+        raise UnreadableRowError(f"format {state.format}, known are {_FORMER} and {_FORMAT}")
     return state

@@ -52,13 +52,14 @@ class Bases(NamedTuple):
 
 
 def grown(columns: Columns, sums: Sums, totals: Floats, latest: Floats) -> Bases:
-    """Let the blocks of a stretch join their baselines, outside of incidents and until those are complete."""
+    """Let the blocks of a stretch join their baselines, outside of incidents, until complete or frozen."""
     places = sums.place
     n = columns.base_n[places]
     blocks = np.arange(totals.shape[1])
     age = latest - columns.began[places][:, None]
     complete = (n[:, None] + BLOCK * blocks >= COMPLETE_READINGS) & (age >= COMPLETE_SECONDS)
-    growing = (columns.alarmed[places] == WATCHING)[:, None] & ~np.logical_or.accumulate(complete, 1)
+    may_grow = (columns.alarmed[places] == WATCHING) & (columns.frozen[places] == 0)
+    growing = may_grow[:, None] & ~np.logical_or.accumulate(complete, 1)
     joins = np.cumsum(growing, 1)
     total = running_sum(columns.base[places], np.where(growing[:, :, None], totals, 0.0))
     some = joins > 0

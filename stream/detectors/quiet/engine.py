@@ -12,7 +12,17 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from stream.core.nouns import Finding
-from stream.detectors.quiet import baseline, bins, budget, cells, noise, rates, season, windows
+from stream.detectors.quiet import (
+    baseline,
+    bins,
+    budget,
+    cells,
+    noise,
+    rates,
+    renewal,
+    season,
+    windows,
+)
 from stream.detectors.quiet.blocks import Blocks, cut
 from stream.detectors.quiet.rates import Hit
 from stream.detectors.quiet.records import BLOCK, WATCHING, Columns, Floats, Places, layout
@@ -194,7 +204,8 @@ class Engine:
         columns, place = self.columns, int(now.place[hit.row])
         columns.base_n[place] = hit.past_n
         columns.base[place] = hit.past
-        columns.joined[place] = -1
+        since = float(columns.bound_times[place, hit.scale, hit.slot])
+        renewal.changed(columns, place, hit.n, hit.total, since)
         columns.alarmed[place] = max(hit.scale, 1)
         observed, expected = hit.observed, hit.expected
         if self.specs[place].family is Family.NUMBER:
@@ -210,7 +221,7 @@ class Engine:
             statistic=hit.statistic,
             threshold=hit.threshold,
             n=hit.n,
-            window_start=float(columns.bound_times[place, hit.scale, hit.slot]),
+            window_start=since,
             window_end=float(columns.latest[place]),
         )
 

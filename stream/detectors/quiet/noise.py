@@ -293,6 +293,13 @@ def hold(columns: Columns, place: int) -> None:
     columns.held_qq[place] = 0.0
 
 
+def begin_rows(columns: Columns, place: int) -> None:
+    """Begin the rows of runs of one series anew: the runs to come are of another level."""
+    columns.row_n[place] = 0
+    columns.row_sum[place] = 0.0
+    columns.row_square[place] = 0.0
+
+
 def release(columns: Columns, place: int) -> None:
     """Count what was held back: the series healed by itself."""
     columns.rung_n[place] += columns.held_n[place]

@@ -31,9 +31,9 @@ def printed(columns: Columns, place: int, *, cells: bool) -> Printed:
     """Give the baseline of the series at *place*; with *cells* its readings are counted into cells."""
     n, began = float(columns.base_n[place]), float(columns.began[place])
     is_complete = n >= COMPLETE_READINGS and float(columns.latest[place]) - began >= COMPLETE_SECONDS
-    is_alarmed = int(columns.alarmed[place]) != WATCHING
+    is_held = int(columns.alarmed[place]) != WATCHING or bool(columns.frozen[place])
     width = int(columns.cells[place]) if cells else columns.base.shape[1]
     edges = columns.edges[place].tolist() if cells else []
     finite = [edge for edge in edges if abs(edge) < float("inf")]
     body = _encode([n, columns.base[place, :width].tolist(), finite])
-    return Printed(int(n), began, is_complete or is_alarmed, hashlib.sha256(body).hexdigest())
+    return Printed(int(n), began, is_complete or is_held, hashlib.sha256(body).hexdigest())

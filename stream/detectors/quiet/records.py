@@ -104,10 +104,16 @@ def layout(*, width: int, kept: int, cells: bool) -> np.dtype[Any]:
             ("middles", f8, (width,)),
             ("learned", i2),
         ]
+    fields.append(("frozen", i2))
     by_size = sorted(fields, key=lambda field: -np.dtype(field[1]).itemsize)
     # Filled up to whole words by a field and not by numpy, which leaves what lies between fields to chance.
     short = -np.dtype(by_size).itemsize % 8
-    return np.dtype([*by_size, ("filler", "i1", (short,))])
+    # A record of format 1 ends with the filler, the first two bytes of which are now `frozen`.
+    return np.dtype([*by_size, ("filler", "i1", (short,)), ("changed_at", f8)])
+
+
+ADDED_BYTES: Final = 8
+"""What a record of format 1 lacks at its end; zeros there say the same."""
 
 
 class Columns:

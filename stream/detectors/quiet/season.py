@@ -221,6 +221,12 @@ def refresh(columns: Columns, place: int, day: int, cells: int) -> None:
             noise.forget(columns, place, upto)
 
 
+def move(columns: Columns, place: int, by: Floats) -> None:
+    """Move what was seen of the season of one series *by* so much a reading, shape (width,)."""
+    columns.hour_sum[place] += columns.hour_n[place][:, None] * by
+    columns.weekday_sum[place] += columns.weekday_n[place][:, None] * by
+
+
 def is_new(columns: Columns, places: Places) -> Bools:
     """Tell which series have cells and a season, and have not seen every weekday often enough."""
     has_cells = columns.bounds.shape[-1] > 1
