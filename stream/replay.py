@@ -27,11 +27,12 @@ from schemas.codec import encode
 from stream.core.ahead import Stretch, stretches
 from stream.core.intake import Decoded
 from stream.core.lines import parts
+from stream.core.merge import TURN_RECORDS
 from stream.core.nouns import Result, Topic
 from stream.core.pipeline import Pipeline
 from stream.core.records import Numbered, Records
 
-BATCH_RECORDS = 8_000
+BATCH_RECORDS = TURN_RECORDS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
