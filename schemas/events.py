@@ -12,6 +12,8 @@ from typing import Annotated, Final
 
 import msgspec
 
+from schemas.baselines import PUBLISHED_MAX, PublishedBaseline, digest_of
+
 NAME_MAX_LENGTH = 256
 """Longest id, model, version, feature or segment name, in characters."""
 
@@ -110,6 +112,9 @@ NEEDS_ACTOR: Final = frozenset(
 """What is done to baselines, which nobody but somebody who is named does."""
 
 
+Baselines = Annotated[list[PublishedBaseline], msgspec.Meta(min_length=1, max_length=PUBLISHED_MAX)]
+
+
 class Lifecycle(_Event, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="lifecycle"):
     """What was done to a model, by whom, with the digests that prove it.
 
@@ -128,11 +133,18 @@ class Lifecycle(_Event, frozen=True, kw_only=True, omit_defaults=True, gc=False,
     digest_after: str | None = None
     approval: str | None = None
     comment: str | None = None
+    baselines: Baselines | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what nobody answers for."""
-        if self.kind in NEEDS_ACTOR and not self.actor:
+        """Refuse what nobody answers for, and baselines that are not those that were published."""
+        if (self.kind in NEEDS_ACTOR or self.baselines) and not self.actor:
             raise ValueError(f"{self.kind} needs an actor: who says so")
+        if self.baselines is None:
+            return
+        if self.kind is not LifecycleKind.BASELINE_SET:
+            raise ValueError(f"{self.kind} takes no baselines: {LifecycleKind.BASELINE_SET} does")
+        if self.digest_after != (digest := digest_of(self.baselines)):
+            raise ValueError(f"the baselines have the digest {digest}, digest_after is {self.digest_after}")
 
 
 class Command(_Event, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="command"):

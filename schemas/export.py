@@ -16,7 +16,7 @@ import msgspec
 
 from schemas.alerts import Alert, Incident, Rejected
 from schemas.codec import ARRAY_MAX_ELEMENTS
-from schemas.events import NEEDS_ACTOR, Command, Feedback, Lifecycle, Prediction
+from schemas.events import NEEDS_ACTOR, Command, Feedback, Lifecycle, LifecycleKind, Prediction
 from schemas.policy import Policy
 
 Schema = dict[str, Any]
@@ -25,10 +25,27 @@ _EVENTS: Final = (Prediction, Feedback, Lifecycle, Command)
 _MESSAGES: Final = (*_EVENTS, Alert, Incident, Rejected, Policy)
 _FOLDER: Final = files("schemas") / "jsonschema"
 
+_BY_SOMEBODY: Final = {
+    "required": ["actor"],
+    "properties": {"actor": {"type": "string", "minLength": 1}},
+}
 _RULES: Final[dict[str, Schema]] = {
     "Lifecycle": {
-        "if": {"properties": {"kind": {"enum": sorted(NEEDS_ACTOR)}}},
-        "then": {"required": ["actor"], "properties": {"actor": {"type": "string", "minLength": 1}}},
+        "allOf": [
+            {"if": {"properties": {"kind": {"enum": sorted(NEEDS_ACTOR)}}}, "then": _BY_SOMEBODY},
+            {
+                "if": {"required": ["baselines"], "properties": {"baselines": {"type": "array"}}},
+                "then": {
+                    "allOf": [
+                        _BY_SOMEBODY,
+                        {
+                            "required": ["digest_after"],
+                            "properties": {"kind": {"const": LifecycleKind.BASELINE_SET.value}},
+                        },
+                    ]
+                },
+            },
+        ]
     }
 }
 """What classes check beside the types of their fields."""

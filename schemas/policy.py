@@ -213,10 +213,10 @@ class Alerting(_Table, frozen=True, kw_only=True):
 class Bounds(_Table, frozen=True, kw_only=True):
     """How much one model may make Driftline keep; what lies beyond goes or finds no room, and is counted.
 
-    Versions, predictions that wait (``pending``), predictions that feedback waits for (``orphans``), feedback
-    on one of these (``orphan_feedback``) and event ids (``seen_ids``) go, the oldest first. Further features
-    of a version, further classes of its output and further ``segments`` of one name are not watched, nor are
-    the categories of a feature that has more.
+    Versions, published ``baselines``, predictions that wait (``pending``), predictions that feedback waits
+    for (``orphans``), feedback on one of these (``orphan_feedback``) and event ids (``seen_ids``) go, the
+    oldest first. Further features of a version, further classes of its output and further ``segments`` of one
+    name are not watched, nor are the categories of a feature that has more.
     """
 
     versions: Count = 10
@@ -224,6 +224,7 @@ class Bounds(_Table, frozen=True, kw_only=True):
     categories: Count = 100
     classes: Count = 20
     segments: Count = 20
+    baselines: Count = 500
     pending: Count = 1_000_000
     orphans: Count = 100_000
     orphan_feedback: Count = 100

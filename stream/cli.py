@@ -20,7 +20,7 @@ import orjson
 from rich.console import Console
 
 from stream import __version__
-from stream.baseline import add_sayings
+from stream.baseline import add_export, add_sayings
 from stream.config import MAX_PROCESSES, ConfigError, Settings, load_settings, refuse_known_hashes
 from stream.core.lines import parts
 from stream.demo.run import DemoError, demo
@@ -149,6 +149,7 @@ def _build_parser() -> argparse.ArgumentParser:
     digests = actions.add_parser("show", help="each series of a model: its baseline's state, size and digest")
     digests.set_defaults(run=_explain, page=baselines, named="driftline baseline show")
     add_sayings(actions.add_parser, _moment)
+    add_export(actions.add_parser, _moment, _with_policy)
     for asked in (why, digests):
         asked.add_argument("--model", required=True, metavar="M", help="the model")
         asked.add_argument(

@@ -10,6 +10,7 @@ from collections.abc import Container, Iterable, Sequence
 from datetime import UTC, datetime
 
 from stream.config import Settings
+from stream.core.model import Model
 from stream.core.nouns import Explanation, SeriesKey, Smallest, Standing
 from stream.core.pipeline import Pipeline
 from stream.replay import Outputs, replay
@@ -49,7 +50,7 @@ class ExplainError(Exception):
 def explain(settings: Settings, model: str, files: Sequence[str]) -> str:
     """Give the page on *model*, from the state topic, or from *files* of events where there are any.
 
-    Raises as :func:`watched_now` does.
+    Raises as :func:`model_now` does.
     """
     return page(settings, model, watched_now(settings, model, files))
 
@@ -67,6 +68,14 @@ def baselines(settings: Settings, model: str, files: Sequence[str]) -> str:
 def watched_now(settings: Settings, model: str, files: Sequence[str]) -> Explained:
     """Give how each series of *model* is watched, from the state topic, or from *files* of events.
 
+    Raises as :func:`model_now` does.
+    """
+    return model_now(settings, model, files).explain()
+
+
+def model_now(settings: Settings, model: str, files: Sequence[str]) -> Model:
+    """Give *model* as it is now, from the state topic, or from *files* of events.
+
     Raises ExplainError where the model is not known there, StateError or RefusedError where the state cannot
     be read, OSError where a file cannot be.
     """
@@ -82,7 +91,7 @@ def watched_now(settings: Settings, model: str, files: Sequence[str]) -> Explain
         place = f"in partition {partition} of {build_topics(settings).full(STATE)}"
     if model not in pipeline.models():
         raise ExplainError(f"no model {model!r} {place}: {_known(pipeline, is_replay=bool(files))}")
-    return pipeline.model(model).explain()
+    return pipeline.model(model)
 
 
 def page(settings: Settings, model: str, explained: Explained) -> str:

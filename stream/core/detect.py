@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from math import isnan
 from typing import NamedTuple
@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from schemas.baselines import PublishedBaseline
 from schemas.events import LifecycleKind
 from schemas.policy import Detectors, Policy, Signals, Task
 from stream.core.baselines import Exchanged
@@ -107,14 +108,22 @@ class Watch:
             for signal, slot in sorted(observer.series.items())
         ]
 
-    def exchange(self, slot: int, kind: LifecycleKind) -> Exchanged:
-        """Do to the baseline of a series what a lifecycle event of that *kind* says."""
+    def published(self, observer: Observer) -> Iterator[PublishedBaseline]:
+        """Give the baselines of a version's series as they can be published, those that are large enough."""
+        for signal, slot in sorted(observer.series.items()):
+            if (one := self._bank.published(slot, observer.key(signal))) is not None:
+                yield one
+
+    def exchange(self, slot: int, kind: LifecycleKind, given: PublishedBaseline | None) -> Exchanged:
+        """Do to the baseline of a series what a lifecycle event of that *kind* says: *given*, if any."""
         before, is_new = self._bank.baseline(slot), False
         if kind is LifecycleKind.BASELINE_ACCEPTED:
             is_new = self._bank.accept(slot)
         elif kind is LifecycleKind.BASELINE_RESET:
             self._bank.relearn(slot)
             is_new = True
+        elif given is not None:
+            is_new = self._bank.take(slot, given)
         elif kind is LifecycleKind.BASELINE_FROZEN:
             self._bank.freeze(slot)
         self._is_changed[slot] = True
@@ -172,6 +181,8 @@ class Watch:
             spec = observer.spec(column)
             slot = self._bank.add(only_rise=spec.only_rise, spec=spec)
             self._begin(slot, only_rise=spec.only_rise)
+            if (published := observer.begins_with(spec.key)) is not None:
+                self._bank.take(slot, published)
             observer.add(column, slot)
             sheet.slots[cell] = slot
         return sheet.slots[sheet.cell]

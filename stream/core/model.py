@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from schemas.alerts import Incident, Kind
+from schemas.baselines import PublishedBaseline
 from schemas.events import LifecycleKind
 from schemas.policy import Policy
 from stream.core.admission import Admission
 from stream.core.alert import decide
-from stream.core.baselines import Act, acts_in
+from stream.core.baselines import Act, Published, acts_in
 from stream.core.bounds import STORES, bound_key, watch_bound
 from stream.core.columns import Arrivals, Outcomes
 from stream.core.detect import Banks
@@ -63,6 +64,7 @@ class Model:
         self.join = Join(name, policy, shared.standing)
         self.sight = banks.of(policy)
         self.incidents = Incidents(policy, decide)
+        self._published = Published(policy.bounds.baselines)
 
     def enter(self, events: Arrivals, outcomes: Sequence[Outcomes], clock: float) -> list[Portion]:
         """Take note of *events*, all of them taken, and of the *outcomes* that they complete.
@@ -79,7 +81,7 @@ class Model:
     def source(self, portion: Portion) -> Source:
         """Give what is to be read of *portion*; versions that come in it are watched from now on."""
         for version in portion.coming:
-            self._versions[version] = Observer(self.name, version, self._policy)
+            self._versions[version] = self._new_observer(version)
             self._versions[version].changed = True
         return Source(self._versions, portion.events, portion.outcomes)
 
@@ -112,15 +114,20 @@ class Model:
 
         What is accepted is what changed: series without an open incident have nothing to accept.
         """
-        is_accepted = act.event.kind is LifecycleKind.BASELINE_ACCEPTED
+        kind, is_accepted = act.event.kind, act.event.kind is LifecycleKind.BASELINE_ACCEPTED
+        self._published.add(act, tally)
+        given = {(one.segment, one.signal): one for one in act.event.baselines or ()}
         said: dict[SeriesKey, str] = {}
         for _, observer in sorted(self._versions.items()):
             for signal, slot in sorted(observer.series.items()):
                 key = observer.key(signal)
-                if act.concerns(key) and (not is_accepted or self.incidents.is_moving(key)):
-                    said[key] = self.sight.watch.exchange(slot, act.event.kind).said(key)
-        tally.count("baselines_total", self.name, act.event.kind.value, by=len(said))
-        if act.event.kind is LifecycleKind.BASELINE_FROZEN:
+                is_meant = act.concerns(key) and (not given or key[2:] in given)
+                if is_meant and (not is_accepted or self.incidents.is_moving(key)):
+                    done = self.sight.watch.exchange(slot, kind, given.get(key[2:]))
+                    if done.is_new or not given:
+                        said[key] = done.said(key)
+        tally.count("baselines_total", self.name, kind.value, by=len(said))
+        if kind is LifecycleKind.BASELINE_FROZEN:
             return []
         changes = self.incidents.accept(said, act.time, act.by, act.seq)
         for observer in self._versions.values():
@@ -172,6 +179,15 @@ class Model:
         versions = [observer for _, observer in sorted(self._versions.items())]
         return [one for observer in versions for one in self.sight.watch.explain(observer)]
 
+    def baselines(self, version: str) -> list[PublishedBaseline]:
+        """Give the baselines of a version as they can be published; none where it is not watched."""
+        observer = self._versions.get(version)
+        return [] if observer is None else list(self.sight.watch.published(observer))
+
+    def versions(self) -> list[str]:
+        """Give the versions that are watched, in order."""
+        return sorted(self._versions)
+
     def gauges(self, tally: Tally) -> None:
         """Tell what stands: the newest event, the open incidents, the labels that came.
 
@@ -219,6 +235,8 @@ class Model:
                 yield ("series", *series), row
         for series, held in self.incidents.rows().items():
             yield ("incident", *series), held
+        for place, kept in self._published.rows().items():
+            yield ("baseline", self.name, *place), kept
 
     def restore(self, rows: dict[RowKey, bytes]) -> list[RowKey]:
         """Take the rows that :meth:`rows` gave; give the keys of those that could not be read.
@@ -239,10 +257,11 @@ class Model:
                     case ("series", _, version, segment, signal) if _is_column(signal, segment):
                         slot = self.sight.watch.restore(rows[key])
                         self._observer(version).give(column_of(signal, segment), slot)
+                    case ("baseline", _, version, segment, signal):
+                        self._published.restore((version, segment, signal), rows[key])
                     case ("incident", model, version, segment, signal):
                         series = SeriesKey(model, version, segment, signal)
-                        for awaited in sorted(self.incidents.restore(series, rows[key])):
-                            self._observer(awaited)
+                        self._watch(self.incidents.restore(series, rows[key]))
                     case _:
                         unreadable.append(key)
             except UNREADABLE:
@@ -256,8 +275,13 @@ class Model:
         self.join.restored()
         return unreadable
 
+    def _watch(self, versions: Iterable[str]) -> None:
+        for version in sorted(versions):
+            self._observer(version)
+
     def _restore_watching(self) -> None:
         """Let versions know which of their series open incidents are about."""
+        self._published.restored()
         for key_of in self.incidents.about():
             if key_of.version in self._versions:
                 column = column_of(key_of.signal, key_of.segment)
@@ -280,9 +304,14 @@ class Model:
 
     def _observer(self, version: str) -> Observer:
         if version not in self._versions:
-            self._versions[version] = Observer(self.name, version, self._policy)
+            self._versions[version] = self._new_observer(version)
             self._version_seq.setdefault(version, 0)
         return self._versions[version]
+
+    def _new_observer(self, version: str) -> Observer:
+        observer = Observer(self.name, version, self._policy)
+        observer.begins_with = self._published.of
+        return observer
 
     def _stores(self) -> dict[RowKey, SeenIds | Pending | Waiting[Orphans]]:
         """Give the stores that are kept in chunks, by what their rows' keys begin with."""

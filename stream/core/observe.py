@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter, ne, sub
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.baselines import PublishedBaseline
 from schemas.events import Feedback, FeedbackKind, Scalar
 from schemas.policy import Policy, Task
 from stream.core.forms import Feature, Features, Form, Forms, Shape, kind_of, series_of
 from stream.core.nouns import TRUTH, SeriesKey, SeriesSpec, Tally, says_what_was_true
 from stream.core.segments import key_of
 from stream.core.texts import all_short, short
+
+BeginsWith = Callable[[SeriesKey], PublishedBaseline | None]
 
 _KIND, _LABEL = attrgetter("kind"), attrgetter("label")
 
@@ -31,6 +34,8 @@ class Observer:
         self._form: Form | None = None
         self.shape = Shape()
         self.changed = False
+        self.begins_with: BeginsWith = lambda _key: None
+        """Gives the published baseline that a new series begins with."""
         self.dropping: dict[str, list[int]] = {}
         """The numbers of events that named what found no room, by store; whoever asks empties it."""
         self.series: dict[str, int] = {}

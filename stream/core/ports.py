@@ -8,8 +8,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.baselines import PublishedBaseline
 from schemas.policy import Detectors, Policy
-from stream.core.nouns import Baseline, Explanation, Finding, Healed, SeriesSpec
+from stream.core.nouns import Baseline, Explanation, Finding, Healed, SeriesKey, SeriesSpec
 
 
 class Found(NamedTuple):
@@ -77,6 +78,12 @@ class Bank(Protocol):
 
     def relearn(self, slot: int) -> None:
         """Forget what is normal for the series of *slot*, and learn it from here on."""
+
+    def published(self, slot: int, key: SeriesKey) -> PublishedBaseline | None:
+        """Give the baseline of *slot*, the series *key*, to be published; None where there is none yet."""
+
+    def take(self, slot: int, baseline: PublishedBaseline) -> bool:
+        """Let the series of *slot* go on with a published baseline; False where that does not fit it."""
 
     def freeze(self, slot: int) -> None:
         """Let the baseline of *slot* grow no more, whatever is read, until there is another one."""

@@ -8,8 +8,6 @@ from there on, so that no threshold depends on how the log was cut into batches.
 
 from __future__ import annotations
 
-import math
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
@@ -18,21 +16,25 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.baselines import Counted, PublishedBaseline
 from stream.core.errors import UnreadableRowError
 from stream.core.nouns import (
     Baseline,
     Explanation,
     Finding,
     Healed,
+    SeriesKey,
     SeriesSpec,
-    Smallest,
     Stage,
     Standing,
 )
 from stream.core.ports import Found
-from stream.detectors.forms import Form, Nature, form_of, nature_of, spec_of
-from stream.detectors.quiet import Change, Family, QuietBank, Sight
+from stream.detectors.forms import Form, Nature, form_given, form_of, nature_of, spec_of
+from stream.detectors.quiet import Family, QuietBank
+from stream.detectors.quiet.printed import digest_of
 from stream.detectors.runs import group, grown
+from stream.detectors.states import State, given_in, packed, unpacked, written
+from stream.detectors.units import in_units, smallest
 
 NAME: Final = "quiet"
 
@@ -43,24 +45,12 @@ DAYS: Final = (1.0, 7.0, 30.0)
 """The times for which the smallest change is told that is seen in them."""
 
 _FEWEST: Final = 16
-_CHECKSUM_BYTES: Final = 4
 _LEARNING: Final = -1
 _LARGEST: Final = 1e150
 """What a larger reading counts as: what is read off it must stay finite."""
 
 Places = NDArray[np.intp]
 Values = NDArray[np.float64]
-
-
-class State(msgspec.Struct, array_like=True):
-    """All there is to know of a series: held readings and their times, or its form and quiet's snapshot."""
-
-    bank: str
-    nature: Nature
-    values: bytes
-    times: bytes
-    form: Form | None
-    quiet: bytes
 
 
 class Joining(msgspec.Struct):
@@ -71,10 +61,6 @@ class Joining(msgspec.Struct):
     order: int
 
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(State).decode
-
-
 class Budgeted:
     """Watches series by quiet, which *quiet* does for those whose form is known."""
 
@@ -83,6 +69,7 @@ class Budgeted:
         self._natures: dict[int, Nature] = {}
         self._forms: dict[int, Form] = {}
         self._held: dict[int, tuple[Values, Values]] = {}
+        self._given: dict[int, PublishedBaseline] = {}
         self._own: dict[int, int] = {}
         self._is_taken = np.zeros(0, dtype=np.bool_)
         self._inner: Places = np.zeros(0, dtype=np.intp)
@@ -103,6 +90,7 @@ class Budgeted:
             self._quiet.drop(inner)
             del self._forms[slot], self._own[inner]
         self._held.pop(slot, None)
+        self._given.pop(slot, None)
         del self._natures[slot]
         self._is_taken[slot] = False
         self._free.append(slot)
@@ -159,11 +147,11 @@ class Budgeted:
             per_day=stands.per_day,
             share=share,
             false_alarms=share * self._quiet.false_alarms,
-            normal=_in_units(form, stands.normal),
+            normal=in_units(form, stands.normal),
             threshold=None if shown is None else shown.threshold,
             window=None if shown is None else shown.window,
             smallest=tuple(
-                _smallest(days, form, stands, change, only_rise=only_rise)
+                smallest(days, form, stands, change, only_rise=only_rise)
                 for days, change in zip(DAYS, sees, strict=True)
             ),
             baseline=self.baseline(slot),
@@ -172,6 +160,11 @@ class Budgeted:
     def baseline(self, slot: int) -> Baseline | None:
         """Give what the series of *slot* is compared with; None while there is nothing yet."""
         self._check_one(slot)
+        if (given := self._given.get(slot)) is not None:
+            digest, since = digest_of(given.readings, given.sums, given.edges), given.since.timestamp()
+            return Baseline(
+                standing=Standing.GROWING, readings=int(given.readings), since=since, digest=digest
+            )
         if slot not in self._forms:
             return None
         inner = int(self._inner[slot])
@@ -204,8 +197,41 @@ class Budgeted:
             inner = int(self._inner[slot])
             self._quiet.drop(inner)
             del self._own[inner]
+        self._given.pop(slot, None)
         self._inner[slot] = _LEARNING
         self._held[slot] = (np.empty(0), np.empty(0))
+
+    def published(self, slot: int, key: SeriesKey) -> PublishedBaseline | None:
+        """Give the baseline of *slot*, the series *key*, to be published; None while it is too small."""
+        self._check_one(slot)
+        form = self._forms.get(slot)
+        fields = None if form is None else self._quiet.published(int(self._inner[slot]))
+        if form is None or fields is None:
+            return None
+        return PublishedBaseline(
+            signal=key.signal,
+            segment=key.segment,
+            counted=Counted(form.family.value),
+            low=form.low,
+            unit=form.unit,
+            differs=form.differs,
+            **fields,
+        )
+
+    def take(self, slot: int, baseline: PublishedBaseline) -> bool:
+        """Let the series of *slot* go on with a published baseline; False where that is of another kind.
+
+        It joins its budget with the next reading.
+        """
+        self._check_one(slot)
+        nature = self._natures[slot]
+        if baseline.counted is not Counted.RATE and (
+            nature.is_rate or nature.only_rise is not (baseline.counted is Counted.LOSS)
+        ):
+            return False
+        self.relearn(slot)
+        self._given[slot] = baseline
+        return True
 
     def freeze(self, slot: int) -> None:
         """Let the baseline of *slot* grow no more; one that has none yet learns it first."""
@@ -219,20 +245,23 @@ class Budgeted:
         form = self._forms.get(slot)
         values, times = self._held.get(slot, (np.empty(0), np.empty(0)))
         quiet = b"" if form is None else self._quiet.snapshot(int(self._inner[slot]))
-        state = _encode(State(NAME, self._natures[slot], values.tobytes(), times.tobytes(), form, quiet))
-        return zlib.crc32(state).to_bytes(_CHECKSUM_BYTES) + state
+        given, held = written(self._given.get(slot)), (values.tobytes(), times.tobytes())
+        return packed(State(NAME, self._natures[slot], *held, form, quiet, given))
 
     def restore(self, snapshot: bytes, *, only_rise: bool) -> int:
         """Take a series back; give its slot. Raises UnreadableRowError where the snapshot cannot be read.
 
         How large the budget was and how it was shared out is not part of it: a policy may change that.
         """
-        state = _read(snapshot)
+        state = unpacked(snapshot, NAME, 8 * HELD)
         if state.nature.only_rise is not only_rise:
             raise UnreadableRowError(f"made with only_rise {state.nature.only_rise}, now {only_rise}")
+        given = given_in(state)
         if state.form is None:
             slot = self._add(state.nature)
             self._held[slot] = (np.frombuffer(state.values), np.frombuffer(state.times))
+            if given is not None:
+                self._given[slot] = given
             return slot
         inner = self._quiet.restore(state.quiet, only_rise=only_rise or state.form.differs)
         slot = self._add(state.nature)
@@ -284,11 +313,12 @@ class Budgeted:
         ):
             places = all_places[start : start + length]
             kept, kept_times = self._held[slot]
-            count = min(HELD - len(kept), len(places))
+            enough = 1 if slot in self._given else HELD
+            count = min(enough - len(kept), len(places))
             taken = places[:count]
             self._held[slot] = np.append(kept, values[taken]), np.append(kept_times, times[taken])
             is_held[places[count:]] = False
-            if len(kept) + count == HELD:
+            if len(kept) + count == enough:
                 last = int(taken[-1])
                 joining.append(Joining(slot, last, last if order is None else int(order[last])))
         return joining
@@ -322,11 +352,13 @@ class Budgeted:
     def _join(self, slot: int) -> None:
         """Let a series join its budget, and show quiet what was held of it."""
         values, times = self._held[slot]
-        nature = self._natures[slot]
-        form = form_of(values, nature)
+        nature, given = self._natures[slot], self._given.pop(slot, None)
+        form = form_of(values, nature) if given is None else form_given(given)
         inner = self._quiet.add(only_rise=nature.only_rise or form.differs, spec=spec_of(nature, form))
+        if given is not None:
+            self._quiet.take(inner, given, float(times[0]))
         self._give(slot, inner, form)
-        self._show(np.full(HELD, slot), values, times, np.zeros(HELD, dtype=np.intp))
+        self._show(np.full(len(values), slot), values, times, np.zeros(len(values), dtype=np.intp))
 
     def _show(self, slots: Places, values: Values, times: Values, places: Places) -> list[Found]:
         """Show quiet readings of series that joined; give what it finds, at the *places* of the readings."""
@@ -346,49 +378,8 @@ class Budgeted:
     def _in_units(self, slot: int, finding: Finding, index: int) -> Finding:
         """Put a finding into the units of its series."""
         form = self._forms[slot]
-        observed, expected = _in_units(form, finding.observed), _in_units(form, finding.expected)
+        observed, expected = in_units(form, finding.observed), in_units(form, finding.expected)
         return replace(finding, index=index, observed=observed, expected=expected, lasts=True)
 
     def _sorted(self, found: Iterable[Found]) -> list[Found]:
         return sorted(found, key=lambda one: (one.finding.index, one.slot))
-
-
-def _in_units(form: Form, value: float) -> float:
-    """Put what quiet says of a level into the units of a series; of one that was constant it is a rate."""
-    if form.differs or form.family is Family.NUMBER:
-        return value
-    return form.low + form.unit * value
-
-
-def _smallest(days: float, form: Form, stands: Sight, change: Change | None, *, only_rise: bool) -> Smallest:
-    """Say what of a series is seen within *days*.
-
-    A normal whose mean moves by d standard deviations has a population stability index of d squared.
-    """
-    if change is None:
-        return Smallest(days=days, rise=None, fall=None)
-    away = change.level - stands.normal
-    if form.family is Family.NUMBER:
-        away = math.sqrt(change.level) * stands.spread
-    lower = stands.normal - away
-    is_seen = not only_rise and (form.family is Family.NUMBER or lower >= 0.0)
-    return Smallest(
-        days=days,
-        rise=_in_units(form, stands.normal + away),
-        fall=_in_units(form, lower) if is_seen else None,
-    )
-
-
-def _read(snapshot: bytes) -> State:
-    checksum, body = snapshot[:_CHECKSUM_BYTES], snapshot[_CHECKSUM_BYTES:]
-    if checksum != zlib.crc32(body).to_bytes(_CHECKSUM_BYTES):
-        raise UnreadableRowError("the checksum is wrong")
-    try:
-        state = _decode(body)
-    except (msgspec.DecodeError, ValueError) as error:
-        raise UnreadableRowError(str(error)) from error
-    if state.bank != NAME:
-        raise UnreadableRowError(f"made with {state.bank}, now {NAME}")
-    if len(state.values) != len(state.times) or len(state.values) % 8 or len(state.values) >= 8 * HELD:
-        raise UnreadableRowError(f"{len(state.values)} bytes of held readings")
-    return state

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.alerts import Kind
+from schemas.baselines import PublishedBaseline
 from stream.core.nouns import SeriesSpec
 from stream.detectors.quiet import Family, Pool, Spec
 
@@ -90,6 +91,13 @@ def form_of(values: NDArray[np.float64], nature: Nature) -> Form:
     if len(seen) == 2:
         return Form(family=Family.RATE, low=seen[0], unit=max(seen[1] - seen[0], np.finfo(np.float64).tiny))
     return Form(family=Family.NUMBER)
+
+
+def form_given(baseline: PublishedBaseline) -> Form:
+    """Say how a series is shown that begins with a published baseline."""
+    return Form(
+        family=Family(baseline.counted.value), low=baseline.low, unit=baseline.unit, differs=baseline.differs
+    )
 
 
 def spec_of(nature: Nature, form: Form) -> Spec:

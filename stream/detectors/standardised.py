@@ -18,8 +18,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.baselines import PublishedBaseline
 from stream.core.errors import UnreadableRowError
-from stream.core.nouns import Baseline, Explanation, Finding, SeriesSpec, Stage, Standing
+from stream.core.nouns import Baseline, Explanation, Finding, SeriesKey, SeriesSpec, Stage, Standing
 from stream.core.ports import Found
 from stream.detectors.contract import Shift, ShiftBank
 from stream.detectors.cut import History
@@ -160,6 +161,13 @@ class Standardised:
         for detector in self._detectors:
             detector.end(slot)
             detector.begin(slot, only_rise=bool(self._only_rise[slot]))
+
+    def published(self, slot: int, key: SeriesKey) -> None:
+        """Give none: no baseline of these series is published."""
+
+    def take(self, slot: int, baseline: PublishedBaseline) -> bool:  # noqa: ARG002 - as the core asks for it
+        """Refuse: what is published is of another kind."""
+        return False
 
     def freeze(self, slot: int) -> None:
         """Do nothing: what a series is measured by is that of its warm-up, and never changes."""

@@ -13,8 +13,9 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.baselines import PublishedBaseline
 from schemas.policy import Detectors
-from stream.core.nouns import SeriesSpec
+from stream.core.nouns import SeriesKey, SeriesSpec
 from stream.core.pipeline import Pipeline
 from stream.core.ports import Found, Policies
 from stream.lab.sources import Floats
@@ -89,6 +90,13 @@ class Recorder:
 
     def relearn(self, slot: int) -> None:
         """Go on, as above."""
+
+    def published(self, slot: int, key: SeriesKey) -> None:
+        """Give none: no baseline of these series is published."""
+
+    def take(self, slot: int, baseline: PublishedBaseline) -> bool:  # noqa: ARG002 - as the core asks for it
+        """Refuse: what is published is of another kind."""
+        return False
 
     def freeze(self, slot: int) -> None:
         """Go on, as above."""

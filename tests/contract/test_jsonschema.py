@@ -30,6 +30,8 @@ from tests.contract.corpus import BadMessage, GoodMessage, bad_messages, good_me
 SCHEMAS = export.schemas()
 STRUCTURAL = {RejectReason.MISSING_FIELD, RejectReason.UNKNOWN_TYPE, RejectReason.INVALID_FIELD}
 BEYOND_JSON_SCHEMA = {
+    "lifecycle_baselines_of_another_digest": "JSON Schema counts no digests",
+    "lifecycle_baseline_with_a_nonsense_count": "JSON Schema compares no fields",
     "prediction_output_beyond_64_bits": "1e30 is a legal float and an integer to JSON Schema",
     "prediction_output_below_64_bits": "1e30 is a legal float and an integer to JSON Schema",
     "prediction_output_of_5000_digits": "Python reads no such number",

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
+import numpy as np
 import pytest
 
 from schemas.alerts import IncidentState, RejectReason
+from schemas.baselines import PublishedBaseline, digest_of
+from schemas.policy import Bounds, Policy
+from stream.core.nouns import Stage
 from stream.detectors.registry import Registry
 from tests.flow.timeline import (
     EAGER,
@@ -15,8 +19,11 @@ from tests.flow.timeline import (
     MODEL,
     ONLY_ERRORS,
     Happening,
+    Log,
     Timeline,
+    a_pipeline,
     at,
+    label,
     lifecycle,
     moment,
     prediction,
@@ -163,3 +170,98 @@ def test_other_detectors_warm_up_anew_on_what_was_accepted() -> None:
         t.push(at(number), prediction(f"p{number}", score=10.0 + number % 7))
     assert [i.state for i in t.last().values()] == [IncidentState.RESOLVED, IncidentState.DETECTED]
     assert numbers(t)["unversioned", "score"] == 2
+
+
+@pytest.fixture(scope="module")
+def published() -> Happening:
+    """Give what a pipeline that watched version 1 for two weeks publishes for version 2."""
+    t = Timeline(a_pipeline(Policy(), Registry()))
+    grow(t, "1", 0, 20_000, 0.1)
+    baselines = t.pipeline.model(MODEL).baselines("1")
+    assert [(one.signal, one.counted) for one in baselines] == [("error", "rate"), ("output", "rate")]
+    return publishing("publish", baselines, version="2")
+
+
+def publishing(name: str, baselines: list[PublishedBaseline], **fields: object) -> Happening:
+    given = {"kind": "baseline_set", "actor": "dana", "digest_after": digest_of(baselines), **fields}
+    return lifecycle(name, **given, baselines=msgspec.to_builtins(baselines))
+
+
+def grow(t: Timeline, version: str, start: int, stop: int, rate: float) -> None:
+    """Let a version predict once a minute, wrong at that rate."""
+    rng = np.random.default_rng(start)
+    log = Log(offsets=t.log.offsets)
+    for number in range(start, stop):
+        output, wrongly = int(rng.random() < 0.3), rng.random() < rate
+        name = f"{version}-{number}"
+        log.add(at(60.0 * number), prediction(name, output, version=version), label(name, output ^ wrongly))
+    t.step(*log.records)
+
+
+def test_a_new_version_begins_with_what_was_published_for_it(published: Happening) -> None:
+    t = Timeline(a_pipeline(Policy(), Registry()))
+    t.push(at(0), published)
+    grow(t, "2", 1, 300, 0.1)
+    explained = {key.signal: one for key, one in t.pipeline.model(MODEL).explain()}
+    assert {one.stage for one in explained.values()} == {Stage.WATCHING}
+    assert explained["error"].normal == pytest.approx(0.1, abs=0.01)
+    grow(t, "2", 300, 2_500, 0.3)
+    assert ("error", "2") in {(one.signal, one.version) for one in t.last().values()}
+
+
+def test_another_version_learns_its_own(published: Happening) -> None:
+    t = Timeline(a_pipeline(Policy(), Registry()))
+    t.push(at(0), published)
+    grow(t, "3", 1, 600, 0.1)
+    assert {one.stage for _, one in t.pipeline.model(MODEL).explain()} == {Stage.LEARNING}
+
+
+def test_a_version_that_is_watched_already_goes_on_with_it(published: Happening) -> None:
+    t = Timeline(a_pipeline(Policy(), Registry()))
+    grow(t, "2", 0, 1_000, 0.4)
+    t.push(at(60_000), published)
+    assert numbers(t) == {("2", "error"): 2, ("2", "output"): 2}
+    assert t.count("baselines_total", MODEL, "baseline_set") == 2
+    grow(t, "2", 1_001, 1_100, 0.1)
+    assert {one.stage for _, one in t.pipeline.model(MODEL).explain()} == {Stage.WATCHING}
+
+
+def test_what_was_published_outlives_the_worker(published: Happening) -> None:
+    first = Timeline(a_pipeline(Policy(), Registry()))
+    first.push(at(0), published)
+    rows = {key: row for key, row in first.pipeline.rows().items() if row is not None}
+    again = Timeline(a_pipeline(Policy(), Registry()))
+    assert again.pipeline.restore(rows) == []
+    again.log = first.log
+    grow(again, "2", 1, 100, 0.1)
+    assert {one.stage for _, one in again.pipeline.model(MODEL).explain()} == {Stage.WATCHING}
+
+
+def test_baselines_of_another_digest_are_rejected_whole(published: Happening) -> None:
+    t = Timeline(a_pipeline(Policy(), Registry()))
+    t.push(at(0), {**published, "digest_after": "sha256:00"})
+    (rejected,) = t.rejected
+    assert rejected.reason is RejectReason.INVALID_FIELD
+    assert rejected.detail == (
+        f"the baselines have the digest {published['digest_after']}, digest_after is sha256:00"
+    )
+
+
+def test_those_published_longest_ago_make_room(published: Happening) -> None:
+    t = Timeline(a_pipeline(Policy(bounds=Bounds(baselines=3)), Registry()))
+    for version in ("1", "2"):
+        t.push(at(0), {**published, "id": f"for-{version}", "version": version})
+    assert t.count("evicted_total", "baselines") == 1
+    for version in ("1", "2"):
+        grow(t, version, 1, 100, 0.1)
+    stages = {(key.version, key.signal): one.stage for key, one in t.pipeline.model(MODEL).explain()}
+    assert stages["1", "error"] is Stage.LEARNING
+    assert {stages["1", "output"], stages["2", "error"], stages["2", "output"]} == {Stage.WATCHING}
+
+
+def test_detectors_that_cannot_begin_with_it_learn_as_ever(published: Happening) -> None:
+    t = Timeline(a_pipeline(EAGER, Registry()))
+    t.push(at(0), published)
+    grow(t, "2", 1, 50, 0.1)
+    assert {one.stage for _, one in t.pipeline.model(MODEL).explain()} == {Stage.LEARNING}
+    assert set(numbers(t).values()) == {1}

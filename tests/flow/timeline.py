@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.alerts import Alert, Incident, Rejected
+from schemas.baselines import PublishedBaseline
 from schemas.codec import Headers, encode
 from schemas.policy import DEFAULT_POLICY, Alerting, Bounds, Detectors, Horizons, Policy, Signals
 from stream.core.errors import UnreadableRowError
@@ -25,6 +26,7 @@ from stream.core.nouns import (
     Forward,
     Record,
     Result,
+    SeriesKey,
     SeriesSpec,
     Stage,
     Standing,
@@ -172,6 +174,13 @@ class AlarmBank:
 
     def relearn(self, slot: int) -> None:
         self.taken[slot] = 0
+
+    def published(self, slot: int, key: SeriesKey) -> None:
+        """Give none."""
+
+    def take(self, slot: int, baseline: PublishedBaseline) -> bool:
+        self.taken[slot] = int(baseline.readings)
+        return True
 
     def freeze(self, slot: int) -> None:
         assert slot in self.taken

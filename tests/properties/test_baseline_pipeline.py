@@ -5,23 +5,25 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Final
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.alerts import IncidentState
+from schemas.baselines import digest_of
 from schemas.policy import Alerting, Detectors, Policy
 from stream.core.nouns import Record
 from stream.core.pipeline import Pipeline
-from tests.flow.timeline import MODEL, Log, Output, a_pipeline, at, label, lifecycle, prediction
+from tests.flow.timeline import MODEL, Happening, Log, Output, a_pipeline, at, label, lifecycle, prediction
 from tests.properties.logs import NOW, kept
 
 EVENTS: Final = 16_000
 STEP_SECONDS: Final = 45.0
-WORSE, ACCEPTED, MOVED, RESET, FROZEN, WORST = 6_500, 7_600, 8_000, 10_500, 11_000, 14_500
-"""Predictions at which the error rises, that is accepted, a feature moves, all is learned anew, what there is
-is frozen, and the error rises again."""
+PUBLISHED, WORSE, ACCEPTED, MOVED, RESET, FROZEN, WORST = 6_000, 6_500, 7_600, 8_000, 10_500, 11_000, 14_500
+"""Predictions at which baselines are published for another version, the error rises, that is accepted, a
+feature moves and is learned anew, what there is is frozen, and the error rises again."""
 
 POLICY: Final = Policy(
     segments=("region",), detectors=Detectors(false_alarms=10.0), alerting=Alerting(group_seconds=0.0)
@@ -39,8 +41,11 @@ def a_log() -> list[Record]:
     for number in range(EVENTS):
         time, name = at(STEP_SECONDS * number), f"p{number}"
         features = {"amount": rng.normal(3.0 if number >= MOVED else 0.0), "other": rng.normal()}
+        if number == PUBLISHED:
+            log.add(time, publishing(log.records))
+        version = "2" if number >= PUBLISHED + 500 and number % 4 == 0 else "1"
         rate = 0.1 if number < WORSE else 0.4 if number < WORST else 0.7
-        fields = {"features": features, "version": "1", "score": float(rng.random())}
+        fields = {"features": features, "version": version, "score": float(rng.random())}
         fields["segments"] = {"region": ("south", "north", "north", "east")[number % 4]}
         log.add(time, prediction(name, 0, **fields), label(name, int(rng.random() < rate)))
         if number in SAID:
@@ -48,12 +53,22 @@ def a_log() -> list[Record]:
     return log.records
 
 
-LOG: Final = a_log()
-DONE: Final = [place for place, record in enumerate(LOG) if b"baseline_" in (record.value or b"")]
+def publishing(records: list[Record]) -> Happening:
+    """Publish the baselines of version 1, as they are after *records*, for version 2."""
+    pipeline = new_pipeline()
+    pipeline.step(records, NOW * 10)
+    own = pipeline.model(MODEL).baselines("1")
+    assert {one.signal for one in own} >= {"error", "score", "feature:amount", "missing:amount"}
+    given = {"version": "2", "actor": "dana", "digest_after": digest_of(own)}
+    return lifecycle("published", kind="baseline_set", baselines=msgspec.to_builtins(own), **given)
 
 
 def new_pipeline() -> Pipeline:
     return a_pipeline(POLICY)
+
+
+LOG: Final = a_log()
+DONE: Final = [place for place, record in enumerate(LOG) if b"baseline_" in (record.value or b"")]
 
 
 def watched(cuts: list[int], *, crash_at: frozenset[int] = frozenset()) -> tuple[Output, dict[bytes, bytes]]:
@@ -76,7 +91,7 @@ def whole() -> tuple[Output, dict[bytes, bytes]]:
 def test_each_change_is_told_once_and_resolved_by_who_said_so(
     whole: tuple[Output, dict[bytes, bytes]],
 ) -> None:
-    told = [one for one in whole[0].last().values() if not one.segment]
+    told = [one for one in whole[0].last().values() if not one.segment and one.version == "1"]
     assert [(one.signal, one.state, one.alerts) for one in told] == [
         ("error", IncidentState.RESOLVED, 1),
         ("feature:amount", IncidentState.RESOLVED, 1),
@@ -86,7 +101,9 @@ def test_each_change_is_told_once_and_resolved_by_who_said_so(
     assert (north.signal, north.state) == ("error", IncidentState.RESOLVED)
     pipeline = new_pipeline()
     assert pipeline.restore(whole[1]) == []
-    numbers = {key.signal: one.number for key, one in pipeline.model(MODEL).explain() if not key.segment}
+    numbers = {
+        key.signal: one.number for key, one in pipeline.model(MODEL).explain() if key[1:3] == ("1", "")
+    }
     assert (numbers["error"], numbers["feature:amount"], numbers["feature:other"]) == (2, 2, 1)
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.baselines import PublishedBaseline
 from stream.core.errors import UnreadableRowError
 from stream.core.nouns import Finding
-from stream.detectors.quiet import bins, budget, renewal, sight
+from stream.detectors.quiet import bins, budget, published, renewal, sight
 from stream.detectors.quiet.budget import PARTS, Accounts
 from stream.detectors.quiet.engine import Engine
 from stream.detectors.quiet.printed import Printed, printed
@@ -159,6 +160,16 @@ class QuietBank:
         """Take the open change of a series for its new normal; False where it has to learn that from anew."""
         engine, place = self._at(slot)
         return renewal.accept(engine.columns, place, cells=bool(slot & 1))
+
+    def published(self, slot: int) -> dict[str, Any] | None:
+        """Give what of a series' published baseline is quiet's; None where its baseline is too small."""
+        engine, place = self._at(slot)
+        return published.given(engine.columns, place, cells=bool(slot & 1))
+
+    def take(self, slot: int, baseline: PublishedBaseline, at: float) -> None:
+        """Begin a series, of which nothing was read yet, with a published baseline; it is read from *at*."""
+        engine, place = self._at(slot)
+        published.take(engine.columns, place, baseline, at, cells=bool(slot & 1))
 
     def freeze(self, slot: int) -> None:
         """Let nothing more join the baseline of a series."""

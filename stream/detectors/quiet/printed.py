@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -35,5 +36,10 @@ def printed(columns: Columns, place: int, *, cells: bool) -> Printed:
     width = int(columns.cells[place]) if cells else columns.base.shape[1]
     edges = columns.edges[place].tolist() if cells else []
     finite = [edge for edge in edges if abs(edge) < float("inf")]
-    body = _encode([n, columns.base[place, :width].tolist(), finite])
-    return Printed(int(n), began, is_complete or is_held, hashlib.sha256(body).hexdigest())
+    digest = digest_of(n, columns.base[place, :width].tolist(), finite)
+    return Printed(int(n), began, is_complete or is_held, digest)
+
+
+def digest_of(readings: float, sums: Sequence[float], edges: Sequence[float]) -> str:
+    """Give the digest of a baseline: so many *readings*, their *sums*, the finite *edges* of its cells."""
+    return hashlib.sha256(_encode([readings, sums, edges])).hexdigest()
