@@ -74,6 +74,9 @@ class _Moment(NamedTuple):
     due: float
 
 
+HISTORY_MAX: Final = 100
+"""Lines of a history from which on what is accepted in part has none: an incident has to fit its topic."""
+
 NAMED_MAX: Final = 20
 """Series that the history names of those that somebody accepted at once."""
 
@@ -179,8 +182,7 @@ class Incidents:
                 opened.incident = close(
                     opened.incident, Cause.ACCEPTED, self._end(opened, at), detail=detail, by=by
                 )
-            else:
-                before = opened.incident
+            elif len((before := opened.incident).history) < HISTORY_MAX:
                 _, history = moved(before.state, before.history, Cause.ACCEPTED_IN_PART, at, detail, by)
                 opened.incident = msgspec.structs.replace(before, history=history)
             changes.append(Change(seq, None, opened.incident))

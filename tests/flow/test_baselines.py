@@ -10,7 +10,9 @@ import pytest
 
 from schemas.alerts import IncidentState, RejectReason
 from schemas.baselines import PublishedBaseline, digest_of
+from schemas.codec import encode
 from schemas.policy import Bounds, Policy
+from stream.core.incident import HISTORY_MAX
 from stream.core.nouns import Stage
 from stream.detectors.registry import Registry
 from tests.flow.timeline import (
@@ -265,3 +267,26 @@ def test_detectors_that_cannot_begin_with_it_learn_as_ever(published: Happening)
     grow(t, "2", 1, 50, 0.1)
     assert {one.stage for _, one in t.pipeline.model(MODEL).explain()} == {Stage.LEARNING}
     assert set(numbers(t).values()) == {1}
+
+
+def test_whoever_accepts_under_a_name_of_megabytes_is_kept_short() -> None:
+    t = watch()
+    t.push(at(0), wrong("a"))
+    t.push(at(60), says("baseline_accepted", actor="dana " * 300_000, actor_role="lead " * 300_000))
+    (incident,) = t.last().values()
+    assert (incident.history[-1].actor or "").startswith("dana dana")
+    assert len(encode(incident)) < 10_000
+
+
+def test_what_is_accepted_in_part_again_and_again_makes_no_endless_history() -> None:
+    t = watch(GROUPED)
+    t.push(at(0), wrong("a", version="1"), wrong("b", version="2"))
+    for n in range(1, 300, 2):
+        t.push(at(n), wrong(f"a{n}", version="1"))
+        t.push(at(n + 1), says("baseline_accepted", f"ok-{n}", version="1"))
+    (incident,) = t.last().values()
+    assert (incident.state, len(incident.history)) == (IncidentState.DETECTED, HISTORY_MAX)
+    assert len(encode(incident)) < 100_000
+    t.push(at(400), says("baseline_accepted", "all"))
+    (incident,) = t.last().values()
+    assert incident.state is IncidentState.RESOLVED
