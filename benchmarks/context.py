@@ -29,7 +29,7 @@ class Sizes:
 
 
 FULL = Sizes(
-    worker=100_000,
+    worker=200_000,
     bare=100_000,
     faust=15_000,
     quix=40_000,

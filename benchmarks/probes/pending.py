@@ -14,7 +14,7 @@ from stream.config import load_settings
 from stream.core.pipeline import Pipeline
 from stream.wiring import build_replay_pipeline
 
-WARMING_STEPS = 10
+WARMING_STEPS = 5
 """Steps before the first look: code and what a step works with are there by then, and are no predictions."""
 
 

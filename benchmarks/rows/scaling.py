@@ -21,7 +21,7 @@ from benchmarks.worker import DEADLINE_S, RunningWorker
 
 PARTITIONS = 8
 MODELS = 64
-LOGS = 4
+LOGS = 2
 """So many times the length of the other rows' log: start and last checkpoint weigh little then."""
 
 

@@ -119,8 +119,10 @@ class Partition:
                 logger.warning("partition %d is lost, nothing more is written: %s", self.number, error)
                 self.is_lost = True
                 return nothing
-            except BaseException:
+            except BaseException as error:
                 self.is_lost = True
+                if isinstance(error, Exception):
+                    logger.exception("partition %d cannot go on", self.number)
                 raise
 
     async def _advance(self, empty_at: Mapping[Topic, float]) -> int:

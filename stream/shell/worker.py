@@ -135,14 +135,8 @@ class Worker:
     async def run(self) -> None:
         """Take part in the group until cancelled. Raises what it cannot go on after."""
         await self._store.start()
-        parts = (
-            self.app.start(),
-            self._until_the_app_ends(),
-            self._advance_for_ever(),
-            self._tick_for_ever(),
-            self._watch(),
-        )
-        tasks = [asyncio.create_task(part) for part in parts]
+        loops = (self._until_the_app_ends, self._advance_for_ever, self._tick_for_ever, self._watch)
+        tasks = [asyncio.create_task(part) for part in (self.app.start(), *(loop() for loop in loops))]
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -237,15 +231,13 @@ class Worker:
     async def _read(self, stream: faust.StreamT[Runs]) -> None:
         """Take what comes, and no time over it: what comes while a step is made is one step together."""
         async for event in stream.noack().events():  # type: ignore[attr-defined]  # a Stream has it
-            message = event.message
-            partition = self._partitions.get(message.partition)
-            if partition is None or message.generation_id != self._generation:
+            partition = self._partitions.get(event.message.partition)
+            if partition is None or event.message.generation_id != self._generation:
                 continue
             try:
                 for tp, run in event.value.items():
                     self._take(partition, tp, run)
             except Exception as error:
-                logger.exception("partition %d cannot go on", message.partition)
                 await self.app.crash(error)
                 raise
             self._news.set()
