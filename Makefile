@@ -19,7 +19,7 @@ help:
 	@echo 'make test        every test, on the embedded broker'
 	@echo 'make test-kafka  the integration tests and a short storm, on Apache Kafka (needs Java 17 or newer, and Maven)'
 	@echo 'make chaos       a storm of kills, stops and outages over Apache Kafka (half an hour; CHAOS_ARGS=--help)'
-	@echo 'make fuzz        mutated messages and damaged state until FUZZ_MINUTES=10 have passed'
+	@echo 'make fuzz        mutated messages, damaged state and batches until FUZZ_MINUTES=10 have passed'
 	@echo 'make lint        style, types, imports, dependencies, dead code'
 	@echo 'make format      lay out the code and mend what can be mended'
 	@echo 'make bench       how fast it is'

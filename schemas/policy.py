@@ -159,13 +159,22 @@ class Horizons(_Table, frozen=True, kw_only=True):
 
     A label that comes later than ``label_seconds`` after its prediction counts as never come; feedback waits
     ``orphan_seconds`` for its prediction; an event more than ``lateness_seconds`` behind the newest of its
-    model and topic is rejected, as is one more than ``future_seconds`` ahead of the worker's clock.
+    model and topic is rejected, as is one more than ``future_seconds`` ahead of the worker's clock. What
+    waits is kept ``future_seconds`` longer, so that one clock that is ahead takes nothing from the others.
     """
 
     label_seconds: Positive = 30 * 86_400.0
     orphan_seconds: Positive = 86_400.0
     lateness_seconds: Positive = 30 * 86_400.0
     future_seconds: Positive = 3_600.0
+
+    def __post_init__(self) -> None:
+        """Refuse a policy by which one event that is ahead makes late what comes at its time."""
+        if self.future_seconds > self.lateness_seconds:
+            raise ValueError(
+                f"future_seconds {self.future_seconds:g} has to be lateness_seconds "
+                f"{self.lateness_seconds:g} at most: else one clock that is ahead makes honest events late"
+            )
 
 
 class Severities(_Table, frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ from rich.console import Console
 
 from stream import __version__
 from stream.baseline import add_export, add_sayings
-from stream.config import MAX_PROCESSES, ConfigError, Settings, load_settings
+from stream.config import MAX_PROCESSES, ConfigError, Settings, load_settings, refuse_known_hashes
 from stream.core.lines import parts
 from stream.demo.run import DemoError, demo
 from stream.explain import ExplainError, baselines, explain
@@ -195,6 +195,7 @@ def _demo(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _worker(settings: Settings, options: argparse.Namespace) -> int:
+    refuse_known_hashes(os.environ)
     if options.processes is not None:
         settings = msgspec.structs.replace(settings, processes=options.processes)
     handler = logging.StreamHandler(sys.stderr)

@@ -17,6 +17,7 @@ from schemas.policy import DEFAULT_POLICY, Policy
 FILE = Path("driftline.toml")
 _SECRETS = frozenset({"sasl_password", "http_token"})
 MAX_PROCESSES = 256
+HASH_SEED = "PYTHONHASHSEED"
 
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
@@ -154,6 +155,19 @@ def load_settings(environment: Mapping[str, str], file: Path | None = None) -> S
                 "DRIFTLINE_SASL_PASSWORD_FILE or DRIFTLINE_SASL_PASSWORD"
             )
     return settings
+
+
+def refuse_known_hashes(environment: Mapping[str, str]) -> None:
+    """Raise ConfigError where who sends events could know the hashes of their ids.
+
+    What is known of an id is its hash. With a known seed two ids of one hash can be found, and the event of
+    the second one would pass for a duplicate of the first.
+    """
+    if environment.get(HASH_SEED, "") not in {"", "random"}:
+        raise ConfigError(
+            f"{HASH_SEED} is set, so that who sends events can know the hashes of ids and let the events of "
+            "others pass for duplicates: unset it, or set it to random"
+        )
 
 
 class PolicyBook:

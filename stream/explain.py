@@ -109,7 +109,11 @@ def page(settings: Settings, model: str, explained: Explained) -> str:
 
 
 def table(rows: Sequence[Sequence[str]], numbers: Container[int]) -> str:
-    """Give *rows* of as many cells each as lines of columns; those of the *numbers* stand to the right."""
+    """Give *rows* of as many cells each as lines of columns; those of the *numbers* stand to the right.
+
+    Cells may be names that somebody sent: what a terminal would obey is written out.
+    """
+    rows = [list(map(_printable, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines: list[str] = []
     for row in rows:
@@ -137,8 +141,16 @@ def _known(pipeline: Pipeline, *, is_replay: bool) -> str:
         return (
             "the files hold no event" if is_replay else "no checkpoint there yet; has a worker taken events?"
         )
-    shown = ", ".join(names[:_SHOWN_MODELS]) + (", ..." if len(names) > _SHOWN_MODELS else "")
+    shown = ", ".join(map(_printable, names[:_SHOWN_MODELS])) + (
+        ", ..." if len(names) > _SHOWN_MODELS else ""
+    )
     return f"known there: {shown}"
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def _row(key: SeriesKey, one: Explanation) -> tuple[str, ...]:

@@ -15,9 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import chain, islice, pairwise
-from operator import attrgetter
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -26,15 +24,14 @@ from numpy.typing import NDArray
 
 from schemas.alerts import Incident
 from schemas.codec import decode_plainly, encode
-from schemas.events import Event
 from stream.core.ahead import Stretch, stretches
+from stream.core.intake import Decoded
 from stream.core.lines import parts
-from stream.core.nouns import TOPIC_OF, Record, Result, Topic
+from stream.core.nouns import Result, Topic
 from stream.core.pipeline import Pipeline
+from stream.core.records import Numbered, Records
 
 BATCH_RECORDS = 8_000
-
-_TIME, _MODEL = attrgetter("time"), attrgetter("model")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,13 +83,13 @@ class Totals:
 class Read(NamedTuple):
     """Some records of a file with their times, in seconds since the epoch, and their models.
 
-    A time is NaN where a record has none. *events* are those of the records where each line is one.
+    A time is NaN where a record has none. *decoded* are the events of the records where each line is one.
     """
 
-    records: list[Record]
+    records: Records
     times: NDArray[np.float64]
-    models: list[str]
-    events: Sequence[Event] | None
+    models: Sequence[str]
+    decoded: Decoded | None
 
 
 def replay(
@@ -117,8 +114,8 @@ def replay(
         for read, following in pairwise(chain(batches(lines(files)), [None])):
             assert read is not None  # noqa: S101 - only the last is
             for start, stop, clock in _stretches(read, following, pipeline, now):
-                events = None if read.events is None else read.events[start:stop]
-                result = pipeline.step(read.records[start:stop], clock, events)
+                decoded = None if read.decoded is None else read.decoded.part(start, stop)
+                result = pipeline.step(read.records[start:stop], clock, decoded)
                 totals.add(result)
                 _write(alerts, result.alerts)
                 _write(rejected, result.rejected)
@@ -157,11 +154,12 @@ def _stretches(
     """Cut a batch by the clock that its records are measured by."""
     if now is not None:
         return [Stretch(0, len(read.records), now)]
-    records, times, models = read.records, read.times, read.models
+    topics, times, models = read.records.topics, read.times, read.models
     if following is not None:
-        records, models = records + following.records, models + following.models
+        topics = np.concatenate((topics, following.records.topics))
         times = np.concatenate((times, following.times))
-    return stretches(records, times, models, len(read.records), pipeline.lateness_of)
+        models = [*models, *following.models]
+    return stretches(topics, times, models, len(read.records), pipeline.lateness_of)
 
 
 def batches(lines: Iterable[bytes]) -> Iterator[Read]:
@@ -169,26 +167,25 @@ def batches(lines: Iterable[bytes]) -> Iterator[Read]:
 
     Timestamps are 0: nothing asks for them where the order is given.
     """
-    offsets = dict.fromkeys(Topic, 0)
+    numbered = np.zeros(len(Topic), dtype=np.int64)
     rest = iter(lines)
     while batch := list(islice(rest, BATCH_RECORDS)):
-        events = decode_plainly(batch)
-        given: Iterable[tuple[Topic, bytes]]
-        if events is None:
-            read = [part for line in batch for part in parts(line)]
-            given = [(part.topic, part.value) for part in read]
-            times = np.array([part.time for part in read], dtype=np.float64)  # None becomes NaN
-            models = [part.model or "" for part in read]
+        values: list[bytes | None]
+        if (events := decode_plainly(batch)) is not None:
+            decoded = Decoded.of(events)
+            topics, values, models, times = decoded.topics(), [*batch], decoded.models, decoded.times
         else:
-            given = zip([TOPIC_OF[type(event)] for event in events], batch, strict=True)
-            seconds = map(datetime.timestamp, map(_TIME, events))
-            times = np.fromiter(seconds, dtype=np.float64, count=len(events))
-            models = list(map(_MODEL, events))
-        records: list[Record] = []
-        for topic, value in given:
-            records.append(Record(topic, 0, offsets[topic], 0.0, value))
-            offsets[topic] += 1
-        yield Read(records, times, models, events)
+            read, decoded = [part for line in batch for part in parts(line)], None
+            topics = np.array([part.topic for part in read], dtype=np.int8)
+            values, models = [part.value for part in read], [part.model or "" for part in read]
+            times = np.array([part.time for part in read], dtype=np.float64)  # None becomes NaN
+        offsets = np.empty(len(topics), dtype=np.int64)
+        for topic, count in enumerate(np.bincount(topics, minlength=len(Topic)).tolist()):
+            offsets[topics == topic] = numbered[topic] + np.arange(count)
+            numbered[topic] += count
+        stamps = np.zeros(len(topics))
+        records = Records(0, topics, stamps, values, Numbered(offsets), has_headers=False)
+        yield Read(records, times, models, decoded)
 
 
 def _write(out: IO[bytes] | None, messages: Iterable[Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain, pairwise
-from operator import attrgetter
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -20,7 +19,6 @@ from stream.core.seen import CHUNK_IDS, SeenIds
 _TOGETHER: Final = 3
 """Groups from which on they are admitted together."""
 
-_ID = attrgetter("id")
 _NAME_OF: Final = {topic: TYPE_NAMES[kind] for kind, topic in TOPIC_OF.items()}
 
 
@@ -64,8 +62,7 @@ class Admission:
         them are. Times and *now* are in seconds since the epoch.
         """
         seen, newest = self.seen[topic], self.newest[topic]
-        is_plain = len(set(ids)) == len(ids) and not self._is_odd(times, newest, now)
-        if is_plain and seen.add_new(ids, hashes):
+        if not self._is_odd(times, newest, now) and seen.add_new(ids, hashes):
             self.newest[topic] = max(newest, float(times.max()))
             return None
         verdicts: list[Refusal | None] = []
@@ -118,13 +115,13 @@ def admit_together(
 ) -> list[list[Refusal | None] | None]:
     """Give for each group what :meth:`Admission.admit` gives, for all of them at once.
 
-    No two groups are of one model and topic; *index* is the one that their admissions share.
+    They are of one batch, no two of one model and topic; *index* is the one that their admissions share.
     """
     if len(groups) < _TOGETHER:
         return [_alone(group, now) for group in groups]
     ends = np.cumsum([0, *(len(group.events) for group in groups)])
-    hashes = np.concatenate([group.events.hashes() for group in groups])
-    times = np.concatenate([group.events.times() for group in groups])
+    places, batch = np.concatenate([group.events.places for group in groups]), groups[0].events.batch
+    hashes, times = batch.hashes[places], batch.times[places]
     of_each = np.repeat(np.arange(len(groups)), np.diff(ends))
     seen = [group.admission.seen[group.topic] for group in groups]
     keys = hashes ^ np.array([store.salt for store in seen])[of_each]
@@ -134,10 +131,9 @@ def admit_together(
     future = np.array([group.admission.future for group in groups])
     is_odd = latest - now > future
     is_odd |= latest - np.minimum.reduceat(times, ends[:-1]) > lateness
-    twice = repeated(keys)
-    slots = None if is_odd.any() or len(twice) else index.claim(keys)
+    slots = None if is_odd.any() else index.claim(keys)
     if slots is None:
-        is_odd[of_each[twice]] = True
+        is_odd[of_each[repeated(keys)]] = True
         is_odd[of_each[index.find(keys) >= 0]] = True
         slots = index.claim(keys[~is_odd[of_each]])
     plain = np.flatnonzero(~is_odd).tolist()
@@ -146,10 +142,10 @@ def admit_together(
         first = np.array([store.position for store in seen]) - ends[:-1]
         chunks = (first[of_each] + np.arange(len(keys))) // CHUNK_IDS
         index.put(slots, chunks[~is_odd[of_each]])
-    ids = list(map(_ID, chain.from_iterable(group.events.events() for group in groups)))
+    ids = list(chain.from_iterable(group.events.ids() for group in groups))
     for at in plain:
         start, end = bounds[at]
-        seen[at].append(ids[start:end])
+        seen[at].append(ids[start:end], hashes[start:end])
         groups[at].admission.newest[groups[at].topic] = float(latest[at])
     verdicts: list[list[Refusal | None] | None] = [None] * len(groups)
     for at in np.flatnonzero(is_odd).tolist():
@@ -161,4 +157,4 @@ def admit_together(
 
 def _alone(group: Group, now: float) -> list[Refusal | None] | None:
     admission, topic, events = group
-    return admission.admit(topic, list(map(_ID, events.events())), events.hashes(), events.times(), now)
+    return admission.admit(topic, events.ids(), events.hashes(), events.times(), now)

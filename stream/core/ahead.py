@@ -14,8 +14,6 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.core.nouns import Record, Topic
-
 FOLLOWING: Final = 1_000
 """Events of the same model and type that are asked, at most, whether they would be late."""
 
@@ -32,7 +30,7 @@ class Stretch(NamedTuple):
 
 
 def stretches(
-    records: Sequence[Record],
+    topics: NDArray[np.int8],
     times: NDArray[np.float64],
     models: Sequence[str],
     among: int,
@@ -40,17 +38,18 @@ def stretches(
 ) -> list[Stretch]:
     """Cut the first *among* of some records of a log so that one that is far ahead stands alone.
 
-    *times* are in seconds since the epoch, NaN where a record has none; *lateness_of* gives the seconds that
-    the events of a model may be behind its newest. All are of shape (n,). The records that are not ahead are
-    measured by a clock that finds nothing to be from the future.
+    *topics* are numbers of :class:`Topic`; *times* are in seconds since the epoch, NaN where a record has
+    none; *lateness_of* gives the seconds that the events of a model may be behind its newest. All are of
+    shape (n,). The records that are not ahead are measured by a clock that finds nothing to be from the
+    future.
     """
     ahead: dict[int, float] = {}
     known = np.flatnonzero(~np.isnan(times))
     behind = np.maximum.accumulate(times[known]) - times[known]
     if len(known) and behind.max() > min(map(lateness_of, set(models))):
-        streams: dict[tuple[Topic, str], list[int]] = {}
-        for place in known.tolist():
-            streams.setdefault((records[place].topic, models[place]), []).append(place)
+        streams: dict[tuple[int, str], list[int]] = {}
+        for place, topic in zip(known.tolist(), topics[known].tolist(), strict=True):
+            streams.setdefault((topic, models[place]), []).append(place)
         for (_, model), places in streams.items():
             ahead |= _ahead(np.array(places), times[places], among, lateness_of(model))
     edges = sorted({0, among, *ahead, *(place + 1 for place in ahead)})

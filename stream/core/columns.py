@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import cast, overload
+from typing import TypeVar, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,32 +16,37 @@ from stream.core.nouns import UNVERSIONED, Admitted, Outcome, PredictionKept, Re
 
 _VERSION = attrgetter("version")
 
+T = TypeVar("T")
+
 
 @dataclass(slots=True)
 class Batch:
     """The events of a step, in the log's order: columns of one length.
 
     Times are in seconds since the epoch; *topics* are those of the records; *hashes* are those of the events'
-    ids in this process; *seqs* are the events' numbers in the pipeline's order, and mean nothing for an event
-    that was not taken.
+    *ids* in this process; *seqs* are the events' numbers in the pipeline's order, and mean nothing for an
+    event that was not taken.
     """
 
     events: Sequence[Event]
     records: Sequence[Record]
     times: NDArray[np.float64]
     topics: NDArray[np.int8]
+    ids: Sequence[str]
     hashes: Hashes
     seqs: NDArray[np.int64]
 
     @classmethod
     def of(cls, admitted: Sequence[Admitted]) -> Batch:
         """Put events that were taken one by one into columns."""
+        ids = [at.event.id for at in admitted]
         return cls(
             [at.event for at in admitted],
             [at.record for at in admitted],
             np.array([at.time for at in admitted], dtype=np.float64),
             np.array([at.record.topic for at in admitted], dtype=np.int8),
-            hashes_of([at.event.id for at in admitted]),
+            ids,
+            hashes_of(ids),
             np.array([at.seq for at in admitted], dtype=np.int64),
         )
 
@@ -53,7 +58,7 @@ class Batch:
 class Arrivals(Sequence[Admitted]):
     """Some events of a batch, in the log's order, by their places in it."""
 
-    __slots__ = ("_by_topic", "_events", "_versions", "batch", "places")
+    __slots__ = ("_by_topic", "_events", "_ids", "_versions", "batch", "places")
 
     def __init__(
         self, batch: Batch, places: NDArray[np.intp], by_topic: dict[int, Arrivals] | None = None
@@ -62,6 +67,7 @@ class Arrivals(Sequence[Admitted]):
         self.batch = batch
         self.places = places
         self._events: list[Event] | None = None
+        self._ids: list[str] | None = None
         self._versions: list[str] | None = None
         self._by_topic = by_topic
 
@@ -118,18 +124,29 @@ class Arrivals(Sequence[Admitted]):
     def events(self) -> list[Event]:
         """Give the events themselves."""
         if self._events is None:
-            events = self.batch.events
-            if len(self.places) == len(events):  # places are different and in order
-                self._events = list(events)
-            else:
-                self._events = [events[place] for place in self.places.tolist()]
+            self._events = self._own(self.batch.events)
         return self._events
+
+    def ids(self) -> list[str]:
+        """Give the ids of the events."""
+        if self._ids is None:
+            self._ids = self._own(self.batch.ids)
+        return self._ids
 
     def versions(self) -> list[str]:
         """Give the version of each event, all of which are predictions."""
         if self._versions is None:
             self._versions = versions_of(self.events())
         return self._versions
+
+    def hold(self, events: list[Event], ids: list[str]) -> Arrivals:
+        """Take the events and their ids from who has them at hand."""
+        self._events, self._ids = events, ids
+        return self
+
+    def _own(self, column: Sequence[T]) -> list[T]:
+        """Give what a *column* of the batch has at the places, which differ and are in order."""
+        return list(column) if len(self.places) == len(column) else _at(column, self.places)
 
 
 @dataclass(slots=True)
@@ -209,16 +226,22 @@ def by_model(batch: Batch, names: Sequence[str], part: range) -> dict[str, Arriv
     places = np.argsort(of, kind="stable") + part.start
     places_by_topic = np.argsort(with_topic, kind="stable") + part.start
     numbers = np.bincount(with_topic, minlength=len(codes) * len(Topic)).reshape(len(codes), len(Topic))
+    events, ids = _at(batch.events, places_by_topic), _at(batch.ids, places_by_topic)
     arrivals: dict[str, Arrivals] = {}
     start = 0
     for name, of_topic in zip(codes, numbers.tolist(), strict=True):
         begin, parts = start, {}
         for topic, number in enumerate(of_topic):
             if number:
-                parts[topic] = Arrivals(batch, places_by_topic[start : start + number])
+                here = slice(start, start + number)
+                parts[topic] = Arrivals(batch, places_by_topic[here]).hold(events[here], ids[here])
                 start += number
         arrivals[name] = Arrivals(batch, places[begin:start], parts)
     return arrivals
+
+
+def _at(column: Sequence[T], places: NDArray[np.intp]) -> list[T]:
+    return list(map(column.__getitem__, places.tolist()))
 
 
 def versions_of(predictions: Sequence[Event]) -> list[str]:

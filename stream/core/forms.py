@@ -117,19 +117,16 @@ class Form:
             *(column_of(SEGMENTED, name) for name in segments),
         )
         self.segment_at = len(self.signals) - len(segments)
-        self._get = itemgetter(*self.names) if self.names else None
+        self._get = [itemgetter(name) for name in self.names]
 
     def columns_of(self, described: Sequence[Features]) -> list[list[FeatureValue]] | None:
         """Give a column for each of the names where *described* have all of them and no others, else None."""
         if set(map(len, described)) != {len(self.names)}:
             return None
-        if self._get is None:
-            return []
         try:
-            values = list(map(self._get, described))
+            return [list(map(get, described)) for get in self._get]
         except KeyError:
             return None
-        return [values] if len(self.names) == 1 else list(map(list, zip(*values, strict=True)))
 
 
 class Forms:

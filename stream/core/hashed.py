@@ -42,7 +42,8 @@ class HashIndex:
 
     A key is all that is known of an id, so two ids of one key are one: with Python's ``hash`` of a string,
     two of a million collide with a probability of 3e-8, and an id that was never added meets one of a
-    million with 5e-14. That hash (SipHash) is salted anew in each process, so nobody can aim at it.
+    million with 5e-14. That hash (SipHash) is salted anew in each process, so nobody can aim at it; a worker
+    does not start where the environment fixes the salt.
 
     Open addressing with linear probing. At most six slots of ten are in use, those of removed keys
     included; then the table is made anew, twice as large if it must be.
@@ -97,31 +98,56 @@ class HashIndex:
         self._place(np.maximum(keys, _LEAST), places)
 
     def claim(self, keys: Hashes) -> NDArray[np.int64] | None:
-        """Take each of *keys*, shape (n,), which differ; None, and nothing is taken, where one is there.
+        """Take each of *keys*, shape (n,); None, and nothing is taken, where one is there or stands twice.
 
         Gives slots: their places are told by :meth:`put`, before anything else is asked or changed.
         """
         self._make_room(len(keys))
         wanted = np.maximum(keys, _LEAST)
         slots: NDArray[np.int64] = (wanted ^ wanted >> 32) & self._mask
-        left = np.arange(len(keys))
+        left, there = np.arange(len(keys)), self._keys[slots]
         while len(left):
-            there = self._keys[slots[left]]
-            is_full = there != _EMPTY
             if (there == wanted[left]).any():
+                self._leave(slots, left)
                 return None
-            left = left[is_full]
-            slots[left] = (slots[left] + 1) & self._mask
-        self._keys[slots] = wanted
-        left = np.flatnonzero(self._keys[slots] != wanted)
-        while len(left):  # another one of the keys wanted the same slot and came behind
-            slots[left] = (slots[left] + 1) & self._mask
-            free = left[self._keys[slots[left]] == _EMPTY]
-            self._keys[slots[free]] = wanted[free]
+            free = left[there == _EMPTY]
+            self._keys[slots[free]] = wanted[free]  # of several that want the same slot one gets it
             left = left[self._keys[slots[left]] != wanted[left]]
+            if len(left) <= FEW:
+                break
+            slots[left] = (slots[left] + 1) & self._mask
+            there = self._keys[slots[left]]
+        for done, place in enumerate(left.tolist()):
+            slot = self._free_behind(int(slots[place]), int(wanted[place]))
+            if slot < 0:
+                self._leave(slots, left[done:])
+                return None
+            slots[place] = slot
+        turns = np.arange(len(keys), dtype=np.int32)
+        self._places[slots] = turns
+        if (self._places[slots] != turns).any():  # two of the keys are one
+            self._leave(slots, left[:0])
+            return None
         self._used += len(keys)
         self._live += len(keys)
         return slots
+
+    def _leave(self, slots: NDArray[np.int64], left: NDArray[np.intp]) -> None:
+        """Give back the slots of all keys but those at the places *left*, which have none yet."""
+        taken = np.ones(len(slots), dtype=np.bool_)
+        taken[left] = False
+        self._keys[slots[taken]] = _EMPTY
+
+    def _free_behind(self, slot: int, key: int) -> int:
+        """Let *key* have the first free slot behind *slot* in its row; -1 where the key stands there."""
+        key_at, mask = self._key_at, self._mask
+        slot = (slot + 1) & mask
+        while (there := key_at[slot]) != _EMPTY:
+            if there == key:
+                return -1
+            slot = (slot + 1) & mask
+        key_at[slot] = key
+        return slot
 
     def put(self, slots: NDArray[np.int64], places: Places) -> None:
         """Tell the places of the keys that were taken at *slots*; both of shape (n,)."""
@@ -266,3 +292,14 @@ def repeated(keys: Hashes) -> NDArray[np.intp]:
     order = np.argsort(keys)
     again: NDArray[np.intp] = order[1:][keys[order[1:]] == keys[order[:-1]]]
     return again
+
+
+def where_in(among: Hashes, keys: Hashes) -> NDArray[np.intp]:
+    """Give where in *among*, shape (m,), which differ, each of *keys*, shape (n,), stands; -1 for nowhere."""
+    if len(among) <= FEW:
+        places = {key: place for place, key in enumerate(among.tolist())}
+        return np.array([places.get(key, -1) for key in keys.tolist()], dtype=np.intp)
+    order = np.argsort(among)
+    ordered = among[order]
+    near = np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)
+    return np.where(ordered[near] == keys, order[near], -1)

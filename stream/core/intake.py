@@ -31,7 +31,12 @@ FORWARDED_HEADER: Final = "driftline-forwarded"
 """Marks a record that a worker sent to its model's partition; such a record is not sent on again."""
 
 REFUSED_HEADER: Final = "driftline-refused"
-"""Marks a record that stands for others that were not read, with the reason in words."""
+UNREADABLE_HEADER: Final = "driftline-unreadable"
+"""Mark a record that stands for others that were not read, as they are too large or not readable at all."""
+
+_UNREAD: Final = {REFUSED_HEADER: RejectReason.TOO_LARGE, UNREADABLE_HEADER: RejectReason.MALFORMED}
+
+_NOT_SENT_ON: Final = "it came on another partition than its model's, and is too large to be sent there"
 
 KEY_MAX_BYTES: Final = 1_024
 """How much of a record's key is kept with a rejected message."""
@@ -44,17 +49,45 @@ PartitionOf = Callable[[str], int]
 
 _TOPIC, _VALUE, _HEADERS = (itemgetter(Record._fields.index(name)) for name in ("topic", "value", "headers"))
 _TIME, _MODEL = attrgetter("time"), attrgetter("model")
+_NUMBER_OF: Final[Mapping[type, int]] = {kind: int(topic) for kind, topic in TOPIC_OF.items()}
+
+
+class Decoded(NamedTuple):
+    """Events, as :func:`decode_plainly` gives them, in columns of one length; times in epoch seconds."""
+
+    events: Sequence[Event]
+    models: Sequence[str]
+    times: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, events: Sequence[Event]) -> Decoded:
+        """Read the columns off *events*."""
+        seconds = map(datetime.timestamp, map(_TIME, events))
+        times = np.fromiter(seconds, dtype=np.float64, count=len(events))
+        return cls(events, list(map(_MODEL, events)), times)
+
+    def part(self, start: int, stop: int) -> Decoded:
+        """Give those from *start* to before *stop*."""
+        if start == 0 and stop == len(self.events):
+            return self
+        return Decoded(self.events[start:stop], self.models[start:stop], self.times[start:stop])
+
+    def topics(self) -> NDArray[np.int8]:
+        """Give the topics on which the events belong, shape (n,)."""
+        numbers = map(_NUMBER_OF.__getitem__, map(type, self.events))
+        return np.fromiter(numbers, dtype=np.int8, count=len(self.events))
 
 
 class Incoming(NamedTuple):
-    """The events of some records, in the log's order, with the record of each and its time in epoch seconds.
+    """The events of some records, in the log's order, with the record of each.
 
-    *elements* tells of an event that stood in an array which place it had in it.
+    *topics* are those of the records, shape (n,). *elements* tells of an event that stood in an array which
+    place it had in it.
     """
 
-    events: Sequence[Event]
+    decoded: Decoded
     records: Sequence[Record]
-    times: NDArray[np.float64]
+    topics: NDArray[np.int8]
     elements: Mapping[int, int]
 
 
@@ -67,40 +100,34 @@ class Intake:
         self._partition_of = partition_of
         self._is_own: dict[str, bool] = {}
 
-    def read(
-        self, records: Sequence[Record], result: Result, decoded: Sequence[Event] | None = None
-    ) -> Incoming:
+    def read(self, records: Sequence[Record], result: Result, decoded: Decoded | None = None) -> Incoming:
         """Give the events of *records* that are this partition's; the rest goes to *result*.
 
-        *decoded* is what :func:`decode_plainly` gives for them, where whoever has them has done that.
+        *decoded* are the events of the records, one each, where whoever has them has done that.
         """
         if not _have_headers(records):
-            events = decode_plainly(_values_of(records)) if decoded is None else decoded
-            if events is not None:
-                times = _seconds(events)
-                if self._are_ordinary(events, topics_of(records), times):
-                    return Incoming(events, records, times, {})
+            if decoded is None and (events := decode_plainly(_values_of(records))) is not None:
+                decoded = Decoded.of(events)
+            if decoded is not None:
+                topics = topics_of(records)
+                if self._are_ordinary(decoded, topics):
+                    return Incoming(decoded, records, topics, {})
         return self._read_one_by_one(records, result)
 
     def refuse(self, event: Event, refusal: Refusal, record: Record, index: int | None) -> Rejected:
         """Keep an event that was decoded and yet is not taken; *index* is its place in an array."""
-        source = self._source(record)
         reason = refusal.reason or RejectReason.MALFORMED
-        if index is None:
-            return with_key(reject(reason, refusal.detail, source, record.value), record)
-        own = msgspec.structs.replace(source, index=index)
-        return with_key(reject(reason, refusal.detail, own, encode(event)), record)
+        raw = record.value if index is None else encode(event)
+        return self._reject(reason, refusal.detail, record, index, raw)
 
-    def _are_ordinary(
-        self, events: Sequence[Event], topics: NDArray[np.int8], times: NDArray[np.float64]
-    ) -> bool:
-        """Tell whether nothing but to take *events* is to be done, one of each of the records of *topics*."""
-        belong = np.array([TOPIC_OF[type(event)] for event in events], dtype=np.int8)
-        if not np.array_equal(belong, topics):
+    def _are_ordinary(self, decoded: Decoded, topics: NDArray[np.int8]) -> bool:
+        """Tell whether nothing but to take events is to be done, one of each of the records of *topics*."""
+        times = decoded.times
+        if not np.array_equal(decoded.topics(), topics):
             return False
         if len(times) and not (TIMES[0] <= float(times.min()) and float(times.max()) < TIMES[1]):
             return False
-        return all(map(self._owns, set(map(_MODEL, events))))
+        return all(map(self._owns, set(decoded.models)))
 
     def _are_all_own(self, events: Sequence[Event], topic: Topic) -> bool:
         """Tell whether all of *events*, which came on *topic*, belong there and to this partition."""
@@ -138,13 +165,13 @@ class Intake:
                     elements[len(events)] = index
                 events.append(event)
                 sources.append(record)
-        return Incoming(events, sources, _seconds(events), elements)
+        return Incoming(Decoded.of(events), sources, topics_of(sources), elements)
 
     def _judge(self, record: Record, result: Result) -> Iterator[tuple[Event, int | None]]:
-        if refused := [value for name, value in record.headers if name == REFUSED_HEADER]:
-            detail = (refused[0] or b"").decode(errors="replace")
-            rejected = reject(RejectReason.TOO_LARGE, detail, self._source(record), record.value)
-            result.rejected.append(with_key(rejected, record))
+        if refused := [(name, value) for name, value in record.headers if name in _UNREAD]:
+            name, value = refused[0]
+            detail = (value or b"").decode(errors="replace")
+            result.rejected.append(self._reject(_UNREAD[name], detail, record, None, record.value))
             return
         decoded = decode_record(record.value, self._source(record), record.headers)
         is_forwarded = bool(record.headers) and any(name == FORWARDED_HEADER for name, _ in record.headers)
@@ -161,9 +188,20 @@ class Intake:
             elif not is_forwarded and not self._owns(event.model):
                 raw = encode(event) if is_one_of_many else record.value or b""
                 headers = () if is_one_of_many else record.headers
-                result.forwards.append(Forward(record.topic, event.model, record.timestamp, raw, headers))
+                instead = self._reject(RejectReason.TOO_LARGE, _NOT_SENT_ON, record, index, raw)
+                result.forwards.append(
+                    Forward(record.topic, event.model, record.timestamp, raw, headers, instead)
+                )
             else:
                 yield event, index
+
+    def _reject(
+        self, reason: RejectReason, detail: str, record: Record, index: int | None, raw: bytes | None
+    ) -> Rejected:
+        source = self._source(record)
+        if index is not None:
+            source = msgspec.structs.replace(source, index=index)
+        return with_key(reject(reason, detail, source, raw), record)
 
     def _source(self, record: Record) -> Source:
         return Source(
@@ -191,8 +229,3 @@ def with_key(rejected: Rejected, record: Record) -> Rejected:
     return (
         rejected if record.key is None else msgspec.structs.replace(rejected, key=record.key[:KEY_MAX_BYTES])
     )
-
-
-def _seconds(events: Sequence[Event]) -> NDArray[np.float64]:
-    times = map(datetime.timestamp, map(_TIME, events))
-    return np.fromiter(times, dtype=np.float64, count=len(events))

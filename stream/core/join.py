@@ -8,7 +8,6 @@ batch is cut.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from operator import attrgetter
@@ -21,7 +20,7 @@ from schemas.events import Event, Feedback, Prediction
 from schemas.policy import Policy
 from stream.core.columns import Arrivals, Outcomes
 from stream.core.entries import Newcomers
-from stream.core.hashed import Hashes, hashes_of
+from stream.core.hashed import Hashes, hashes_of, repeated, where_in
 from stream.core.nouns import (
     TRUTH,
     Outcome,
@@ -33,9 +32,10 @@ from stream.core.nouns import (
 from stream.core.pending import Pending, Standing
 from stream.core.rows import Moment
 from stream.core.segments import Named, apart, with_segments
+from stream.core.texts import to_keep
 from stream.core.waiting import Waiting
 
-_ID, _PREDICTION_ID = attrgetter("id"), attrgetter("prediction_id")
+_PREDICTION_ID = attrgetter("prediction_id")
 _OUTPUT, _SCORE = attrgetter("output"), attrgetter("score")
 _KIND, _LABEL, _SEGMENTS = attrgetter("kind"), attrgetter("label"), attrgetter("segments")
 
@@ -64,16 +64,20 @@ class _Said(NamedTuple):
 class Join:
     """Matches the events of one model.
 
-    A prediction waits ``label_seconds`` for its label, feedback ``orphan_seconds`` for its prediction, on the
-    clock of the model's events: the newest time that was seen. What waits too long counts as "label never
-    came" or as an orphan; what finds no room is evicted, oldest first.
+    A prediction waits ``label_seconds`` for its label, feedback ``orphan_seconds`` for its prediction, each
+    ``future_seconds`` more on the clock of the model's events: that is the newest time that was seen, which
+    one clock that is wrong may put so far ahead. What waits too long counts as "label never came" or as an
+    orphan; what finds no room is evicted, oldest first.
     """
 
     def __init__(self, model: str, policy: Policy, standing: Standing | None = None) -> None:
         """Keep predictions in *standing*, with those of all models of a pipeline; else alone."""
         self.model = model
-        self.label_seconds = policy.horizons.label_seconds
-        self._orphan_seconds = policy.horizons.orphan_seconds
+        horizons = policy.horizons
+        self.label_seconds = horizons.label_seconds
+        self.kept_seconds = horizons.label_seconds + horizons.future_seconds
+        """How long a prediction is kept: its label may come when the clock is ahead by what it may be."""
+        self._orphan_seconds = horizons.orphan_seconds + horizons.future_seconds
         self._bounds = policy.bounds
         self.pending = Pending(policy.bounds.pending, standing)
         self.orphans: Waiting[Orphans] = Waiting(policy.bounds.orphans, Orphans)
@@ -126,7 +130,7 @@ class Join:
 
     def _match(self, events: Arrivals, tally: Tally) -> Iterator[Outcomes]:
         predictions = events.of(Topic.PREDICTIONS)
-        ids = list(map(_ID, predictions.events()))
+        ids = predictions.ids()
         is_single = len(events) == 1
         if not is_single and self.is_crowded(events, ids):
             yield from self._match_runs(events, tally)
@@ -172,7 +176,7 @@ class Join:
         if said or len(ids) > self._bounds.pending or any(name in self.orphans for name in ids):
             return True
         newest = max(self.clock, float(events.times().max()))
-        return bool((self.pending.oldest_times(excess) < newest - self.label_seconds).any())
+        return bool((self.pending.oldest_times(excess) < newest - self.kept_seconds).any())
 
     def _add(self, predictions: Arrivals, ids: Sequence[str], tally: Tally, *, may_replace: bool) -> bool:
         """Let predictions wait; False, and none does, where one waits already and may not be replaced.
@@ -197,9 +201,8 @@ class Join:
 
     def _put_aside(self, said: _Said, predictions: Arrivals, tally: Tally) -> _Said:
         """Let feedback wait whose prediction comes later in the batch; give the rest."""
-        place_of = dict(zip(predictions.hashes().tolist(), predictions.places.tolist(), strict=True))
-        own = [place_of.get(meant, -1) for meant in said.hashes.tolist()]
-        is_ahead = np.array(own) > said.at.places
+        own = where_in(predictions.hashes(), said.hashes)
+        is_ahead = (own >= 0) & (predictions.places[own] > said.at.places)
         if not is_ahead.any():
             return said
         for place in np.flatnonzero(is_ahead).tolist():
@@ -232,10 +235,9 @@ class Join:
         there = places >= 0
         predicted = np.zeros(len(places))
         predicted[there] = self.pending.times_at(places[there])
-        odd = ~there | (predicted < said.clocks - self.label_seconds)
-        several = Counter(said.hashes.tolist())
-        if len(several) < len(odd):
-            odd |= np.array([several[own] > 1 for own in said.hashes.tolist()])
+        odd = ~there | (predicted < said.clocks - self.kept_seconds)
+        if len(twice := repeated(said.hashes)):
+            odd |= np.isin(said.hashes, said.hashes[twice])
         if odd.any():
             for place in np.flatnonzero(odd).tolist():
                 self._take_feedback(said, place, singles, tally)
@@ -282,7 +284,7 @@ class Join:
     ) -> None:
         feedback, clock = said.feedback[place], float(said.clocks[place])
         kept = self.pending.get(feedback.prediction_id)
-        if kept is not None and kept.time < clock - self.label_seconds:
+        if kept is not None and kept.time < clock - self.kept_seconds:
             self.pending.take_id(feedback.prediction_id)
             self._count_unlabelled(1, tally)
             kept = None
@@ -297,7 +299,7 @@ class Join:
         waiting = self.orphans.take(feedback.prediction_id)
         if waiting is None or self._is_expired(waiting, clock, tally):
             waiting = Orphans(clock, [])
-        waiting.feedback.append(feedback)
+        waiting.feedback.append(to_keep(feedback))
         evicted = max(0, len(waiting.feedback) - self._bounds.orphan_feedback)
         del waiting.feedback[:evicted]
         evicted += self.orphans.add(feedback.prediction_id, waiting)
@@ -337,7 +339,7 @@ class Join:
         singles.append((int(at.places[place]), outcome))
 
     def _expire(self, tally: Tally) -> None:
-        if expired := self.pending.take_oldest_before(self.clock - self.label_seconds):
+        if expired := self.pending.take_oldest_before(self.clock - self.kept_seconds):
             self._count_unlabelled(expired, tally)
         for orphans in self.orphans.take_oldest_before(self.clock - self._orphan_seconds):
             tally.count("orphans_total", self.model, by=len(orphans.feedback))

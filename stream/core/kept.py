@@ -29,6 +29,7 @@ from stream.core.hashed import Hashes, hashes_of
 from stream.core.nouns import PredictionKept
 from stream.core.packed import PackedIds, decode_ids, encode_ids
 from stream.core.segments import Named
+from stream.core.texts import all_short, short
 
 CHUNK_PLACES: Final = 4_096
 """Predictions that one chunk holds at most."""
@@ -218,7 +219,7 @@ class Chunk:
         else:
             read = _decode_row(row)
             self._packed = bytes(read.ids)
-            self.versions, self.texts = read.versions, read.texts
+            self.versions, self.texts = read.versions, list(all_short(read.texts))
             self._hold(np.frombuffer(read.entries, dtype=ENTRY).copy())
             self._hashes = hashes_of(decode_ids(self._packed))
             self.size = len(self._hashes)
@@ -305,7 +306,7 @@ class Chunk:
         return _code_in(self._code_of_version, self.versions, version)
 
     def _text_code(self, text: str) -> int:
-        return _code_in(self._code_of_text, self.texts, text)
+        return _code_in(self._code_of_text, self.texts, short(text))
 
     def _open_ids(self) -> PackedIds:
         if self._open is None:

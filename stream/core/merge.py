@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Final, cast
+from operator import itemgetter
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.core.errors import NotContiguousError
 from stream.core.nouns import Record, Topic
-from stream.core.records import Picked, Records, Source
+from stream.core.records import Picked, Records, Source, bytes_of
 
 TOPICS: Final = tuple(Topic)
 
@@ -22,14 +23,17 @@ BEHIND: Final = -1.0
 BEHIND_PATIENCE: Final = 30.0
 """Seconds for which a topic that is behind is waited for without anything coming."""
 
+TURN_RECORDS: Final = 10_000
+"""Records whose turn comes at once: more in one step is no faster, and keeps all else waiting."""
+
 ROOM_RECORDS: Final = 20_000
 ROOM_BYTES: Final = 32 * 1024 * 1024
-"""Records of one topic, and bytes of their values, that may wait before no more of it should be fetched."""
+"""Records of one topic, and bytes of them, that may wait before no more of it should be fetched."""
 
 
 @dataclass(slots=True)
 class _Run:
-    """Records of one topic that wait, the bytes of their values, and when they were fetched, in seconds."""
+    """Records of one topic that wait, about how many bytes they have, and when they came, in seconds."""
 
     records: Records
     size: int
@@ -85,12 +89,13 @@ class Merge:
         if start != self._expected[topic]:
             raise NotContiguousError(topic.suffix, self._expected[topic], start)
         columns = Records.of(records)
-        self._runs[topic].append(_Run(columns, _size(columns.values), arrived))
+        size = bytes_of(columns.sources, columns.values, has_headers=columns.has_headers)
+        self._runs[topic].append(_Run(columns, size, arrived))
         self._expected[topic] = records[-1].offset + 1 if stop is None else stop
         self._waiting_since = None
 
     def take(self, empty_at: Mapping[Topic, float], now: float) -> Sequence[Record]:
-        """Give the records whose turn it is.
+        """Give the records whose turn it is, :data:`TURN_RECORDS` at most.
 
         *empty_at* says of a topic when it was last known that all of its log had been offered, or
         :data:`BEHIND`; *now* is of the same clock, in seconds.
@@ -103,7 +108,7 @@ class Merge:
         count = self._count(_Arrivals(order, [self._runs[topic] for topic in filled]), last, empty_at, now)
         if count == len(order):
             self._waiting_since = None
-        return self._taken(filled, order[:count]) if count else []
+        return self._taken(filled, order[: min(count, TURN_RECORDS)]) if count else []
 
     def _waiting(self, topic: Topic) -> int:
         return sum(len(run.records) for run in self._runs[topic])
@@ -179,7 +184,7 @@ class Merge:
             runs[0].partition,
             np.array(filled, dtype=np.int8)[which],
             np.concatenate([run.timestamps for run in runs])[places],
-            list(map(values.__getitem__, places.tolist())),
+            itemgetter(*places.tolist())(values) if len(places) > 1 else values,
             Picked(sources, places),
             any(run.has_headers for run in runs),
         )
@@ -191,7 +196,8 @@ class Merge:
             first = runs[0]
             if len(first.records) > number:
                 taken.append(first.records[:number])
-                first.records, first.size = first.records[number:], first.size - _size(taken[-1].values)
+                first.size -= first.size * number // len(first.records)  # as if all were as large
+                first.records = first.records[number:]
                 break
             taken.append(first.records)
             number -= len(first.records)
@@ -230,11 +236,3 @@ class _Arrivals:
             sizes = [len(run.records) for run in self._runs]
             self._times = np.repeat([run.arrived for run in self._runs], sizes)[self._order]
         return self._times
-
-
-def _size(values: Sequence[bytes | None]) -> int:
-    """Give the bytes of the records' values."""
-    try:
-        return sum(map(len, cast("Sequence[bytes]", values)))
-    except TypeError:  # a record without a value
-        return sum(len(value) for value in values if value is not None)

@@ -69,13 +69,17 @@ class Admitted(NamedTuple):
 
 
 class Forward(NamedTuple):
-    """An event that belongs to another partition: sent there once, as it came."""
+    """An event that belongs to another partition: sent there once, as it came.
+
+    *instead* is what is told of it where it is too large to be sent.
+    """
 
     topic: Topic
     model: str
     timestamp: float
     value: bytes
-    headers: Headers = ()
+    headers: Headers
+    instead: Rejected
 
 
 class PredictionKept(NamedTuple):

@@ -16,6 +16,7 @@ from schemas.policy import Policy, Task
 from stream.core.forms import Feature, Features, Form, Forms, Shape, kind_of, series_of
 from stream.core.nouns import TRUTH, SeriesKey, SeriesSpec, Tally, says_what_was_true
 from stream.core.segments import key_of
+from stream.core.texts import all_short, short
 
 BeginsWith = Callable[[SeriesKey], PublishedBaseline | None]
 
@@ -197,11 +198,16 @@ class Observer:
 
 
 def errors(task: Task, outputs: Sequence[Scalar | None], said: Sequence[Feedback]) -> list[float | None]:
-    """Give what :func:`error` gives for each, all at once where they are of one kind."""
+    """Give what :func:`error` gives for each, all at once where they are of one kind.
+
+    Outputs are as predictions that wait keep them: long texts are short.
+    """
     labels = list(map(_LABEL, said))
     kinds = set(map(type, labels)) | set(map(type, outputs))
     if type(None) not in kinds and TRUTH.issuperset(map(_KIND, said)):
-        if task is Task.CLASSIFICATION or kinds in ({str}, {bool}):
+        if kinds == {str}:
+            return list(map(float, map(ne, outputs, all_short(cast("list[str]", labels)))))
+        if kinds == {bool} or (task is Task.CLASSIFICATION and str not in kinds):
             return list(map(float, map(ne, outputs, labels)))
         if kinds <= {int, float}:
             numbers = cast("list[list[float]]", [outputs, labels])
@@ -215,7 +221,7 @@ def error(task: Task, output: Scalar | None, feedback: Feedback) -> float | None
     if output is None or label is None or not says_what_was_true(feedback):
         return None
     if isinstance(output, str) or isinstance(label, str):
-        return float(output != label)
+        return float(output != (short(label) if isinstance(label, str) else label))
     if task is Task.CLASSIFICATION or (isinstance(output, bool) and isinstance(label, bool)):
         return float(output != label)
     return abs(float(output) - float(label))

@@ -7,8 +7,6 @@ from typing import Final
 
 import msgspec
 
-from stream.core.hashed import Hashes, hashes_of
-
 encode_ids = msgspec.msgpack.Encoder().encode
 decode_ids = msgspec.msgpack.Decoder(list[str]).decode
 
@@ -47,10 +45,6 @@ class PackedIds:
     def ids(self) -> list[str]:
         """Give the ids."""
         return decode_ids(self.row())
-
-    def hashes(self) -> Hashes:
-        """Give the ids' hashes, shape (n,)."""
-        return hashes_of(self.ids())
 
 
 def _head(size: int) -> bytes:

@@ -86,16 +86,16 @@ class Pending:
         where each evicts the oldest that is too many.
         """
         self.pack()
-        number = len(new.ids)
-        is_plain = len(set(new.ids)) == number
-        if is_plain and number > FEW:
-            slots = self._index.claim(new.hashes ^ self.salt)
+        keys = new.hashes ^ self.salt
+        if len(keys) > FEW:
+            slots = self._index.claim(keys)
             if slots is not None:
                 self._index.put(slots, self.append(new, entries_of(new)))
                 return self.evict()
             is_plain = False
-        elif is_plain:
-            is_plain = all(self._index.get(key) < 0 for key in (new.hashes ^ self.salt).tolist())
+        else:
+            few = keys.tolist()
+            is_plain = len(set(few)) == len(few) and all(self._index.get(key) < 0 for key in few)
         return self._add_each(new) if is_plain or may_replace else None
 
     def pack(self) -> None:
@@ -284,9 +284,7 @@ class Pending:
             return True
         there = [chunk.live_offsets() for chunk in chunks]
         keys = np.concatenate([chunk.hashes()[of] for chunk, of in zip(chunks, there, strict=True)])
-        keys ^= self.salt
-        in_order = np.sort(keys)
-        slots = None if (in_order[1:] == in_order[:-1]).any() else self._index.claim(keys)
+        slots = self._index.claim(keys ^ self.salt)
         if slots is None:
             return False
         places = [of + chunk.first_place for chunk, of in zip(chunks, there, strict=True)]

@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.alerts import Incident
-from schemas.events import Event
 from stream.core.admission import Group, Refusal, admit_together, takes_first
 from stream.core.alert import decide
 from stream.core.bounds import bound_key, watch_bound
@@ -27,7 +26,7 @@ from stream.core.columns import Arrivals, Batch, by_model
 from stream.core.detect import Banks
 from stream.core.hashed import hashes_of
 from stream.core.incident import Incidents
-from stream.core.intake import Intake, PartitionOf, topics_of
+from stream.core.intake import Decoded, Intake, PartitionOf, topics_of
 from stream.core.lost import Gap, follow_reading, lost_input, lost_key
 from stream.core.model import Model, RowKey, lead
 from stream.core.nouns import TOPIC_OF, TYPE_NAMES, Change, Record, Result, Tally, Topic
@@ -53,7 +52,7 @@ _decode_position = msgspec.msgpack.Decoder(Position).decode
 _encode_key = msgspec.json.Encoder().encode
 _decode_key = msgspec.json.Decoder(tuple[str, ...]).decode
 _PIPELINE: RowKey = ("pipeline",)
-_ID, _MODEL = attrgetter("id"), attrgetter("model")
+_ID = attrgetter("id")
 _TYPE_NAMES = {topic: TYPE_NAMES[kind] for kind, topic in TOPIC_OF.items()}
 
 
@@ -112,7 +111,7 @@ class Pipeline:
             raise KeyError(name)
         return model
 
-    def step(self, records: Sequence[Record], now: float, decoded: Sequence[Event] | None = None) -> Result:
+    def step(self, records: Sequence[Record], now: float, decoded: Decoded | None = None) -> Result:
         """Take *records*, which stand in the order in which they count; give all that follows from them.
 
         *now*, in seconds since the epoch, does no more than tell an event from the future. *decoded* are the
@@ -120,11 +119,10 @@ class Pipeline:
         """
         result = Result()
         incoming = self._intake.read(records, result, decoded)
-        topics = topics_of(incoming.records)
-        hashes = hashes_of(list(map(_ID, incoming.events)))
+        (events, names, times), topics = incoming.decoded, incoming.topics
+        ids = list(map(_ID, events))
         seqs = np.zeros(len(topics), dtype=np.int64)
-        batch = Batch(incoming.events, incoming.records, incoming.times, topics, hashes, seqs)
-        names = list(map(_MODEL, incoming.events))
+        batch = Batch(events, incoming.records, times, topics, ids, hashes_of(ids), seqs)
         is_judged, is_taken = np.zeros((2, len(names)), dtype=np.bool_)
         step = _Step(batch, incoming.elements, now, result, is_judged, is_taken)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, pairwise
+from itertools import pairwise
 from operator import attrgetter
 from typing import NamedTuple, cast
 
@@ -18,12 +18,13 @@ from stream.core.nouns import Tally, Topic
 from stream.core.observe import Observer, errors, opinions
 from stream.core.segmented import Segmented, read_segments
 from stream.core.sheets import Block, Places, Sheet, Stands, Values, sheet_of
+from stream.core.texts import all_short
+from stream.core.values import absent_of, categories_of, numbers_of
 
-_READ = attrgetter("output", "score", "usage", "features")
+_OUTPUT, _SCORE, _USED, _FEATURES = map(attrgetter, ("output", "score", "usage", "features"))
 _USAGE = {name: attrgetter(name) for name in USAGE}
 _KIND = attrgetter("kind")
 _OPINIONS = {FeedbackKind.THUMBS: "thumbs_down", FeedbackKind.RATING: "rating"}
-_NUMBERS = {bool, int, float}
 _NONE = type(None)
 
 
@@ -173,7 +174,9 @@ class Reader:
                 order = np.argsort(keys, kind="stable")
                 stands, events = stands.only(order), [events[place] for place in order.tolist()]
             ends = np.bincount(of_lane[stands.lane], minlength=len(numbers)).cumsum().tolist()
-        outputs, scores, used, all_features = zip(*map(_READ, events), strict=True)
+        outputs, scores, used, all_features = (
+            list(map(read, events)) for read in (_OUTPUT, _SCORE, _USED, _FEATURES)
+        )
         has_classes = self._signals.output and str in set(map(type, outputs))
         parts = []
         for form, (start, stop) in zip(numbers, pairwise([0, *ends]), strict=True):
@@ -188,7 +191,7 @@ class Reader:
                 if has_classes
                 else []
             )
-            classes = [cast("str", outputs[place]) for place in classes_at]
+            classes = all_short([cast("str", outputs[place]) for place in classes_at])
             columns = form.columns_of(features) if features else None
             parts.append(
                 _Part(form, features, described_at, columns, classes, np.array(classes_at, dtype=np.intp))
@@ -241,30 +244,22 @@ class Reader:
         form, given, places = part.form, part.described, part.described_at
         if not given or not form.names:
             return
-        columns = part.columns
+        signals, columns = self._signals, part.columns
         if columns is None:
             columns = [[features.get(name) for features in given] for name in form.names]
-        absent = np.zeros((len(form.names), len(given)))
-        numeric = list(chain.from_iterable(columns[: len(form.numeric)]))
-        is_complete = _NUMBERS.issuperset(map(type, numeric))
-        if not is_complete:
-            numeric = [None if isinstance(value, str) else value for value in numeric]
-        numbers = np.array(numeric, dtype=np.float64).reshape(len(form.numeric), len(given))
-        if not is_complete:
-            absent[: len(form.numeric)] = np.isnan(numbers)
+        numbers, is_complete = np.empty((0, len(given))), True
+        if signals.features or signals.missing:
+            numbers, is_complete = numbers_of(columns[: len(form.numeric)], len(given))
         categories: list[Sequence[str | None]] = []
-        for row, column in enumerate(columns[len(form.numeric) :], start=len(form.numeric)):
-            if set(map(type, column)) == {str}:
-                categories.append(cast("list[str]", column))
-            else:
-                categories.append([value if isinstance(value, str) else None for value in column])
-                absent[row] = [value is None for value in categories[-1]]
-        if self._signals.features and form.numeric:
+        if signals.missing or signals.new_category:
+            categories = list(map(categories_of, columns[len(form.numeric) :]))
+        if signals.features and form.numeric:
             yield Block(range(form.feature_at, form.missing_at), places, numbers)
-        if self._signals.missing:
+        if signals.missing:
+            absent = absent_of(None if is_complete else numbers, len(form.numeric), categories, len(given))
             _blank(absent, form.rows, met.features, told.stands.lane[places])
             yield Block(range(form.missing_at, form.new_at), places, absent)
-        if self._signals.new_category and categories:
+        if signals.new_category and categories:
             new = list(_novelty(form, categories, places, full))
             yield Block(range(form.new_at, form.class_at), places, np.array(new, dtype=np.float64))
 
@@ -383,8 +378,7 @@ def _block(rows: Mapping[str, Sequence[FeatureValue]], places: Places) -> Iterat
         if row[0] is not None or row.count(None) < len(row)
     }
     if there:
-        values = np.array(list(chain.from_iterable(there.values())), dtype=np.float64)
-        yield Block(list(there), places, values)
+        yield Block(list(there), places, numbers_of(list(there.values()), len(places))[0])
 
 
 def _runs(lane: Places) -> Iterator[tuple[int, int, int]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Final, Protocol, overload
+from typing import Final, NamedTuple, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from stream.core.nouns import Record, Topic
 
 _TOPICS: Final = tuple(Topic)
 _TOPIC, _PARTITION, _TIMESTAMP = attrgetter("topic"), attrgetter("partition"), attrgetter("timestamp")
-_VALUE, _HEADERS = attrgetter("value"), attrgetter("headers")
+_VALUE, _KEY, _HEADERS = attrgetter("value"), attrgetter("key"), attrgetter("headers")
 
 
 class Source(Protocol):
@@ -115,6 +115,18 @@ class Records(Sequence[Record]):
             yield Record(_TOPICS[topic], own, source.offset, timestamp, value, source.key, source.headers)
 
 
+def bytes_of(records: Sequence[Source], values: Iterable[bytes | None], *, has_headers: bool = True) -> int:
+    """Give how many bytes the keys and headers of *records*, and their *values*, have together."""
+    size = _length(values) + _length(map(_KEY, records))
+    if has_headers and any(map(_HEADERS, records)):
+        size += sum(len(name) + len(value or b"") for one in records for name, value in one.headers)
+    return size
+
+
+def _length(parts: Iterable[bytes | None]) -> int:
+    return sum(map(len, filter(None, parts)))
+
+
 class Picked(Sequence[Source]):
     """The sources at *places* among *sources*, of which few are ever asked for."""
 
@@ -136,3 +148,33 @@ class Picked(Sequence[Source]):
         if isinstance(index, slice):
             return Picked(self._sources, self._places[index])
         return self._sources[int(self._places[index])]
+
+
+class Numbered(Sequence[Source]):
+    """Sources that have an offset each, shape (n,), and neither keys nor headers."""
+
+    __slots__ = ("_offsets",)
+
+    def __init__(self, offsets: NDArray[np.int64]) -> None:
+        self._offsets = offsets
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    @overload
+    def __getitem__(self, index: int) -> Source: ...
+    @overload
+    def __getitem__(self, index: slice) -> Numbered: ...
+    def __getitem__(self, index: int | slice) -> Source | Numbered:
+        """Give one, or a part of them."""
+        if isinstance(index, slice):
+            return Numbered(self._offsets[index])
+        return _Bare(int(self._offsets[index]))
+
+
+class _Bare(NamedTuple):
+    """A source that is nothing but its *offset*."""
+
+    offset: int
+    key: bytes | None = None
+    headers: Headers = ()

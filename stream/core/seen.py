@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 
 import numpy as np
 
-from stream.core.hashed import FEW, Hashes, HashIndex, distinct, hashes_of, repeated
+from stream.core.hashed import FEW, Hashes, HashIndex, distinct, hashes_of
 from stream.core.packed import PackedIds, decode_ids
 from stream.core.rows import UNREADABLE, chunk_number
 
@@ -30,6 +31,7 @@ class SeenIds:
         self._closed: dict[int, Hashes] = {}
         self._number = 0
         self._open = PackedIds()
+        self._open_hashes = array("q")
         self._open_changed = False
         self._unwritten: dict[int, bytes | None] = {}
         self._live = 0
@@ -42,21 +44,24 @@ class SeenIds:
 
     def add(self, event_id: str) -> None:
         """Remember *event_id*, which is not known."""
-        self._index.set(hash(event_id) ^ self.salt, self._number)
+        own = hash(event_id)
+        self._index.set(own ^ self.salt, self._number)
         self._open.append(event_id)
+        self._open_hashes.append(own)
         self._live += 1
         self._open_changed = True
         if len(self._open) >= CHUNK_IDS:
             self._close()
 
     def add_new(self, ids: Sequence[str], hashes: Hashes) -> bool:
-        """Remember *ids*, which differ, in this order; False, and nothing is done, where one is known.
+        """Remember *ids*, in this order; False, and nothing is done, where one is known or stands twice.
 
         *hashes* are those of the ids, shape (n,).
         """
         keys = hashes ^ self.salt
         if len(ids) <= FEW:
-            if any(self._index.get(key) >= 0 for key in keys.tolist()):
+            few = keys.tolist()
+            if len(set(few)) < len(few) or any(self._index.get(key) >= 0 for key in few):
                 return False
             for event_id in ids:
                 self.add(event_id)
@@ -65,7 +70,7 @@ class SeenIds:
         if slots is None:
             return False
         self._index.put(slots, (self.position + np.arange(len(ids))) // CHUNK_IDS)
-        self.append(ids)
+        self.append(ids, hashes)
         return True
 
     @property
@@ -73,12 +78,13 @@ class SeenIds:
         """Where the next id will be: :data:`CHUNK_IDS` times the number of its chunk, and its place there."""
         return self._number * CHUNK_IDS + len(self._open)
 
-    def append(self, ids: Sequence[str]) -> None:
-        """Remember *ids*, whose chunks the index knows already."""
+    def append(self, ids: Sequence[str], hashes: Hashes) -> None:
+        """Remember *ids*, whose chunks the index knows already; *hashes* are theirs, shape (n,)."""
         start = 0
         while start < len(ids):
             stop = start + CHUNK_IDS - len(self._open)
             self._open.extend(ids[start:stop])
+            self._open_hashes.frombytes(hashes[start:stop].tobytes())
             self._open_changed = True
             if len(self._open) >= CHUNK_IDS:
                 self._close()
@@ -87,7 +93,7 @@ class SeenIds:
 
     def release(self) -> None:
         """Forget all: the model is watched no longer."""
-        for hashes in (*self._closed.values(), distinct(self._open.hashes())):
+        for hashes in (*self._closed.values(), np.frombuffer(self._open_hashes, dtype=np.int64)):
             self._index.remove(hashes ^ self.salt)
         self._live = 0
 
@@ -116,7 +122,8 @@ class SeenIds:
         hashes = {place: hashes_of(chunks[place]) for place in sorted(chunks)}
         if not self._remember(hashes):
             hashes = {place: self._remember_anyhow(place, of_chunk) for place, of_chunk in hashes.items()}
-        self._closed = {place: of_chunk for place, of_chunk in hashes.items() if place != self._number}
+        self._open_hashes = array("q", hashes.pop(self._number, np.empty(0, dtype=np.int64)).tobytes())
+        self._closed = hashes
         if len(self._open) >= CHUNK_IDS:
             self._close()
         return unreadable
@@ -124,7 +131,7 @@ class SeenIds:
     def _remember(self, hashes: dict[int, Hashes]) -> bool:
         """Index the hashes of chunks by number; False, and nothing is done, where one is there twice."""
         keys = np.concatenate([np.empty(0, dtype=np.int64), *hashes.values()]) ^ self.salt
-        slots = None if len(repeated(keys)) else self._index.claim(keys)
+        slots = self._index.claim(keys)
         if slots is None:
             return False
         self._index.put(slots, np.repeat(list(hashes), list(map(len, hashes.values()))))
@@ -141,10 +148,10 @@ class SeenIds:
 
     def _close(self) -> None:
         self._unwritten[self._number] = self._open.row()
-        hashes = distinct(self._open.hashes())
-        self._closed[self._number] = hashes[self._index.find(hashes ^ self.salt) == self._number]
+        self._closed[self._number] = np.array(self._open_hashes, dtype=np.int64)
         self._number += 1
         self._open = PackedIds()
+        self._open_hashes = array("q")
         self._open_changed = False
         while (len(self._closed) - 1) * CHUNK_IDS >= self._bound:
             oldest = next(iter(self._closed))

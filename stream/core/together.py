@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from schemas.events import Event, Feedback
 from stream.core.columns import Arrivals, Outcomes
 from stream.core.entries import entries_of
-from stream.core.hashed import Hashes, hashes_of, repeated
+from stream.core.hashed import Hashes, hashes_of, repeated, where_in
 from stream.core.join import Join, newcomers, says_truth
 from stream.core.nouns import Tally, Topic
 from stream.core.pending import Standing
@@ -25,7 +25,7 @@ from stream.core.pending import Standing
 _TOGETHER: Final = 2
 """Parts from which on they are matched together."""
 
-_ID, _PREDICTION_ID = attrgetter("id"), attrgetter("prediction_id")
+_PREDICTION_ID = attrgetter("prediction_id")
 
 
 class Joined(NamedTuple):
@@ -59,7 +59,8 @@ class _Row(NamedTuple):
         places = np.concatenate([one.places for one in at])
         events = list(chain.from_iterable(one.events() for one in at))
         if topic is Topic.PREDICTIONS:
-            ids, hashes = list(map(_ID, events)), parts[0].events.batch.hashes[places]
+            ids = list(chain.from_iterable(one.ids() for one in at))
+            hashes = parts[0].events.batch.hashes[places]
         else:
             ids = list(map(_PREDICTION_ID, events))
             hashes = hashes_of(ids)
@@ -120,9 +121,9 @@ def _let_wait(
         is_alone[at] = join.is_crowded(events, predictions.ids[start:end])
     if not predictions.ids:
         return is_alone
-    is_alone[predictions.of_each[repeated(predictions.keys)]] = True
     slots = standing.index.claim(predictions.keys[~is_alone[predictions.of_each]])
     if slots is None:
+        is_alone[predictions.of_each[repeated(predictions.keys)]] = True
         is_alone[predictions.of_each[standing.index.find(predictions.keys) >= 0]] = True
         slots = standing.index.claim(predictions.keys[~is_alone[predictions.of_each]])
     own = zip(parts, predictions.at, is_alone.tolist(), strict=True)
@@ -163,10 +164,11 @@ def _match(
     is_odd[said.of_each[repeated(said.keys)]] = True
     is_odd[said.of_each[_ahead(said, predictions)]] = True
     waits = np.array([part.join.label_seconds for part in parts])[said.of_each]
+    kept = np.array([part.join.kept_seconds for part in parts])[said.of_each]
     said_at = said.times()
     which = np.flatnonzero(~is_odd[said.of_each])
     entries = standing.slots.entries_at(places[which])
-    of, least = said.of_each[which], np.maximum(clocks[said.of_each], said_at)[which] - waits[which]
+    of, least = said.of_each[which], np.maximum(clocks[said.of_each] - kept, said_at - waits)[which]
     is_late = entries["time"] < least
     if is_late.any():
         is_odd[of[is_late]] = True
@@ -179,11 +181,8 @@ def _ahead(said: _Row, predictions: _Row) -> NDArray[np.bool_]:
     """Tell which feedback stands before its prediction in the batch."""
     if not len(predictions.keys):
         return np.zeros(len(said.keys), dtype=np.bool_)
-    order = np.argsort(predictions.keys)
-    ordered = predictions.keys[order]
-    near = np.minimum(np.searchsorted(ordered, said.keys), len(ordered) - 1)
-    is_ahead: NDArray[np.bool_] = predictions.places[order[near]] > said.places
-    is_ahead &= ordered[near] == said.keys
+    own = where_in(predictions.keys, said.keys)
+    is_ahead: NDArray[np.bool_] = (own >= 0) & (predictions.places[own] > said.places)
     return is_ahead
 
 

@@ -27,6 +27,9 @@ MAX_BUCKETS: Final = 5
 MIN_WINDOW_LENGTH: Final = 5
 GRACE_PERIOD: Final = 10
 
+LONG: Final = 8
+"""Readings a run, on average, from which on each run is shown to its window by itself."""
+
 
 class State(msgspec.Struct, array_like=True):
     """What there is to know of an ADWIN: readings since its last detection, and river's own state."""
@@ -73,20 +76,39 @@ class Adwin:
         for slot in runs.slots[~self._has_window[runs.slots]].tolist():
             self._put(slot, self._new_window())
         self._n[runs.slots] += runs.lengths
+        shifts: list[Shift] = []
+        if len(values) < LONG * len(runs):
+            self._side_by_side(runs, values, shifts)
+        else:
+            self._one_by_one(runs, values, shifts)
+        return shifts
+
+    def _one_by_one(self, runs: Runs, values: NDArray[np.float64], shifts: list[Shift]) -> None:
+        """Show each run to its window."""
+        where = zip(runs.slots.tolist(), runs.starts.tolist(), runs.lengths.tolist(), strict=True)
+        for slot, start, length in where:
+            end = start + length
+            rest = iter(values[start:end].tolist())
+            while any(map(self._windows[slot].update, rest)):
+                self._cut(slot, end, rest.__length_hint__(), shifts)
+
+    def _side_by_side(self, runs: Runs, values: NDArray[np.float64], shifts: list[Shift]) -> None:
+        """Show every reading to the window of its run, in one pass over them all."""
         windows: list[AdaptiveWindowing] = self._windows[runs.slots.repeat(runs.lengths)].tolist()
         window_of, rest = iter(windows), iter(values.tolist())
-        shifts: list[Shift] = []
         while any(map(AdaptiveWindowing.update, window_of, rest)):
             place = len(windows) - rest.__length_hint__() - 1
             run = int(runs.starts.searchsorted(place, side="right")) - 1
             slot, end = int(runs.slots[run]), int(runs.starts[run] + runs.lengths[run])
             left = end - place - 1
-            shifts.append(Shift(place, latest=int(self._n[slot]) - left))
-            self._n[slot] = left
-            window = self._new_window()
-            self._put(slot, window)
-            windows[place + 1 : end] = [window] * left
-        return shifts
+            self._cut(slot, end, left, shifts)
+            windows[place + 1 : end] = [self._windows[slot]] * left
+
+    def _cut(self, slot: int, end: int, left: int, shifts: list[Shift]) -> None:
+        """Take note of a shift with *left* readings to come before *end*; begin a new window."""
+        shifts.append(Shift(end - left - 1, latest=int(self._n[slot]) - left))
+        self._n[slot] = left
+        self._put(slot, self._new_window())
 
     def threshold(self, _slot: int, cut: Cut) -> float:
         """Give epsilon_cut of the paper (theorem 3.2, the form by the window's variance).

@@ -26,6 +26,12 @@ LEVELS: Final = 16
 CLIP: Final = 10.0
 """Standard deviations beyond which a reading says no more than that it lies far out."""
 
+LONG: Final = 4 * BLOCK
+"""Readings a run, on average, from which on each run is taken by itself."""
+
+WAITING_MAX: Final = 2_048
+"""Full blocks that wait to be filed."""
+
 _SUM, _SQUARE, _TOTAL, _START = range(4)
 _NONE: Final = 0
 _IN_LEVEL = np.arange(PER_LEVEL)
@@ -54,11 +60,21 @@ class Scale(NamedTuple):
         return Scale(self.mean[places], self.sd[places], self.clip)
 
 
+class _Filled(NamedTuple):
+    """Blocks that are full and not filed yet: of which slots, when each began, and what it is measured by."""
+
+    slots: Places
+    blocks: Values
+    begins: Values
+    scale: Scale
+
+
 class Recent:
     """Keeps, for every slot, the readings of the open block and the buckets of those before.
 
-    A level's buckets are a page; a slot has pages for the levels that it has reached. *clip* is that of the
-    scales.
+    A level's buckets are a page; a slot has pages for the levels that it has reached. Full blocks are filed
+    when somebody asks, at most :data:`WAITING_MAX` wait: many at once cost little more than one. *clip* is
+    that of the scales.
     """
 
     def __init__(self, clip: float = CLIP) -> None:
@@ -71,6 +87,8 @@ class Recent:
         self._pages: Values = np.zeros((1, PER_LEVEL, 4))  # the first is nobody's
         self._pages_used = 1
         self._free: list[int] = []
+        self._waiting: list[_Filled] = []
+        self._waiting_blocks = 0
 
     def grow(self, capacity: int) -> None:
         """Make room for slots below *capacity*."""
@@ -82,6 +100,7 @@ class Recent:
 
     def clear(self, slot: int) -> None:
         """Forget what *slot* was like."""
+        self._settle()
         self._free += [page for page in self._page[slot].tolist() if page != _NONE]
         self._page[slot] = _NONE
         self._counts[slot] = 0
@@ -97,6 +116,41 @@ class Recent:
         filled = taken + runs.lengths
         blocks = filled // BLOCK
         self._open_count[runs.slots] = filled % BLOCK
+        if len(values) < LONG * len(runs):
+            self._add_short(runs, taken, blocks, (values, times), scale)
+        else:
+            self._add_long(runs, taken, blocks, (values, times), scale)
+
+    def _add_long(
+        self, runs: Runs, taken: Places, blocks: Places, readings: tuple[Values, Values], scale: Scale
+    ) -> None:
+        """Take each run by itself: whole blocks of it at once."""
+        full: Values = np.empty((int(blocks.sum()), BLOCK))
+        begins: Values = np.empty(len(full))
+        columns = (runs.slots, runs.starts, runs.lengths, taken, blocks, blocks.cumsum() - blocks)
+        for slot, start, length, before, number, first in zip(*(c.tolist() for c in columns), strict=True):
+            values, times = (column[start : start + length] for column in readings)
+            whole = number * BLOCK - before
+            if number:
+                own = full[first : first + number].reshape(-1)
+                own[:before] = self._open[slot, :before]
+                own[before:] = values[:whole]
+                begins[first] = self._open_start[slot] if before else times[0]
+                begins[first + 1 : first + number] = times[BLOCK - before : whole : BLOCK]
+                values, times = values[whole:], times[whole:]
+                self._open_start[slot] = times[0] if len(times) else begins[first + number - 1]
+            elif not before:
+                self._open_start[slot] = times[0]
+            offset = 0 if number else before
+            self._open[slot, offset : offset + len(values)] = values
+        if len(full):
+            self._file(runs.slots, blocks, full, begins, scale)
+
+    def _add_short(
+        self, runs: Runs, taken: Places, blocks: Places, readings: tuple[Values, Values], scale: Scale
+    ) -> None:
+        """Take all runs together, reading by reading."""
+        values, times = readings
         place = np.arange(len(values)) + (taken - runs.starts).repeat(runs.lengths)
         slots = runs.slots.repeat(runs.lengths)
         if blocks.any():
@@ -111,6 +165,7 @@ class Recent:
 
     def history(self, slot: int, mean: float, sd: float) -> History:
         """Give all there is to know of *slot*, whose readings are measured by *mean* and *sd*."""
+        self._settle()
         counts = self._counts[slot].tolist()
         pages = self._page[slot].tolist()
         levels: list[int] = []
@@ -127,6 +182,7 @@ class Recent:
 
     def restore(self, slot: int, history: History) -> None:
         """Take the *history* of *slot*, which is clear; raises ValueError where it cannot be one."""
+        self._settle()
         levels, counts = history.levels, [history.levels.count(level) for level in range(LEVELS)]
         if levels != sorted(levels, reverse=True) or max(counts) > PER_LEVEL or sum(counts) != len(levels):
             raise ValueError(f"buckets of levels {levels}")
@@ -153,19 +209,42 @@ class Recent:
         own = np.flatnonzero(blocks)
         rows = blocks.cumsum() - blocks
         full: Values = np.empty((int(blocks.sum()), BLOCK))
-        buckets: Values = np.empty((len(full), 4))
+        begins: Values = np.empty(len(full))
         first, begun = rows[own], slots[own]
         full[first] = self._open[begun]
-        buckets[first, _START] = self._open_start[begun]
+        begins[first] = self._open_start[begun]
         full.reshape(-1)[at] = readings[0]
-        begins = np.flatnonzero(at % BLOCK == 0)
-        buckets[at[begins] // BLOCK, _START] = readings[1][begins]
-        scaled = scale.at(np.arange(len(blocks)).repeat(blocks)).of(full)
+        heads = np.flatnonzero(at % BLOCK == 0)
+        begins[at[heads] // BLOCK] = readings[1][heads]
+        self._open_start[begun] = begins[first + blocks[own] - 1]
+        self._file(slots, blocks, full, begins, scale)
+
+    def _file(self, slots: Places, blocks: Places, full: Values, begins: Values, scale: Scale) -> None:
+        """Let *full* blocks wait to be filed, *blocks* of each slot, with when each *begins*."""
+        of = np.arange(len(blocks)).repeat(blocks)
+        self._waiting.append(_Filled(slots[of], full, begins, scale.at(of)))
+        self._waiting_blocks += len(full)
+        if self._waiting_blocks >= WAITING_MAX:
+            self._settle()
+
+    def _settle(self) -> None:
+        """File what waits: the blocks of a slot in their order."""
+        if not self._waiting:
+            return
+        slots = np.concatenate([filled.slots for filled in self._waiting])
+        full = np.concatenate([filled.blocks for filled in self._waiting])
+        begins = np.concatenate([filled.begins for filled in self._waiting])
+        scaled = np.concatenate([filled.scale.of(filled.blocks) for filled in self._waiting])
+        self._waiting, self._waiting_blocks = [], 0
+        buckets: Values = np.empty((len(full), 4))
+        buckets[:, _START] = begins
         for column, summed in ((_SUM, scaled), (_SQUARE, scaled * scaled), (_TOTAL, full)):
             # One after the other, never by halves: a sum must not depend on how many blocks are summed.
             buckets[:, column] = np.add.accumulate(summed, axis=1)[:, -1]
-        self._open_start[begun] = buckets[first + blocks[own] - 1, _START]
-        self._push(begun, blocks[own], buckets)
+        order = np.argsort(slots, kind="stable")
+        ordered = slots[order]
+        firsts = np.concatenate(([0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1))
+        self._push(ordered[firsts], np.diff(firsts, append=len(ordered)), buckets[order])
 
     def _push(self, slots: Places, numbers: Places, buckets: Values) -> None:
         """Put *numbers* of *buckets*, shape (sum, 4), behind those of each slot; merge what is too much."""

@@ -50,7 +50,7 @@ def through_pipeline(lines: Iterable[bytes], settings: Settings | None = None) -
     pipeline = build_replay_pipeline(settings or Settings())
     totals = Totals()
     for batch in batches(lines):
-        totals.add(pipeline.step(batch.records, math.inf, batch.events))
+        totals.add(pipeline.step(batch.records, math.inf, batch.decoded))
     return sorted(totals.incidents.values(), key=lambda one: (one.detected_at, one.signal))
 
 

@@ -122,5 +122,5 @@ def record(lines: Iterable[bytes], policies: Policies, *, max_models: int) -> Se
         max_models=max_models,
     )
     for batch in batches(lines):
-        pipeline.step(batch.records, math.inf, batch.events)
+        pipeline.step(batch.records, math.inf, batch.decoded)
     return recorder.series()

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import chain, islice
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from aiokafka.consumer.fetcher import READ_COMMITTED, Fetcher, FetchResult, PartitionRecords
@@ -16,10 +17,16 @@ from aiokafka.errors import CorruptRecordException
 from faust.types import TP
 
 from schemas.codec import Headers
-from stream.core.intake import REFUSED_HEADER
+from stream.core.intake import REFUSED_HEADER, UNREADABLE_HEADER
+from stream.core.records import bytes_of
 from stream.shell.unfolding import UnfoldsTooFarError
 
 logger = logging.getLogger(__name__)
+
+_VALUE: Final = attrgetter("value")
+
+_UNREADABLE: Final = (CorruptRecordException, UnicodeDecodeError)
+"""What comes of records that are none, in a batch whose checksum is right: its producer made them so."""
 
 RecordMap = dict[TP, list[Any]]
 
@@ -46,7 +53,8 @@ async def drain(
 
     Give too the offset behind it of each partition, markers of transactions and what was taken back included.
     A Kafka batch is given whole, unless it has more than :data:`AT_ONCE` records; for one that unfolds too
-    far stands a single record that says so. Raises CorruptRecordException where one is damaged.
+    far, and for what is behind a record that cannot be read, stands a single record that says so. Raises
+    CorruptRecordException where one was damaged on its way.
     """
     ends: dict[TP, int] = {}
     for result in fetcher._records.values():
@@ -75,13 +83,19 @@ def _whole_batches(
         if opened is None:
             is_used_up = True
             break
-        taken = list(islice(opened.rest, AT_ONCE))
-        is_all = len(taken) < AT_ONCE
+        taken: list[Any] = []
+        try:
+            taken.extend(islice(opened.rest, AT_ONCE))
+            is_all = len(taken) < AT_ONCE
+        except _UNREADABLE as error:  # what was read before it is in the list
+            first = taken[-1].offset + 1 if taken else unread.next_fetch_offset
+            taken.append(_unread(unread, opened, first, error))
+            is_all = True
         unread.opened = None if is_all else opened
         if taken and taken[0].offset < unread.next_fetch_offset:
             taken = [record for record in taken if record.offset >= unread.next_fetch_offset]
         if opened.is_compressed:
-            unfolded += sum(len(record.value or b"") for record in taken)
+            unfolded += bytes_of(taken, map(_VALUE, taken))
         records += taken
         if is_all:
             unread.next_fetch_offset = opened.stop
@@ -95,10 +109,11 @@ def _whole_batches(
 
 
 class _Opened(NamedTuple):
-    """A batch whose records are being read, and the offset behind it."""
+    """A batch whose records are being read, its last timestamp, and the offset behind it."""
 
     rest: Iterator[Any]
     stop: int
+    timestamp: int
     is_compressed: bool
 
 
@@ -107,17 +122,29 @@ def _open(unread: PartitionRecords) -> _Opened | None:
     batch = _next_batch(unread)
     if batch is None:
         return None
-    is_compressed = bool(getattr(batch, "compression_type", 0))
+    opened = _Opened(
+        iter(()),
+        batch.next_offset,
+        getattr(batch, "max_timestamp", 0),
+        bool(getattr(batch, "compression_type", 0)),
+    )
+    first = max(getattr(batch, "base_offset", 0), unread.next_fetch_offset)
     try:
         rest = iter(iter(batch).__next__, None)  # aiokafka's own may be asked for once
         first_ones = list(islice(rest, 1))  # it is unfolded now
-        return _Opened(chain(first_ones, rest), batch.next_offset, is_compressed)
-    except UnfoldsTooFarError as error:
-        first = max(getattr(batch, "base_offset", 0), unread.next_fetch_offset)
-        logger.warning("%s, offsets %d to %d: %s", unread._tp, first, batch.next_offset - 1, error)
-        text = f"{error}: its records, to offset {batch.next_offset - 1}, are not read"
-        stands = Refused(first, getattr(batch, "max_timestamp", 0), ((REFUSED_HEADER, text.encode()),))
-        return _Opened(iter([stands]), batch.next_offset, is_compressed=True)
+    except (UnfoldsTooFarError, *_UNREADABLE) as error:
+        return opened._replace(rest=iter([_unread(unread, opened, first, error)]), is_compressed=True)
+    return opened._replace(rest=chain(first_ones, rest))
+
+
+def _unread(unread: PartitionRecords, batch: _Opened, first: int, error: Exception) -> Refused:
+    """Give what stands for the records of *batch* from offset *first* on."""
+    is_large = isinstance(error, UnfoldsTooFarError)
+    text = str(error) if is_large else f"no record that can be read: {error}"
+    logger.warning("%s, offsets %d to %d: %s", unread._tp, first, batch.stop - 1, text)
+    said = f"{text}: its records, to offset {batch.stop - 1}, are not read"
+    header = REFUSED_HEADER if is_large else UNREADABLE_HEADER
+    return Refused(first, batch.timestamp, ((header, said.encode()),))
 
 
 def _next_batch(unread: PartitionRecords) -> Any | None:  # noqa: ANN401 - aiokafka has no annotations

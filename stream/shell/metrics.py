@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import accumulate
+from operator import add
 from threading import Lock
 from typing import Final, Generic, TypeVar
 
+import numpy as np
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.core import Metric as Family
@@ -316,8 +316,8 @@ class Metrics(Collector):
         distribution = store.series.get(labels)
         if distribution is None:
             distribution = store.series[labels] = _Distribution([0] * (len(bounds) + 1))
-        for bucket, n in Counter(bisect_left(bounds, value) for value in values).items():
-            distribution.counts[bucket] += n
+        buckets = np.bincount(np.searchsorted(bounds, values), minlength=len(bounds) + 1)
+        distribution.counts = list(map(add, distribution.counts, buckets.tolist()))
         distribution.total += total
 
     def _names(self, metric: Metric, labels: tuple[str, ...]) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 A broker that refuses is asked again for as long as the producer's request timeout; then the worker ends, with
 an error that names the topic and says what to do. A message that is too large for its topic ends it as well,
-but for a rejected one: nothing that somebody sends can stop a worker. Of that less is kept, at last nothing.
+but for a rejected one and for an event that is sent on: nothing that somebody sends can stop a worker. Of the
+one less is kept, at last nothing; the other is rejected.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from schemas.alerts import Rejected
 from schemas.codec import encode
+from stream.core.nouns import Forward
 from stream.shell.fencing import TOO_LARGE, FencedProducer, TopicRefusedError
 from stream.shell.metrics import Metrics
 from stream.shell.topics import INCIDENTS, REJECTED, Topics
@@ -74,13 +76,17 @@ def refusals_of(topic: str, also: str = "") -> Iterator[None]:
 
 
 class _Message(NamedTuple):
-    """A message on its way: to the full name of a topic."""
+    """A message on its way: to the full name of a topic.
+
+    It is *rejected*, where it tells of something that was; *instead* is what is told where it is too large.
+    """
 
     topic: str
     key: bytes | None
     value: bytes
     more: dict[str, Any]
-    rejected: Rejected | None
+    rejected: Rejected | None = None
+    instead: Rejected | None = None
 
 
 class Outputs:
@@ -98,12 +104,19 @@ class Outputs:
 
         Waits where too much is on its way. Raises PublishError.
         """
-        await self._send(_Message(self._topics.full(name), key, value, more, None))
+        await self._send(_Message(self._topics.full(name), key, value, more))
+
+    async def forward(self, forward: Forward, **more: object) -> None:
+        """Send an event on, likewise; one that is too large to be sent is rejected."""
+        topic, key = self._topics.full(forward.topic.suffix), forward.model.encode()
+        await self._send(_Message(topic, key, forward.value, more, instead=forward.instead))
 
     async def reject(self, rejected: Rejected) -> None:
         """Send a rejected message. Raises PublishError."""
-        topic = self._topics.full(REJECTED)
-        await self._send(_Message(topic, rejected.key, encode(rejected), {}, rejected))
+        await self._send(self._telling(rejected))
+
+    def _telling(self, rejected: Rejected) -> _Message:
+        return _Message(self._topics.full(REJECTED), rejected.key, encode(rejected), {}, rejected)
 
     async def acknowledged(self) -> None:
         """Wait until the broker has taken all that was sent. Raises PublishError where it does not.
@@ -132,9 +145,22 @@ class Outputs:
         if len(self._sent) >= UNACKNOWLEDGED_MESSAGES or self._bytes >= UNACKNOWLEDGED_BYTES:
             await self.acknowledged()
         with refusals_of(message.topic):
-            future = await self._producer.send(message.topic, message.value, key=message.key, **message.more)
+            try:
+                future = await self._producer.send(
+                    message.topic, message.value, key=message.key, **message.more
+                )
+            except TOO_LARGE:  # the producer itself takes none so large
+                if message.instead is None:
+                    raise
+                await self._send(self._not_sent_on(message.instead))
+                return
         self._sent.append((message, future))
-        self._bytes += len(message.value)
+        headers = message.more.get("headers", ())
+        self._bytes += len(message.value) + sum(len(name) + len(value or b"") for name, value in headers)
+
+    def _not_sent_on(self, rejected: Rejected) -> _Message:
+        self._metrics.count("rejected_total", rejected.reason.value)
+        return self._telling(rejected)
 
     async def _send_alone(self, message: _Message) -> None:
         """Send a message in a batch of its own; cut a rejected one until the broker takes it, or drop it."""
@@ -143,9 +169,12 @@ class Outputs:
             try:
                 await self._deliver(message, message.key, message.value)
             except TOO_LARGE:
-                if message.rejected is None:
+                if message.rejected is not None:
+                    await self._deliver_less(message, message.rejected)
+                elif message.instead is not None:
+                    await self._send_alone(self._not_sent_on(message.instead))
+                else:
                     raise
-                await self._deliver_less(message, message.rejected)
 
     async def _deliver_less(self, message: _Message, rejected: Rejected) -> None:
         raw = rejected.raw

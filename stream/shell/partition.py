@@ -22,6 +22,7 @@ from stream.shell.evicted import forget_evicted
 from stream.shell.fencing import FencedError
 from stream.shell.metrics import Metrics
 from stream.shell.outputs import Outputs
+from stream.shell.pieces import Pieces
 from stream.shell.state import StateStore, Writer
 from stream.shell.topics import ALERTS, INCIDENTS, Topics
 
@@ -46,6 +47,7 @@ class Partition:
     topics: Topics
     metrics: Metrics
     pauses: Pauses
+    pieces: Pieces = field(default_factory=Pieces)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     last_checkpoint: float = field(default_factory=clock.steady)
     is_changed: bool = False
@@ -176,7 +178,7 @@ class Partition:
             return {}
         began = clock.steady()
         self._settle_positions()
-        rows = self.pipeline.rows()
+        rows = self.pieces.split(self.pipeline.rows())
         positions = dict(self.pipeline.positions)
         self.is_changed = False
         await self.outputs.acknowledged()
@@ -215,11 +217,10 @@ class Partition:
         for rejected in result.rejected:
             await self.outputs.reject(rejected)
         for forward in result.forwards:
-            await self.outputs.send(
-                forward.topic.suffix,
-                forward.model.encode(),
-                forward.value,
+            timestamp = min(max(forward.timestamp, 0.0), clock.wall())  # a broker refuses the future
+            await self.outputs.forward(
+                forward,
                 partition=self.topics.partition_of(forward.model),
-                timestamp_ms=int(forward.timestamp * 1000),
+                timestamp_ms=int(timestamp * 1000),
                 headers=[*forward.headers, (FORWARDED_HEADER, b"1")],
             )

@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream.shell.connection import Connection
 from stream.shell.fencing import READ_COMMITTED
+from stream.shell.pieces import Pieces
 from stream.shell.state import Fold
 from stream.shell.topics import LARGE_RECORD_BYTES
 
@@ -43,4 +44,4 @@ async def peek(connection: Connection, topic: str, partition: int) -> dict[bytes
     finally:
         await consumer.stop()
     fold.finish()
-    return fold.rows
+    return Pieces().join(fold.rows)

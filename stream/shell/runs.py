@@ -35,6 +35,10 @@ class Run(NamedTuple):
     arrived: float
 
 
+Runs = Mapping[TP, Run]
+"""What one poll gave of the topics of one partition: handed over at once, it is one step and not several."""
+
+
 class Reader(Protocol):
     """Who reads the runs: it says where to start, and when it has had enough."""
 

@@ -33,13 +33,17 @@ from aiokafka.structs import RecordMetadata
 from stream.shell.connection import Connection
 from stream.shell.fencing import READ_COMMITTED, FencedProducer, Producers, Sends
 from stream.shell.outputs import refusals_of
+from stream.shell.pieces import is_further
 from stream.shell.topics import LARGE_RECORD_BYTES
 
 CLAIM: Final = b"!claim"
 COMMIT: Final = b"!commit"
 PROBE: Final = b"!probe"
 FORMAT: Final = 1
-"""The version of this layout; a newer one in the topic is refused."""
+"""The version of this layout."""
+
+PIECES_FORMAT: Final = 2
+"""The version that the further pieces of large rows have; a newer one in the topic is refused."""
 
 STATE_IS_LEFT: Final = "; the last checkpoint stands, a restarted worker goes on from it"
 
@@ -75,10 +79,10 @@ class Fold:
         except (KeyError, ValueError, UnicodeDecodeError):
             self.unreadable += 1
             return
-        if version > FORMAT:
+        if version > PIECES_FORMAT:
             raise StateError(
-                f"the state is of format {version}, this version reads up to {FORMAT}: run the newer version "
-                "again, or start over with another group, prefix or an empty state topic"
+                f"the state is of format {version}, this version reads up to {PIECES_FORMAT}: run the newer "
+                "version again, or start over with another group, prefix or an empty state topic"
             )
         if key == PROBE:
             return
@@ -204,7 +208,7 @@ class Writer:
         self, producer: Sends, key: bytes, value: bytes | None, number: int
     ) -> asyncio.Future[RecordMetadata]:
         headers = [
-            ("f", b"%d" % FORMAT),
+            ("f", b"%d" % (PIECES_FORMAT if is_further(key) else FORMAT)),
             ("w", self.name.encode()),
             ("n", b"%d" % number),
             ("c", b"%d" % self.claim),

@@ -31,6 +31,9 @@ LARGE_RECORD_BYTES: Final = 8 * 1024 * 1024
 COMPACTION_LAG_MS: Final = 86_400_000
 """How long the state keeps every version of a row, in milliseconds: longer than any checkpoint is open."""
 
+AHEAD_MS: Final = 3_600_000
+"""How far ahead of the broker's clock the timestamp of an input may be, in milliseconds: they order it."""
+
 _FORBIDDEN: Final = (ClusterAuthorizationFailedError, TopicAuthorizationFailedError)
 _TRIES: Final = 50
 _PAUSE_SECONDS: Final = 0.1
@@ -73,10 +76,8 @@ class Topics:
         compacted = {"cleanup.policy": "compact"}
         large = {"max.message.bytes": str(LARGE_RECORD_BYTES)}
         state = {**compacted, **large, "min.compaction.lag.ms": str(COMPACTION_LAG_MS)}
-        inputs = [
-            TopicSpec(name=topic.suffix, partitions=self.partitions, config={**kept, **large})
-            for topic in Topic
-        ]
+        ordered = {**kept, **large, "message.timestamp.after.max.ms": str(AHEAD_MS)}
+        inputs = [TopicSpec(name=topic.suffix, partitions=self.partitions, config=ordered) for topic in Topic]
         return [
             *inputs,
             TopicSpec(name=STATE, partitions=self.partitions, config=state),

@@ -1,7 +1,7 @@
 """Faust's aiokafka driver with two changes: it delivers runs of records, and it reads from stored positions.
 
 *Runs.* Plain Faust makes two asyncio tasks for every record. Here ``_getmany`` folds the records of one
-partition from one poll into one message, whose value is the run of them.
+partition from one poll, those of all its topics, into one message, whose value is the runs of them.
 
 *Positions.* A pipeline's state says from where it goes on, not the consumer group's commit. ``_getmany`` runs
 in the main loop between deliveries, the one place where a seek cannot race with a delivery. What is older
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 from asyncio import AbstractEventLoop
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -29,13 +30,13 @@ from stream.core.lost import Gap
 from stream.core.merge import BEHIND
 from stream.shell.batches import RecordMap
 from stream.shell.fetching import ConsumerThread
-from stream.shell.runs import LogShrunkError, Reader, Run, shrunk
+from stream.shell.runs import LogShrunkError, Reader, Run, Runs, shrunk
 
 logger = logging.getLogger(__name__)
 
 
 class _Message(NamedTuple):
-    """What Faust takes for a record: the last one's place, and the run for its value."""
+    """What Faust takes for a record: the place of the last one of a topic, and for its value the runs."""
 
     topic: str
     partition: int
@@ -90,12 +91,16 @@ class Consumer(driver.Consumer):
         if (revocations, generation) != self._now():
             return {}
         delivered: RecordMap = {}
+        runs: defaultdict[int, dict[TP, Run]] = defaultdict(dict)
         for tp, records in fetched.items():
             if tp.topic not in self.topics:
                 delivered[tp] = records
             elif run := self._run(tp, records):
-                self._read_offset[tp] = None
-                delivered[tp] = [_message(tp, run)]
+                runs[tp.partition][tp] = run
+        for together in runs.values():
+            tp = next(iter(together))
+            self._read_offset[tp] = None
+            delivered[tp] = [_message(tp, together)]
         self._settle()
         return delivered
 
@@ -288,8 +293,8 @@ def _readable_end(state: Any) -> int | None:  # noqa: ANN401 - aiokafka has no a
     return end if stable is None or stable < 0 else stable
 
 
-def _message(tp: TP, run: Run) -> _Message:
-    last = run.records[-1]
+def _message(tp: TP, runs: Runs) -> _Message:
+    last = runs[tp].records[-1]
     return _Message(
         tp.topic,
         tp.partition,
@@ -298,7 +303,7 @@ def _message(tp: TP, run: Run) -> _Message:
         last.timestamp_type,
         (),
         None,
-        run,
+        runs,
         None,
         0,
         0,

@@ -25,7 +25,8 @@ from stream.shell.fencing import Producers, Transactions
 from stream.shell.metrics import Metrics
 from stream.shell.outputs import Outputs
 from stream.shell.partition import Partition
-from stream.shell.runs import Run, shrunk
+from stream.shell.pieces import Pieces
+from stream.shell.runs import Run, Runs, shrunk
 from stream.shell.state import Restored, StateStore
 from stream.shell.topics import LARGE_RECORD_BYTES, STATE, Topics
 from stream.shell.transport import Consumer, Transport
@@ -35,6 +36,9 @@ logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.05
 WATCH_SECONDS = 1.0
+UNREAD_MESSAGES = 1_000
+"""Messages that Faust may hold before it stops to fetch: we say so ourselves, of each topic, and it waits."""
+
 COMMIT_SECONDS = 5.0
 """How long the group's coordinator may take to note the offsets; nothing depends on them."""
 
@@ -86,6 +90,7 @@ class Worker:
         self._torn: list[int] = []
         self._unnoted: dict[TP, int] = {}
         self._noting: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
         self._is_restoring = self.is_ready = False
         self.last_tick = clock.steady()
         self.watchdog = Watchdog(WATCH_SECONDS, options.stall_seconds)
@@ -112,7 +117,7 @@ class Worker:
             consumer_auto_offset_reset="earliest",
             consumer_max_fetch_size=LARGE_RECORD_BYTES,
             store="memory://",
-            stream_buffer_maxsize=16,
+            stream_buffer_maxsize=UNREAD_MESSAGES,
             stream_wait_empty=False,
             topic_allow_declare=False,
             topic_disable_leader=True,
@@ -130,7 +135,13 @@ class Worker:
     async def run(self) -> None:
         """Take part in the group until cancelled. Raises what it cannot go on after."""
         await self._store.start()
-        parts = (self.app.start(), self._until_the_app_ends(), self._tick_for_ever(), self._watch())
+        parts = (
+            self.app.start(),
+            self._until_the_app_ends(),
+            self._advance_for_ever(),
+            self._tick_for_ever(),
+            self._watch(),
+        )
         tasks = [asyncio.create_task(part) for part in parts]
         try:
             await asyncio.gather(*tasks)
@@ -193,7 +204,8 @@ class Worker:
 
     def _restored(self, number: int, state: Restored, starts: Mapping[TP, int]) -> Partition:
         pipeline = self._make_pipeline(number)
-        unreadable = pipeline.restore(state.rows)
+        pieces = Pieces()
+        unreadable = pipeline.restore(pieces.join(state.rows))
         if pipeline.is_new:
             pipeline.begin_at({topic: starts[TP(name, number)] for name, topic in self._inputs.items()})
         for key in unreadable:
@@ -209,6 +221,7 @@ class Worker:
             self._topics,
             self._metrics,
             self._pauses,
+            pieces,
             # A first checkpoint mends what a worker before this one left half written, and tells the group
             # of positions that it could not tell.
             is_changed=True,
@@ -224,20 +237,23 @@ class Worker:
         if (partition := self._partitions.get(tp.partition)) is not None:
             partition.skip(self._inputs[tp.topic], gap)
 
-    async def _read(self, stream: faust.StreamT[Run]) -> None:
+    async def _read(self, stream: faust.StreamT[Runs]) -> None:
+        """Take what comes, and no time over it: what comes while a step is made is one step together."""
         async for event in stream.noack().events():  # type: ignore[attr-defined]  # a Stream has it
             message = event.message
             partition = self._partitions.get(message.partition)
             if partition is None or message.generation_id != self._generation:
                 continue
             try:
-                await self._take(partition, message.tp, event.value)
+                for tp, run in event.value.items():
+                    self._take(partition, tp, run)
             except Exception as error:
                 logger.exception("partition %d cannot go on", message.partition)
                 await self.app.crash(error)
                 raise
+            self._news.set()
 
-    async def _take(self, partition: Partition, tp: TP, run: Run) -> None:
+    def _take(self, partition: Partition, tp: TP, run: Run) -> None:
         topic = self._inputs[tp.topic]
         try:
             partition.offer(topic, run.start, run.records, run.arrived, run.stop)
@@ -246,15 +262,20 @@ class Worker:
             if run.start > expected:  # what starts earlier was read again needlessly
                 logger.warning("partition %d: %s; it is read again", partition.number, error)
                 self._consumer.forget(tp, expected)
-            return
-        await self._advance(partition)
 
-    async def _advance(self, partition: Partition) -> None:
-        """Process what is in order; checkpoint when it is time."""
-        while await partition.advance(self._empty_at(partition)):
-            due = partition.last_checkpoint + self._options.checkpoint_seconds
-            if clock.steady() >= due:
-                await self._checkpoint(partition)
+    async def _advance_for_ever(self) -> None:
+        """Process what has come and is in order, a step of each partition in turn; checkpoint in between."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            for partition in list(self._partitions.values()):
+                if await partition.advance(self._empty_at(partition)):
+                    self._news.set()  # there may be more
+                    await self._checkpoint_if_due(partition)
+
+    async def _checkpoint_if_due(self, partition: Partition) -> None:
+        if clock.steady() >= partition.last_checkpoint + self._options.checkpoint_seconds:
+            await self._checkpoint(partition)
 
     async def _checkpoint(self, partition: Partition) -> None:
         reached = await partition.checkpoint()  # before _unnoted is looked up: others add to it meanwhile
@@ -297,9 +318,8 @@ class Worker:
             self.last_tick = clock.steady()
             for partition in list(self._partitions.values()):
                 if partition.is_waiting:
-                    await self._advance(partition)
-                if clock.steady() >= partition.last_checkpoint + self._options.checkpoint_seconds:
-                    await self._checkpoint(partition)
+                    self._news.set()
+                await self._checkpoint_if_due(partition)
             await asyncio.sleep(TICK_SECONDS)
 
     async def _watch(self) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import random
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
@@ -40,6 +40,11 @@ repeat_seconds = 60
 recover_seconds = 120
 """
 """Short enough for incidents that open, are told again and recover all through a load."""
+
+
+def policy_of(models: Sequence[str]) -> str:
+    """Give the policy file: every third of *models* is watched by the default detector."""
+    return POLICY + "".join(f'\n[models."{name}".detectors]\nuse = ["quiet"]\n' for name in models[::3])
 
 
 class Sent(NamedTuple):
@@ -126,6 +131,7 @@ def _prediction(load: Load, model: str, made: int, truth: int, at: datetime, num
             "amount": round(numbers.gauss(2.0 if is_shifted else 0.0, 1.0), 4),
             "age": round(numbers.gauss(40.0, 20.0 if is_shifted else 10.0)),
         },
+        "segments": {"region": ("north", "south")[made % 2]},
         "usage": {"latency_ms": round(numbers.expovariate(1 / 20.0), 3)},
     }
     return _sent(event, at)

@@ -17,7 +17,7 @@ from stream.shell.broker import LOOPBACK, free_port
 from stream.shell.topics import STATE, Topics
 from tests.chaos.faults import SECONDS, Fault, Kind, schedule
 from tests.chaos.fleet import Fleet
-from tests.chaos.load import POLICY, Load, rounds_of
+from tests.chaos.load import Load, policy_of, rounds_of
 from tests.chaos.producing import Producing, partition_of
 from tests.chaos.proxy import Proxy
 from tests.integration.apache_kafka import ApacheKafka
@@ -86,7 +86,7 @@ def pass_over(
     When this returns the workers have stopped in good order, and Kafka is there to be read.
     """
     policy = folder / "policy.toml"
-    policy.write_text(POLICY)
+    policy.write_text(policy_of(storm.load.models))
     environment = settings(
         kafka,
         PREFIX,

@@ -54,7 +54,7 @@ def test_a_rejection_can_be_published_and_read(message: BadMessage) -> None:
 def test_an_event_on_a_topic_of_others_is_rejected_by_intake(message: BadMessage) -> None:
     record = Record(Topic[message.topic.upper()], 3, 7, 0.0, message.raw)
     result = Result()
-    taken = Intake(3, "driftline.", lambda _model: 3).read([record], result).events
+    taken = Intake(3, "driftline.", lambda _model: 3).read([record], result).decoded.events
     assert [rejected.reason for rejected in result.rejected] == [message.reason]
     assert len(taken) == message.good_elements
 

@@ -213,17 +213,18 @@ def test_the_open_incidents_are_a_gauge_that_falls_back_to_zero() -> None:
 
 
 def test_a_label_that_comes_after_its_horizon_counts_as_never_come() -> None:
-    t = watch(with_horizons(label_seconds=HOUR))
+    t = watch(with_horizons(label_seconds=HOUR, future_seconds=1))
     t.push(at(0), prediction("a", 0))
     t.push(at(HOUR + 1), label("a", 1))
     assert t.count("outcomes_total") == 0
+    t.push(at(HOUR + 2), prediction("b"))
     assert t.count("unlabelled_total", MODEL) == 1
     assert not t.alerts
 
 
 def test_a_label_of_a_time_within_the_horizon_that_arrives_after_it_has_not_come() -> None:
     """However the log is cut: what counts is the clock of the model's events."""
-    policy = with_horizons(label_seconds=HOUR)
+    policy = with_horizons(label_seconds=HOUR, future_seconds=HOUR / 2)
     t, cut = watch(policy), watch(policy)
     log = [*t.log.add(at(0), prediction("a", 0)), *t.log.add(at(2 * HOUR), prediction("b"))]
     log += t.log.add(at(HOUR - 1), label("a", 1))

@@ -6,6 +6,7 @@ Hypothesis draws logs and damages, and makes what fails small; tests/fuzz/guided
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import time
 import traceback
@@ -15,26 +16,32 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from stream.core.nouns import Record
+from stream.shell.unfolding import unfold_at_most
 from tests.fuzz.holding import check_log
 from tests.fuzz.rows import check_rows, row_damages
 from tests.fuzz.strategies import logs, sizes
+from tests.unit.test_batches import CODECS, PLAIN, changes, check_hurt
 
 EXAMPLES = 200
 """Logs that are drawn between two looks at the clock."""
+
+
+UNFOLDED_BYTES = 1_000_000
+"""What a batch may unfold to, so that some unfold too far."""
 
 
 class Tried:
     """What was tried so far."""
 
     def __init__(self) -> None:
-        self.logs = self.records = self.states = 0
+        self.logs = self.records = self.states = self.batches = 0
         self.crashes: set[str] = set()
 
     def line(self, began: float) -> str:
         minutes = (time.monotonic() - began) / 60
         return (
             f"{minutes:.1f} minutes, {self.logs} logs of {self.records} records, "
-            f"{self.states} damaged states, {len(self.crashes)} crashes"
+            f"{self.states} damaged states, {self.batches} damaged batches, {len(self.crashes)} crashes"
         )
 
 
@@ -48,9 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _fuzz(minutes: float, first_seed: int) -> int:
     tried, began, number = Tried(), time.monotonic(), first_seed
+    unfold_at_most(UNFOLDED_BYTES)
+    logging.getLogger("stream.shell.batches").setLevel(logging.CRITICAL)  # what is damaged is the point
     shown = began
     while time.monotonic() - began < minutes * 60:
-        for trial in (_logs_of(tried), _states_of(tried)):
+        for trial in (_logs_of(tried), _states_of(tried), _batches_of(tried)):
             try:
                 seed(number)(trial)()
             except Exception:  # noqa: BLE001 - a crash is what is looked for
@@ -84,6 +93,16 @@ def _states_of(tried: Tried) -> Callable[[], None]:
     def trial(damages: list[tuple[int, int]], which: int) -> None:
         tried.states += 1
         check_rows(which, damages)
+
+    return trial
+
+
+def _batches_of(tried: Tried) -> Callable[[], None]:
+    @_long(EXAMPLES)
+    @given(codec=st.sampled_from((PLAIN, *CODECS)), hurt=changes)
+    def trial(codec: int, hurt: list[tuple[int, bytes, int]]) -> None:
+        tried.batches += 1
+        check_hurt(codec, hurt)
 
     return trial
 

@@ -32,7 +32,7 @@ HONEST: Final = 20_000
 CHECKPOINT: Final = 50
 KINDS: Final = (
     *("ids only", "models", "versions", "segments", "features", "categories", "classes", "feedback"),
-    *("harms", "headers", "commands", "lifecycle"),
+    *("harms", "headers", "commands", "lifecycle", "answers"),
 )
 
 
@@ -61,6 +61,8 @@ def message(kind: str, n: int) -> tuple[Topic, dict[str, Any]]:
             event["features"]["country"] = name
         case "classes":
             event["output"] = name
+        case "answers":
+            event["output"] = f"{n} " * 1_000
         case "harms":
             event["safety"] = {"harms": {name: 0.5}}
         case "feedback" | "commands" | "lifecycle":

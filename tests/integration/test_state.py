@@ -132,6 +132,6 @@ async def test_a_record_of_somebody_else_is_counted_and_left_out(place: Place) -
 
 
 async def test_a_newer_format_is_refused(place: Place) -> None:
-    await place.put(b"x", b"?", layout=2, writer="newer", number=1)
-    with pytest.raises(StateError, match="the state is of format 2, this version reads up to 1"):
+    await place.put(b"x", b"?", layout=3, writer="newer", number=1)
+    with pytest.raises(StateError, match="the state is of format 3, this version reads up to 2"):
         await place.claim("a")

@@ -51,7 +51,9 @@ POLICY = Policy(
         adwin=Adwin(delta=0.05),
         page_hinkley=PageHinkley(threshold=8.0, min_instances=5),
     ),
-    horizons=Horizons(label_seconds=600.0, orphan_seconds=120.0, lateness_seconds=1_000.0),
+    horizons=Horizons(
+        label_seconds=600.0, orphan_seconds=120.0, lateness_seconds=1_000.0, future_seconds=30.0
+    ),
     alerting=Alerting(repeat_seconds=60.0, recover_seconds=300.0, group_seconds=20.0),
     segments=("region",),
     bounds=Bounds(versions=2, features=4, categories=3, segments=2, pending=15, orphans=12, seen_ids=2_000),

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
+from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record.util import calc_crc32c
 from faust.types import TP
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from schemas.alerts import RejectReason
 from stream.config import Settings
@@ -23,6 +27,9 @@ from tests.flow.timeline import watch
 GZIP, SNAPPY, LZ4, ZSTD = CODECS = (1, 2, 3, 4)
 PLAIN = 0
 LIMIT = 1_000_000
+HEAD_BYTES = 61
+"""What stands before the records of a batch; a broker writes some of it anew."""
+
 HERE = TP("driftline.predictions", 0)
 
 
@@ -33,11 +40,15 @@ def a_limit() -> Iterator[None]:
     unfold_at_most(Settings().batch_bytes)
 
 
-def a_batch(codec: int, first: int, *values: bytes) -> bytes:
-    """Write a batch as a broker would hand it over: its first record at offset *first*."""
+def a_batch(codec: int, first: int, *values: bytes, names: Mapping[int, str] | None = None) -> bytes:
+    """Write a batch as a broker would hand it over: its first record at offset *first*.
+
+    *names* are those of a header, by the number of the record that has it.
+    """
     builder = DefaultRecordBatchBuilder(2, codec, 0, -1, -1, -1, 2**30)
     for n, value in enumerate(values):
-        builder.append(n, 1_000 + n, None, value, [])
+        headers = [(names[n], b"")] if names and n in names else []
+        builder.append(n, 1_000 + n, None, value, headers)
     batch = bytearray(builder.build())
     batch[:8] = first.to_bytes(8, "big")
     return bytes(batch)
@@ -100,6 +111,67 @@ def test_such_a_record_is_rejected_as_too_large() -> None:
     assert t.pipeline.positions[Topic.PREDICTIONS] == 1
 
 
+def damaged(batch: bytes, was: bytes, is_: bytes) -> bytes:
+    """Alter a batch as a producer could: its checksum is right."""
+    raw = bytearray(batch.replace(was, is_))
+    raw[8:12] = (len(raw) - 12).to_bytes(4, "big")
+    raw[17:21] = calc_crc32c(bytes(raw[21:])).to_bytes(4, "big")
+    return bytes(raw)
+
+
+UNREADABLE = {
+    "a header's name that is no UTF-8": (PLAIN, b"name", b"\xff\xfe\xfd\xfc"),
+    "a header that is cut off": (PLAIN, b"\x08name", b"\x7ename"),
+    "no gzip": (GZIP, b"\x1f\x8b", b"\x1f\x8c"),
+    "no zstd": (ZSTD, b"\x28\xb5\x2f\xfd", b"\x28\xb5\x2f\xfe"),
+}
+
+
+@pytest.mark.parametrize("how", UNREADABLE)
+def test_records_that_cannot_be_read_are_rejected_and_those_around_them_are_taken(how: str) -> None:
+    codec, was, is_ = UNREADABLE[how]
+    bad = damaged(a_batch(codec, 2, b"c", b"d", b"e", names={1: "name"}), was, is_)
+    fetched = Fetched(a_batch(PLAIN, 0, b"a", b"b"), bad, a_batch(PLAIN, 5, b"z"))
+    *read, stands, last = fetched.next()
+    assert [record.value for record in read] == ([b"a", b"b", b"c"] if codec == PLAIN else [b"a", b"b"])
+    assert (stands.offset, stands.value, last.value) == (len(read), None, b"z")
+    assert fetched.ends == {HERE: 6}
+    t = watch()
+    t.step(Record(Topic.PREDICTIONS, 0, stands.offset, 0.0, None, None, stands.headers))
+    (rejected,) = t.rejected
+    assert rejected.reason is RejectReason.MALFORMED
+    assert "to offset 4, are not read" in rejected.detail
+
+
+def test_a_batch_that_was_damaged_on_its_way_is_an_error() -> None:
+    with pytest.raises(CorruptRecordException):
+        Fetched(a_batch(PLAIN, 0, b"abc").replace(b"abc", b"abd")).next()
+
+
+changes = st.lists(st.tuples(st.integers(0, 2**16), st.binary(max_size=9), st.integers(0, 9)), max_size=4)
+"""Where in a batch, what stands there then, and how many bytes that replaces."""
+
+
+def check_hurt(codec: int, hurt: list[tuple[int, bytes, int]]) -> None:
+    """Check that a batch a producer altered is read or stands for itself, and that others are read."""
+    batch = a_batch(codec, 1, b"c", b"d" * 50, names={0: "name"})
+    for place, put, length in hurt:
+        start = HEAD_BYTES + place % (len(batch) - HEAD_BYTES + 1)
+        batch = batch[:start] + put + batch[start + length :]
+    fetched = Fetched(a_batch(PLAIN, 0, b"a"), damaged(batch, b"", b""), a_batch(PLAIN, 3, b"z"))
+    offsets = fetched.offsets()
+    assert (offsets[0], offsets[-1]) == (0, 3)
+    assert fetched.ends == {HERE: 4}
+
+
+@settings(deadline=None, max_examples=300)
+@given(codec=st.sampled_from((PLAIN, *CODECS)), hurt=changes)
+def test_whatever_a_producer_makes_of_a_batch_is_read_or_stands_for_itself(
+    codec: int, hurt: list[tuple[int, bytes, int]]
+) -> None:
+    check_hurt(codec, hurt)
+
+
 @pytest.mark.parametrize("codec", CODECS)
 def test_up_to_the_bound_all_comes_out_and_beyond_it_nothing(codec: int) -> None:
     body = bytes(range(256)) * 100
@@ -127,6 +199,20 @@ def test_a_batch_of_very_many_records_is_read_in_pieces(monkeypatch: pytest.Monk
 def test_much_that_was_compressed_waits_for_the_next_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "UNFOLDED_AT_ONCE", 1_500)
     fetched = Fetched(*(a_batch(LZ4, n, bytes(1_000)) for n in range(4)))
+    assert fetched.offsets(at_least=5_000) == [0, 1]
+    assert fetched.offsets(at_least=5_000) == [2, 3]
+
+
+@pytest.mark.parametrize("where", ["key", "header"])
+def test_what_is_large_outside_of_values_counts_too(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    monkeypatch.setattr(batches, "UNFOLDED_AT_ONCE", 1_500)
+    key, headers = (bytes(1_000), []) if where == "key" else (None, [("h", bytes(1_000))])
+    parts: list[bytes] = []
+    for n in range(4):
+        builder = DefaultRecordBatchBuilder(2, LZ4, 0, -1, -1, -1, 2**30)
+        builder.append(0, 1_000, key, b"", headers)
+        parts.append(n.to_bytes(8, "big") + bytes(builder.build())[8:])
+    fetched = Fetched(*parts)
     assert fetched.offsets(at_least=5_000) == [0, 1]
     assert fetched.offsets(at_least=5_000) == [2, 3]
 

@@ -243,6 +243,10 @@ def test_a_models_table_overrides_the_default_key_by_key() -> None:
             "[default.detectors.kswin]\nsample = 60",
             r"^p.toml: \[default\]: sample 60 has to be half of window 100 at most.*kswin",
         ),
+        (
+            "[models.m.horizons]\nlateness_seconds = 60",
+            r'^p.toml: \[models."m"\]: future_seconds 3600 has to be lateness_seconds 60 at most.*horizons',
+        ),
         ("[default.horizons]\nlabel_seconds = nan", r"^p.toml: \[default\]: .*label_seconds"),
     ],
 )

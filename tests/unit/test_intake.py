@@ -31,7 +31,7 @@ def read(record: Record) -> tuple[list[tuple[str, int | None]], Result]:
     """Give the ids that were taken, with their places in an array, and the rest."""
     result = Result()
     incoming = Intake(MINE, "driftline.", partition_of).read([record], result)
-    taken = [(event.id, incoming.elements.get(place)) for place, event in enumerate(incoming.events)]
+    taken = [(event.id, incoming.elements.get(place)) for place, event in enumerate(incoming.decoded.events)]
     return taken, result
 
 
@@ -102,7 +102,9 @@ def test_an_event_of_another_partition_is_forwarded_with_its_headers() -> None:
     taken, result = read(a_record(raw, headers=headers))
     assert taken == []
     [forward] = result.forwards
-    assert forward == (Topic.PREDICTIONS, "other", at(0), raw, headers)
+    assert forward[:-1] == (Topic.PREDICTIONS, "other", at(0), raw, headers)
+    assert forward.instead.reason is RejectReason.TOO_LARGE
+    assert (forward.instead.source.index, forward.instead.raw) == (None, raw)
 
 
 def test_an_element_of_another_partition_is_forwarded_without_what_describes_the_record() -> None:
@@ -111,6 +113,7 @@ def test_an_element_of_another_partition_is_forwarded_without_what_describes_the
     [forward] = result.forwards
     assert msgspec.json.decode(forward.value)["id"] == "b"
     assert forward.headers == ()
+    assert (forward.instead.source.index, forward.instead.raw) == (1, forward.value)
 
 
 @pytest.mark.parametrize("headers", [((FORWARDED_HEADER, b"1"),), (("trace", b""), (FORWARDED_HEADER, b"1"))])

@@ -15,12 +15,12 @@ from stream.core.join import Join
 from stream.core.nouns import TOPIC_OF, UNVERSIONED, Admitted, Outcome, Record, Tally
 from tests.flow.timeline import Happening, at, feedback, label, prediction, to_bytes
 
-LABEL, ORPHAN = 1_000.0, 100.0
+LABEL, ORPHAN, AHEAD = 1_000.0, 100.0, 10.0
 _numbers = count()
 
 
 def a_join(**bounds: int) -> Join:
-    horizons = Horizons(label_seconds=LABEL, orphan_seconds=ORPHAN)
+    horizons = Horizons(label_seconds=LABEL, orphan_seconds=ORPHAN, future_seconds=AHEAD)
     return Join("m", Policy(horizons=horizons, bounds=Bounds(**bounds)))
 
 
@@ -106,8 +106,25 @@ def test_a_label_at_the_very_end_of_its_horizon_counts(m: Matching) -> None:
 
 def test_a_label_after_its_horizon_does_not_count(m: Matching) -> None:
     assert m.match((0, prediction("a")), (LABEL + 1, label("a", 1))) == []
+    assert m.counted("orphans_total") == 1
+    m.match((LABEL + AHEAD + 1, prediction("b")))
     assert m.counted("unlabelled_total") == 1
     assert m.gauge("label_coverage_ratio") == 0
+
+
+@pytest.mark.parametrize("batches", [1, 3])
+@pytest.mark.parametrize("said", [LABEL - 1, LABEL])
+def test_one_event_as_far_ahead_as_may_be_takes_no_label_from_others(batches: int, said: float) -> None:
+    m = Matching(a_join())
+    happened = [(0.0, prediction("a")), (said + AHEAD, prediction("fast-clock")), (said, label("a", 1))]
+    outcomes = m.match(*happened) if batches == 1 else [o for each in happened for o in m.match(each)]
+    assert [outcome.prediction.time for outcome in outcomes] == [at(0)]
+
+
+def test_one_event_as_far_ahead_as_may_be_takes_no_prediction_from_feedback_that_waits(m: Matching) -> None:
+    m.match((0, label("a", 1)))
+    m.match((ORPHAN + AHEAD, prediction("fast-clock")))
+    assert len(m.match((ORPHAN, prediction("a")))) == 1
 
 
 def test_a_label_from_after_the_horizon_that_came_first_does_not_count(m: Matching) -> None:
@@ -118,24 +135,25 @@ def test_a_label_from_after_the_horizon_that_came_first_does_not_count(m: Matchi
 
 def test_a_label_that_never_comes_counts_when_its_horizon_is_over(m: Matching) -> None:
     m.match((0, prediction("a")))
-    m.match((LABEL, prediction("b")))
+    m.match((LABEL + AHEAD, prediction("b")))
     assert m.counted("unlabelled_total") == 0
-    m.match((LABEL + 1, prediction("c")))
+    m.match((LABEL + AHEAD + 1, prediction("c")))
     assert m.counted("unlabelled_total") == 1
     assert m.gauge("pending_predictions") == 2
 
 
 def test_feedback_whose_prediction_never_comes_is_an_orphan(m: Matching) -> None:
     m.match((0, label("a", 1)))
-    m.match((ORPHAN + 1, prediction("b")))
+    m.match((ORPHAN + AHEAD + 1, prediction("b")))
     assert m.counted("orphans_total") == 1
-    assert m.match((ORPHAN + 2, prediction("a"))) == []
+    assert m.match((ORPHAN + AHEAD + 2, prediction("a"))) == []
 
 
 @pytest.mark.parametrize("batches", [1, 3])
 def test_orphans_are_too_old_however_the_log_is_cut(batches: int) -> None:
     m = Matching(a_join())
-    happened = [(0.0, label("a", 1)), (ORPHAN + 1, prediction("b")), (ORPHAN + 2, prediction("a"))]
+    late = ORPHAN + AHEAD + 1
+    happened = [(0.0, label("a", 1)), (late, prediction("b")), (late + 1, prediction("a"))]
     outcomes = m.match(*happened) if batches == 1 else [o for each in happened for o in m.match(each)]
     assert outcomes == []
     assert m.counted("orphans_total") == 1
@@ -144,7 +162,7 @@ def test_orphans_are_too_old_however_the_log_is_cut(batches: int) -> None:
 @pytest.mark.parametrize("batches", [1, 4])
 def test_feedback_after_an_orphan_that_was_too_old_waits_anew_however_the_log_is_cut(batches: int) -> None:
     m = Matching(a_join())
-    late = ORPHAN + 1
+    late = ORPHAN + AHEAD + 1
     happened: list[tuple[float, Happening]] = [
         (0.0, feedback("a", "thumbs", value=True)),
         (late, prediction("b")),
@@ -189,7 +207,7 @@ def test_the_delay_of_labels_is_observed_and_never_negative(m: Matching) -> None
 def test_other_events_only_move_the_clock(m: Matching) -> None:
     happening: dict[str, Any] = {"type": "lifecycle", "id": "l", "model": "m", "kind": "retired"}
     m.match((0, prediction("a")))
-    m.match((LABEL + 1, happening))
+    m.match((LABEL + AHEAD + 1, happening))
     assert m.counted("unlabelled_total") == 1
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from stream.core.errors import NotContiguousError
-from stream.core.merge import BEHIND, BEHIND_PATIENCE, ROOM_BYTES, ROOM_RECORDS, Merge
+from stream.core.merge import BEHIND, BEHIND_PATIENCE, ROOM_BYTES, ROOM_RECORDS, TURN_RECORDS, Merge
 from stream.core.nouns import Record, Topic
 
 L, P, F, C = Topic.LIFECYCLE, Topic.PREDICTIONS, Topic.FEEDBACK, Topic.COMMANDS
@@ -135,6 +135,15 @@ def test_a_topic_is_full_when_enough_of_it_waits() -> None:
     assert not merge.is_full(F)
 
 
+def test_of_many_records_so_many_come_at_once_and_the_others_next() -> None:
+    merge = a_merge(run(P, 0, *map(float, range(TURN_RECORDS + 5))), run(F, 0, 2.5))
+    seen = dict.fromkeys(Topic, 11.0)
+    first, rest = merge.take(seen, 11.0), merge.take(seen, 11.0)
+    assert (len(first), len(rest)) == (TURN_RECORDS, 6)
+    assert order(first)[2:4] == [(P, 2), (F, 0)]
+    assert [offset for _, offset in order(rest)] == list(range(TURN_RECORDS - 1, TURN_RECORDS + 5))
+
+
 def test_nothing_offered_gives_nothing() -> None:
     assert Merge({}, MAX_IDLE).take(NOTHING_KNOWN, 10.0) == []
 
@@ -159,3 +168,23 @@ def test_a_gap_is_passed_where_it_follows_and_nowhere_else() -> None:
         merge.skip(P, 2, 9)
     merge.skip(P, 1, 9)
     assert (merge.expected(P), merge.is_drained(P), merge.is_drained(F)) == (9, False, True)
+
+
+@pytest.mark.parametrize("where", ["value", "key", "headers"])
+def test_wherever_a_record_is_large_no_more_should_come(where: str) -> None:
+    large = b"x" * (ROOM_BYTES // 4)
+    parts = {"value": b"", where: (("h", large),) if where == "headers" else large}
+    merge = a_merge([Record(P, 0, n, 1.0 + n, **parts) for n in range(3)])  # type: ignore[arg-type]
+    assert not merge.is_full(P)
+    merge.offer(P, 3, [Record(P, 0, 3, 4.0, **parts)], 10.0)  # type: ignore[arg-type]
+    assert merge.is_full(P)
+    merge.take(LATER, 10.0)
+    assert not merge.is_full(P)
+
+
+def test_what_is_left_of_a_run_counts_by_its_share() -> None:
+    merge = a_merge([Record(P, 0, n, 1.0 + n, b"x" * (ROOM_BYTES // 4)) for n in range(4)])
+    merge.offer(F, 0, run(F, 0, 2.5), 10.0)
+    assert merge.is_full(P)
+    assert order(merge.take(NOTHING_KNOWN | {L: 20.0, C: 20.0, F: 5.0}, 10.0)) == [(P, 0), (P, 1), (F, 0)]
+    assert not merge.is_full(P)

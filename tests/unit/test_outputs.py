@@ -18,9 +18,16 @@ from aiokafka.errors import (
 )
 
 from schemas.alerts import Rejected, RejectReason, Source
+from stream.core.nouns import Forward, Topic
 from stream.shell.fencing import TopicRefusedError
 from stream.shell.metrics import Metrics
-from stream.shell.outputs import UNACKNOWLEDGED_MESSAGES, Outputs, PublishError, refusals_of
+from stream.shell.outputs import (
+    UNACKNOWLEDGED_BYTES,
+    UNACKNOWLEDGED_MESSAGES,
+    Outputs,
+    PublishError,
+    refusals_of,
+)
 from stream.shell.status import new_registry
 from stream.shell.topics import ALERTS, INCIDENTS, Topics
 
@@ -155,6 +162,65 @@ async def test_a_rejected_message_that_never_fits_is_dropped_and_counted() -> No
     await out.reject(rejected(b"x" * 16_384))
     await out.acknowledged()
     assert (producer.taken, dropped(metrics)) == ([], 1)
+
+
+def a_forward(value: bytes) -> Forward:
+    instead = msgspec.structs.replace(rejected(value), reason=RejectReason.TOO_LARGE)
+    return Forward(Topic.PREDICTIONS, "m", 0.0, value, (), instead)
+
+
+def counted(metrics: Metrics) -> float:
+    samples = [one for family in metrics.collect() for one in family.samples]
+    return sum(one.value for one in samples if one.name == "driftline_rejected_total")
+
+
+async def test_an_event_that_is_too_large_to_be_sent_on_is_rejected() -> None:
+    """Who sent it to a wrong partition must not stop the worker."""
+    producer = Producer(larger_than(1_000), larger_than(1_000))
+    out, metrics = outputs(producer)
+    for value in (b"small", b"x" * 2_000):
+        await out.forward(a_forward(value), partition=0)
+    await out.acknowledged()
+    small, told = producer.taken
+    assert small == b"small"
+    taken = msgspec.json.decode(told, type=Rejected)
+    assert (taken.reason, taken.raw_size, taken.source) == (RejectReason.TOO_LARGE, 2_000, SOURCE)
+    assert counted(metrics) == 1
+
+
+async def test_so_is_one_that_the_producer_itself_does_not_take() -> None:
+    producer = Producer(lambda *_: None)
+    out, metrics = outputs(producer)
+    send = producer.send
+
+    async def takes_little(topic: str, value: bytes, **more: object) -> asyncio.Future[Any]:
+        if topic.endswith("predictions") and len(value) > 4_000:
+            raise MessageSizeTooLargeError
+        return await send(topic, value, **more)
+
+    producer.send = takes_little  # type: ignore[method-assign]
+    await out.forward(a_forward(b"x" * 5_000), partition=0)
+    await out.forward(a_forward(b"y"), partition=0)
+    await out.acknowledged()
+    told, sent = producer.taken
+    assert msgspec.json.decode(told, type=Rejected).raw_size == 5_000
+    assert sent == b"y"
+    assert counted(metrics) == 1
+
+
+async def test_headers_count_among_what_is_on_its_way() -> None:
+    producer = Producer(lambda *_: None)
+    out, _ = outputs(producer)
+    asked: list[int] = []
+
+    async def acknowledged() -> None:
+        asked.append(len(producer.taken))
+        out._sent, out._bytes = [], 0  # noqa: SLF001 - as acknowledged() does
+
+    out.acknowledged = acknowledged  # type: ignore[method-assign]
+    for _ in range(3):
+        await out.forward(a_forward(b"v"), headers=[("h", bytes(UNACKNOWLEDGED_BYTES))])
+    assert asked == [1, 2]
 
 
 async def test_no_more_is_on_its_way_than_the_bound() -> None:

@@ -24,6 +24,7 @@ from stream.shell.state import Writer
 from stream.shell.status import new_registry
 from stream.shell.topics import Topics
 from stream.wiring import build_replay_pipeline
+from tests.flow.timeline import a_pipeline, at, prediction, to_bytes
 
 LIMIT_S = 5.0
 
@@ -43,12 +44,14 @@ class Producer:
     """Keeps what is sent; every record is acknowledged at once."""
 
     sent: list[str] = field(default_factory=list)
+    stamps: list[object] = field(default_factory=list)
     is_fenced: bool = False
 
-    async def send(self, topic: str, _value: bytes | None, **_more: object) -> asyncio.Future[Any]:
+    async def send(self, topic: str, _value: bytes | None, **more: object) -> asyncio.Future[Any]:
         if self.is_fenced:
             raise FencedError("another worker writes as group-0 now")
         self.sent.append(topic)
+        self.stamps.append(more.get("timestamp_ms"))
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         done.set_result(SimpleNamespace(offset=len(self.sent)))
         return done
@@ -180,3 +183,18 @@ async def test_a_checkpoint_reaches_behind_the_markers_that_follow_the_last_reco
     place.partition.offer(Topic.PREDICTIONS, 1, [record], place.time.now, stop=5)
     await place.advance()
     assert (await place.partition.checkpoint())[Topic.PREDICTIONS] == 5
+
+
+async def test_an_event_is_sent_on_with_its_timestamp_unless_no_broker_takes_that(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "wall", lambda: 1_000.0)
+    place.partition.pipeline = a_pipeline(partition_of=lambda _model: 1)
+    place.partition.merge = Merge(place.partition.pipeline.positions, 1.0)
+    for offset, timestamp in enumerate((999_000, 2_000_000, -(2**63))):
+        value = to_bytes(at(offset), prediction(f"p{offset}"))
+        record = SimpleNamespace(offset=offset, timestamp=timestamp, value=value, key=None, headers=())
+        place.partition.offer(Topic.PREDICTIONS, offset, [record], place.time.now)
+    assert await place.advance() == 3
+    assert place.producer.sent == ["driftline.predictions"] * 3
+    assert place.producer.stamps == [999_000, 1_000_000, 0]

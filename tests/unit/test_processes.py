@@ -8,7 +8,7 @@ import pytest
 
 import stream
 from stream import cli
-from stream.config import ConfigError, Settings, load_settings
+from stream.config import HASH_SEED, ConfigError, Settings, load_settings
 from stream.serve import _command
 
 ROOT = Path(stream.__file__).parents[1]
@@ -34,6 +34,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
     for made in (work, supervise, work_under_supervision):
         monkeypatch.setattr(cli, made.__name__, made)
     monkeypatch.delenv("DRIFTLINE_PROCESSES", raising=False)
+    monkeypatch.delenv(HASH_SEED, raising=False)
     return calls
 
 
@@ -92,3 +93,30 @@ def test_a_process_does_not_take_a_folder_that_happens_to_be_here_for_the_progra
     assert _command(None, 1, 3)[1:4] == ["-P", "-m", "stream"]
     monkeypatch.chdir(ROOT)
     assert _command(None, 1, 3)[1:3] == ["-m", "stream"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["worker"], ["worker", "--processes", "2"], ["worker", "--child", "1", "9"]]
+)
+@pytest.mark.parametrize("seed", ["0", "42"])
+def test_a_worker_whose_hashes_of_ids_can_be_known_does_not_start(
+    ran: list[tuple[object, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    seed: str,
+    arguments: list[str],
+) -> None:
+    """With a known seed two ids of one hash can be found, and the second passes for a duplicate."""
+    monkeypatch.setenv(HASH_SEED, seed)
+    assert cli.main(arguments) == 2
+    assert ran == []
+    assert "PYTHONHASHSEED is set" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seed", ["", "random"])
+def test_a_worker_whose_hashes_are_salted_anew_starts(
+    ran: list[tuple[object, ...]], monkeypatch: pytest.MonkeyPatch, seed: str
+) -> None:
+    monkeypatch.setenv(HASH_SEED, seed)
+    assert cli.main(["worker"]) == 0
+    assert ran == [("alone", 1)]

@@ -306,8 +306,8 @@ def test_a_record_without_our_headers_is_unreadable(headers: dict[str, bytes]) -
 
 
 def test_a_newer_layout_is_refused() -> None:
-    with pytest.raises(StateError, match="format 2"):
-        Fold().take(b"a", b"?", record("w", 1, layout=2), 0)
+    with pytest.raises(StateError, match="format 3"):
+        Fold().take(b"a", b"?", record("w", 1, layout=3), 0)
 
 
 @pytest.mark.parametrize("damage", [lambda row: row[:-1], lambda row: b"\0" + row[1:], lambda _: b""])

@@ -85,3 +85,8 @@ def test_large_records_get_into_the_topics_that_carry_them(name: str) -> None:
 
 def test_the_state_keeps_every_version_of_a_row_for_a_day() -> None:
     assert spec("state").config["min.compaction.lag.ms"] == "86400000"
+
+
+@pytest.mark.parametrize("name", ["predictions", "feedback", "lifecycle", "commands"])
+def test_no_timestamp_far_ahead_gets_into_the_topics_that_timestamps_order(name: str) -> None:
+    assert spec(name).config["message.timestamp.after.max.ms"] == "3600000"
