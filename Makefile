@@ -35,7 +35,7 @@ test: $(VENV)/.dev
 # Java looks the home directory up by itself, Python asks HOME: Maven is told, so that both mean the same ~/.m2.
 test-kafka chaos: export MAVEN_OPTS := -Duser.home=$(HOME) $(MAVEN_OPTS)
 test-kafka: $(VENV)/.dev
-	$(BIN)/pytest tests/integration tests/chaos --broker=kafka $(PYTEST_ARGS)
+	$(BIN)/pytest tests/chaos tests/integration --broker=kafka --numprocesses=2 --dist=loadfile $(PYTEST_ARGS)
 
 chaos: $(VENV)/.dev
 	$(BIN)/python -m tests.chaos $(CHAOS_ARGS)

@@ -23,15 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.alerts import Incident
-from schemas.codec import decode_plainly, encode
+from schemas.codec import encode
 from stream.core.ahead import Stretch, stretches
 from stream.core.intake import Decoded
 from stream.core.lines import parts
+from stream.core.merge import TURN_RECORDS
 from stream.core.nouns import Result, Topic
 from stream.core.pipeline import Pipeline
 from stream.core.records import Numbered, Records
 
-BATCH_RECORDS = 8_000
+BATCH_RECORDS = TURN_RECORDS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,11 +172,10 @@ def batches(lines: Iterable[bytes]) -> Iterator[Read]:
     rest = iter(lines)
     while batch := list(islice(rest, BATCH_RECORDS)):
         values: list[bytes | None]
-        if (events := decode_plainly(batch)) is not None:
-            decoded = Decoded.of(events)
+        if (decoded := Decoded.read(batch)) is not None:
             topics, values, models, times = decoded.topics(), [*batch], decoded.models, decoded.times
         else:
-            read, decoded = [part for line in batch for part in parts(line)], None
+            read = [part for line in batch for part in parts(line)]
             topics = np.array([part.topic for part in read], dtype=np.int8)
             values, models = [part.value for part in read], [part.model or "" for part in read]
             times = np.array([part.time for part in read], dtype=np.float64)  # None becomes NaN

@@ -17,6 +17,8 @@ from stream.wiring import build_replay_pipeline
 
 VERSIONS_PER_MODEL = 10
 EXTRA_FEATURES = 2
+CHECKPOINT = 100_000
+"""Predictions from one checkpoint to the next: what comes in some seconds."""
 
 
 def main(policy: str, versions: str, readings: str) -> None:
@@ -35,7 +37,7 @@ def main(policy: str, versions: str, readings: str) -> None:
     offsets: Counter[str] = Counter()
     used, predictions = 0.0, 0
     while chunk := list(islice(log, BATCH_RECORDS)):
-        records = []
+        records, at = [], offsets["predictions"]
         for entry in chunk:
             records.append(record(entry, offsets[entry.topic]))
             offsets[entry.topic] += 1
@@ -44,6 +46,8 @@ def main(policy: str, versions: str, readings: str) -> None:
         if offsets["predictions"] > load.predictions // 2 and len(chunk) == BATCH_RECORDS:
             used += time.process_time() - began
             predictions += sum(entry.topic == "predictions" for entry in chunk)
+        if offsets["predictions"] // CHECKPOINT != at // CHECKPOINT:
+            pipeline.rows()  # as a worker's checkpoint does: they wait for it in memory
     del chunk, records
     gc.collect()
     report(

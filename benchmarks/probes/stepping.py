@@ -1,11 +1,12 @@
-"""Entries of a log to the records that a pipeline takes, as many at a time as a replay takes."""
+"""Entries of a log to the records that a pipeline takes, as many at a time as a worker or a replay takes."""
 
 from __future__ import annotations
 
 from benchmarks.events import Entry
+from stream.core.merge import TURN_RECORDS
 from stream.core.nouns import Record, Topic
 
-BATCH_RECORDS = 5_000
+BATCH_RECORDS = TURN_RECORDS
 
 
 def record(entry: Entry, offset: int) -> Record:

@@ -111,7 +111,8 @@ class Arrivals(Sequence[Admitted]):
 
     def of(self, topic: Topic) -> Arrivals:
         """Give the part that came by *topic*."""
-        return self.by_topic().get(topic) or Arrivals(self.batch, self.places[:0])
+        part = self.by_topic().get(topic)
+        return Arrivals(self.batch, self.places[:0]) if part is None else part
 
     def times(self) -> NDArray[np.float64]:
         """Give the events' times, shape (n,), in seconds since the epoch."""

@@ -24,6 +24,7 @@ from schemas.codec import (
 )
 from schemas.events import Event
 from stream.core.admission import Refusal
+from stream.core.hashed import Hashes, hashes_of
 from stream.core.nouns import TOPIC_OF, TYPE_NAMES, Forward, Record, Result, Topic
 from stream.core.records import Records
 
@@ -48,29 +49,57 @@ PartitionOf = Callable[[str], int]
 """Gives the input partition of a model name."""
 
 _TOPIC, _VALUE, _HEADERS = (itemgetter(Record._fields.index(name)) for name in ("topic", "value", "headers"))
-_TIME, _MODEL = attrgetter("time"), attrgetter("model")
+AT_HAND: Final = 512
+"""Events that are decoded at a time: more of them than a core's cache holds are looked up in memory."""
+
+_ID, _TIME, _MODEL = attrgetter("id"), attrgetter("time"), attrgetter("model")
 _NUMBER_OF: Final[Mapping[type, int]] = {kind: int(topic) for kind, topic in TOPIC_OF.items()}
 
 
 class Decoded(NamedTuple):
-    """Events, as :func:`decode_plainly` gives them, in columns of one length; times in epoch seconds."""
+    """Events in columns of one length: *hashes* are those of the *ids*; times are in epoch seconds."""
 
-    events: Sequence[Event]
-    models: Sequence[str]
+    events: list[Event]
+    models: list[str]
+    ids: list[str]
+    hashes: Hashes
     times: NDArray[np.float64]
 
     @classmethod
-    def of(cls, events: Sequence[Event]) -> Decoded:
+    def of(cls, events: list[Event]) -> Decoded:
         """Read the columns off *events*."""
         seconds = map(datetime.timestamp, map(_TIME, events))
         times = np.fromiter(seconds, dtype=np.float64, count=len(events))
-        return cls(events, list(map(_MODEL, events)), times)
+        ids = list(map(_ID, events))
+        return cls(events, list(map(_MODEL, events)), ids, hashes_of(ids), times)
+
+    @classmethod
+    def read(cls, values: Sequence[bytes | None]) -> Decoded | None:
+        """Decode *values*, an event each; None where one of them must be judged alone.
+
+        So many at a time that what is read off them is still at hand.
+        """
+        parts: list[Decoded] = []
+        for start in range(0, len(values), AT_HAND):
+            events = decode_plainly(values[start : start + AT_HAND])
+            if events is None:
+                return None
+            parts.append(cls.of(events))
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            [event for part in parts for event in part.events],
+            [model for part in parts for model in part.models],
+            [event_id for part in parts for event_id in part.ids],
+            np.concatenate([np.empty(0, dtype=np.int64), *(part.hashes for part in parts)]),
+            np.concatenate([np.empty(0), *(part.times for part in parts)]),
+        )
 
     def part(self, start: int, stop: int) -> Decoded:
         """Give those from *start* to before *stop*."""
         if start == 0 and stop == len(self.events):
             return self
-        return Decoded(self.events[start:stop], self.models[start:stop], self.times[start:stop])
+        return Decoded(*(column[start:stop] for column in self))  # type: ignore[arg-type]
 
     def topics(self) -> NDArray[np.int8]:
         """Give the topics on which the events belong, shape (n,)."""
@@ -106,8 +135,8 @@ class Intake:
         *decoded* are the events of the records, one each, where whoever has them has done that.
         """
         if not _have_headers(records):
-            if decoded is None and (events := decode_plainly(_values_of(records))) is not None:
-                decoded = Decoded.of(events)
+            if decoded is None:
+                decoded = Decoded.read(_values_of(records))
             if decoded is not None:
                 topics = topics_of(records)
                 if self._are_ordinary(decoded, topics):

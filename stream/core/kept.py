@@ -298,8 +298,9 @@ class Chunk:
     def _version_codes(self, versions: Sequence[Named]) -> list[int] | int:
         if versions.count(versions[0]) == len(versions):
             return self._version_code(versions[0])
-        for version in dict.fromkeys(versions):
-            self._version_code(version)
+        if not self._code_of_version.keys() >= (distinct := dict.fromkeys(versions)).keys():
+            for version in distinct:
+                self._version_code(version)
         return list(map(self._code_of_version.__getitem__, versions))
 
     def _version_code(self, version: Named) -> int:

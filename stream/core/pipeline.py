@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import zip_longest
-from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
@@ -24,7 +23,6 @@ from stream.core.alert import decide
 from stream.core.bounds import bound_key, watch_bound
 from stream.core.columns import Arrivals, Batch, by_model
 from stream.core.detect import Banks
-from stream.core.hashed import hashes_of
 from stream.core.incident import Incidents
 from stream.core.intake import Decoded, Intake, PartitionOf, topics_of
 from stream.core.lost import Gap, follow_reading, lost_input, lost_key
@@ -52,7 +50,6 @@ _decode_position = msgspec.msgpack.Decoder(Position).decode
 _encode_key = msgspec.json.Encoder().encode
 _decode_key = msgspec.json.Decoder(tuple[str, ...]).decode
 _PIPELINE: RowKey = ("pipeline",)
-_ID = attrgetter("id")
 _TYPE_NAMES = {topic: TYPE_NAMES[kind] for kind, topic in TOPIC_OF.items()}
 
 
@@ -119,10 +116,9 @@ class Pipeline:
         """
         result = Result()
         incoming = self._intake.read(records, result, decoded)
-        (events, names, times), topics = incoming.decoded, incoming.topics
-        ids = list(map(_ID, events))
+        (events, names, ids, hashes, times), topics = incoming.decoded, incoming.topics
         seqs = np.zeros(len(topics), dtype=np.int64)
-        batch = Batch(events, incoming.records, times, topics, ids, hashes_of(ids), seqs)
+        batch = Batch(events, incoming.records, times, topics, ids, hashes, seqs)
         is_judged, is_taken = np.zeros((2, len(names)), dtype=np.bool_)
         step = _Step(batch, incoming.elements, now, result, is_judged, is_taken)
 

@@ -7,7 +7,7 @@ not is left to it. Both give the same.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain, pairwise
+from itertools import chain, compress, pairwise
 from operator import attrgetter
 from typing import Final, NamedTuple, cast
 
@@ -198,17 +198,18 @@ def _outcomes(
     found = standing.found(places, entries)
     feedback = cast("list[Feedback]", [said.events[at] for at in which.tolist()])
     said_at, of = said.times()[which], said.of_each[which]
-    delays = np.maximum(said_at - found.times, 0.0)
-    is_truth, keys = says_truth(feedback), said.keys[which]
+    delays, keys = np.maximum(said_at - found.times, 0.0).tolist(), said.keys[which]
+    is_truth = says_truth(feedback)
     if is_truth is None:
-        is_truth = np.ones(len(which), dtype=np.bool_)
-    standing.take(places[is_truth], keys[is_truth])
+        standing.take(places, keys)
+    else:
+        standing.take(places[is_truth], keys[is_truth])
     outcomes: dict[int, list[Outcomes]] = {}
     ends = np.flatnonzero(np.diff(of)) + 1
     for start, end in pairwise([0, *ends.tolist(), len(of)]):
         at = int(of[start])
         join, own = parts[at].join, slice(start, end)
-        told = delays[own][is_truth[own]].tolist()
+        told = delays[own] if is_truth is None else list(compress(delays[own], is_truth[own]))
         join.labelled += len(told)
         join.delays += told
         outcomes[at] = [

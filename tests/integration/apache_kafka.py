@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import hashlib
 import os
 import shutil
@@ -167,17 +168,23 @@ class ApacheKafka:
 
 
 def resolve_class_path(cache: Path) -> str:
-    """Find the jars of pom.xml with Maven, once per pom and *cache*.
+    """Find the jars of pom.xml with Maven, once per pom and *cache*, whoever else asks at the same time.
 
     Raises BrokerError when Maven is missing or can't find them: whoever asked for Kafka gets Kafka or
     a failure, never a skipped test.
     """
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed
+        return _resolve_class_path(cache)
+
+
+def _resolve_class_path(cache: Path) -> str:
     digest = hashlib.sha256(POM.read_bytes()).hexdigest()[:16]
     known = cache / f"class-path-{digest}.txt"
     if known.exists() and all(Path(jar).exists() for jar in known.read_text().split(os.pathsep)):
         return known.read_text()
     maven = _program("mvn", "Apache Maven")
-    cache.mkdir(parents=True, exist_ok=True)
     draft = cache / f"{known.name}.{os.getpid()}"
     command = [maven, "-q", "-B", "-f", str(POM), "dependency:build-classpath", f"-Dmdep.outputFile={draft}"]
     try:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Final
 
+import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import InvalidTimestampError
 from aiokafka.record.util import calc_crc32c
 
 from stream.shell.pieces import PIECE_BYTES
@@ -107,3 +110,11 @@ def test_names_and_texts_without_measure_make_no_state_that_a_topic_does_not_tak
     assert max(len(record.value or b"") for record in records) < 1_000_000
     pieces = [int(key.rpartition(b"]#")[2]) for record in records if (key := record.key or b"").count(b"]#")]
     assert max(pieces) * PIECE_BYTES > LARGE_RECORD_BYTES
+
+
+def test_a_timestamp_far_ahead_gets_into_no_input(kafka: Broker, prefix: str) -> None:
+    """It would hold back its topic behind the others."""
+    make_topics(settings(kafka, prefix))
+    ahead = int(1000 * (time.time() + 2 * 3_600))
+    with pytest.raises(InvalidTimestampError):
+        send(kafka, [good(prefix, 1) | {"timestamp_ms": ahead}])
