@@ -31,6 +31,7 @@ from stream.core.nouns import (
 from stream.core.ports import Found
 from stream.detectors.forms import Form, Nature, form_given, form_of, nature_of, spec_of
 from stream.detectors.quiet import Family, QuietBank
+from stream.detectors.quiet.baseline import LEARNING_READINGS, LEARNING_READINGS_MAX, LEARNING_SECONDS
 from stream.detectors.quiet.printed import digest_of
 from stream.detectors.runs import group, grown
 from stream.detectors.states import State, given_in, packed, unpacked, written
@@ -132,8 +133,8 @@ class Budgeted:
         self._check_one(slot)
         form = self._forms.get(slot)
         if form is None:
-            held = len(self._held[slot][0])
-            return Explanation(watched_by=NAME, stage=Stage.LEARNING, readings=held)
+            held, needed = len(self._held[slot][0]), LEARNING_READINGS
+            return Explanation(watched_by=NAME, stage=Stage.LEARNING, readings=held, needed=needed)
         inner = int(self._inner[slot])
         stands, share = self._quiet.sight(inner), self._quiet.share(inner)
         stage = Stage.WATCHING if stands.is_learned else Stage.LEARNING
@@ -155,6 +156,10 @@ class Budgeted:
                 for days, change in zip(DAYS, sees, strict=True)
             ),
             baseline=self.baseline(slot),
+            needed=LEARNING_READINGS if stands.readings < LEARNING_READINGS else LEARNING_READINGS_MAX,
+            at_latest=self._quiet.printed(inner).began + LEARNING_SECONDS
+            if stands.readings >= LEARNING_READINGS
+            else None,
         )
 
     def baseline(self, slot: int) -> Baseline | None:
