@@ -13,6 +13,7 @@ from stream.core.errors import UnreadableRowError
 from stream.core.nouns import Baseline, SeriesKey, Tally, Topic
 from stream.core.procedure import Actor
 from stream.core.rows import UNREADABLE, Number
+from stream.core.texts import short
 
 _encode = msgspec.msgpack.Encoder().encode
 _encode_one = msgspec.json.Encoder().encode
@@ -29,7 +30,8 @@ class Act(NamedTuple):
     @property
     def by(self) -> Actor:
         """Who answers for it."""
-        return Actor(name=self.event.actor or "", role=self.event.actor_role, event_id=self.event.id)
+        role = self.event.actor_role
+        return Actor(name=short(self.event.actor or ""), role=role and short(role), event_id=self.event.id)
 
     def concerns(self, key: SeriesKey) -> bool:
         """Tell whether a series is one of those that it names."""

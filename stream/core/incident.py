@@ -77,6 +77,9 @@ class _Moment(NamedTuple):
 NAMED_MAX: Final = 20
 """Series that the history names of those that somebody accepted at once."""
 
+HISTORY_MAX: Final = 100
+"""Entries from which on the history says no more of parts that are accepted."""
+
 _NOBODY: Final[Mapping[str, int]] = MappingProxyType({})
 _RANK = {severity: rank for rank, severity in enumerate(Severity)}
 _encode = msgspec.msgpack.Encoder().encode
@@ -179,8 +182,7 @@ class Incidents:
                 opened.incident = close(
                     opened.incident, Cause.ACCEPTED, self._end(opened, at), detail=detail, by=by
                 )
-            else:
-                before = opened.incident
+            elif len((before := opened.incident).history) < HISTORY_MAX:
                 _, history = moved(before.state, before.history, Cause.ACCEPTED_IN_PART, at, detail, by)
                 opened.incident = msgspec.structs.replace(before, history=history)
             changes.append(Change(seq, None, opened.incident))

@@ -11,6 +11,7 @@ import pytest
 from schemas.alerts import IncidentState, RejectReason
 from schemas.baselines import PublishedBaseline, digest_of
 from schemas.policy import Bounds, Policy
+from stream.core.incident import HISTORY_MAX
 from stream.core.nouns import Stage
 from stream.detectors.registry import Registry
 from tests.flow.timeline import (
@@ -265,3 +266,22 @@ def test_detectors_that_cannot_begin_with_it_learn_as_ever(published: Happening)
     grow(t, "2", 1, 50, 0.1)
     assert {one.stage for _, one in t.pipeline.model(MODEL).explain()} == {Stage.LEARNING}
     assert set(numbers(t).values()) == {1}
+
+
+def test_a_history_that_is_long_says_no_more_of_parts() -> None:
+    t = watch(GROUPED)
+    t.push(at(0), wrong("a", version="1"), wrong("b", version="2"))
+    for number in range(HISTORY_MAX + 5):
+        t.push(at(number), says("baseline_accepted", f"ok-{number}", version="1"))
+        t.push(at(number), wrong(f"again-{number}", version="1"))
+    (incident,) = t.last().values()
+    assert len(incident.history) == HISTORY_MAX
+
+
+def test_a_name_without_end_is_cut() -> None:
+    t = watch()
+    t.push(at(0), wrong("a"))
+    t.push(at(60), says("baseline_accepted", actor="x" * 1_000_000, actor_role="y" * 1_000_000))
+    (incident,) = t.last().values()
+    assert len(incident.history[-1].actor) < 300
+    assert len(incident.history[-1].actor_role or "") < 300
