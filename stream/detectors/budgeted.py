@@ -207,21 +207,24 @@ class Budgeted:
         self._held[slot] = (np.empty(0), np.empty(0))
 
     def published(self, slot: int, key: SeriesKey) -> PublishedBaseline | None:
-        """Give the baseline of *slot*, the series *key*, to be published; None while it is too small."""
+        """Give the baseline of *slot*, the series *key*, to be published; None where that cannot be."""
         self._check_one(slot)
         form = self._forms.get(slot)
         fields = None if form is None else self._quiet.published(int(self._inner[slot]))
         if form is None or fields is None:
             return None
-        return PublishedBaseline(
-            signal=key.signal,
-            segment=key.segment,
-            counted=Counted(form.family.value),
-            low=form.low,
-            unit=form.unit,
-            differs=form.differs,
-            **fields,
-        )
+        try:
+            return PublishedBaseline(
+                signal=key.signal,
+                segment=key.segment,
+                counted=Counted(form.family.value),
+                low=form.low,
+                unit=form.unit,
+                differs=form.differs,
+                **fields,
+            )
+        except ValueError:  # it began with a published one of absurd numbers, and has outgrown what may be
+            return None
 
     def take(self, slot: int, baseline: PublishedBaseline) -> bool:
         """Let the series of *slot* go on with a published baseline; False where that is of another kind.
@@ -368,7 +371,9 @@ class Budgeted:
     def _show(self, slots: Places, values: Values, times: Values, places: Places) -> list[Found]:
         """Show quiet readings of series that joined; give what it finds, at the *places* of the readings."""
         low = self._low[slots]
-        shown = np.where(self._differs[slots], values != low, (values - low) / self._unit[slots])
+        with np.errstate(over="ignore"):  # two numbers may be as near as there are any, and a third far off
+            scaled = np.clip((values - low) / self._unit[slots], -_LARGEST, _LARGEST)
+        shown = np.where(self._differs[slots], values != low, scaled)
         said = self._quiet.update(self._inner[slots], shown, times)
         found = [
             Found(self._own[slot], self._in_units(self._own[slot], finding, int(places[finding.index])))
