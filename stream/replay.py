@@ -142,9 +142,7 @@ def lines(files: Iterable[str]) -> Iterator[bytes]:
             else:
                 source = stack.enter_context(Path(file).open("rb"))
             try:
-                for line in source:
-                    if stripped := line.strip():
-                        yield stripped
+                yield from filter(None, map(bytes.strip, source))
             except (EOFError, gzip.BadGzipFile, zlib.error) as error:
                 raise OSError(errno.EIO, f"damaged: {error}", file) from error
 
@@ -173,7 +171,7 @@ def batches(lines: Iterable[bytes]) -> Iterator[Read]:
     while batch := list(islice(rest, BATCH_RECORDS)):
         values: list[bytes | None]
         if (decoded := Decoded.read(batch)) is not None:
-            topics, values, models, times = decoded.topics(), [*batch], decoded.models, decoded.times
+            topics, values, models, times = decoded.topics, [*batch], decoded.models, decoded.times
         else:
             read = [part for line in batch for part in parts(line)]
             topics = np.array([part.topic for part in read], dtype=np.int8)

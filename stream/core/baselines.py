@@ -30,8 +30,8 @@ class Act(NamedTuple):
     @property
     def by(self) -> Actor:
         """Who answers for it."""
-        role = self.event.actor_role
-        return Actor(name=short(self.event.actor or ""), role=role and short(role), event_id=self.event.id)
+        name, role = self.event.actor or "", self.event.actor_role
+        return Actor(name=short(name), role=role and short(role), event_id=self.event.id)
 
     def concerns(self, key: SeriesKey) -> bool:
         """Tell whether a series is one of those that it names."""

@@ -104,9 +104,8 @@ class Arrivals(Sequence[Admitted]):
             topics = self.batch.topics[self.places]
             present = np.flatnonzero(np.bincount(topics, minlength=len(Topic))).tolist()
             if len(present) == 1:
-                self._by_topic = {present[0]: self}
-            else:
-                self._by_topic = {topic: self.only(topics == topic) for topic in present}
+                return {present[0]: self}  # kept, it would be a cycle, and the batch there until it is found
+            self._by_topic = {topic: self.only(topics == topic) for topic in present}
         return self._by_topic
 
     def of(self, topic: Topic) -> Arrivals:

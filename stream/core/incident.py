@@ -74,11 +74,11 @@ class _Moment(NamedTuple):
     due: float
 
 
+HISTORY_MAX: Final = 100
+"""Lines of a history from which on what is accepted in part has none: an incident has to fit its topic."""
+
 NAMED_MAX: Final = 20
 """Series that the history names of those that somebody accepted at once."""
-
-HISTORY_MAX: Final = 100
-"""Entries from which on the history says no more of parts that are accepted."""
 
 _NOBODY: Final[Mapping[str, int]] = MappingProxyType({})
 _RANK = {severity: rank for rank, severity in enumerate(Severity)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from operator import attrgetter, itemgetter
 from typing import Final, NamedTuple
 
@@ -57,21 +58,28 @@ _NUMBER_OF: Final[Mapping[type, int]] = {kind: int(topic) for kind, topic in TOP
 
 
 class Decoded(NamedTuple):
-    """Events in columns of one length: *hashes* are those of the *ids*; times are in epoch seconds."""
+    """Events in columns of one length.
+
+    *hashes* are those of the *ids*; times are in epoch seconds; *topics* are those on which they belong.
+    """
 
     events: list[Event]
     models: list[str]
     ids: list[str]
     hashes: Hashes
     times: NDArray[np.float64]
+    topics: NDArray[np.int8]
 
     @classmethod
     def of(cls, events: list[Event]) -> Decoded:
         """Read the columns off *events*."""
-        seconds = map(datetime.timestamp, map(_TIME, events))
-        times = np.fromiter(seconds, dtype=np.float64, count=len(events))
-        ids = list(map(_ID, events))
-        return cls(events, list(map(_MODEL, events)), ids, hashes_of(ids), times)
+        number = len(events)
+        models, ids = list(map(_MODEL, events)), list(map(_ID, events))
+        if len(set(models)) == 1:
+            models = models[:1] * number  # one name, not one of each event, is looked at from now on
+        times = np.fromiter(map(datetime.timestamp, map(_TIME, events)), dtype=np.float64, count=number)
+        topics = np.fromiter(map(_NUMBER_OF.__getitem__, map(type, events)), dtype=np.int8, count=number)
+        return cls(events, models, ids, hashes_of(ids), times, topics)
 
     @classmethod
     def read(cls, values: Sequence[bytes | None]) -> Decoded | None:
@@ -87,12 +95,15 @@ class Decoded(NamedTuple):
             parts.append(cls.of(events))
         if len(parts) == 1:
             return parts[0]
+        if not parts:
+            return cls.of([])
         return cls(
-            [event for part in parts for event in part.events],
-            [model for part in parts for model in part.models],
-            [event_id for part in parts for event_id in part.ids],
-            np.concatenate([np.empty(0, dtype=np.int64), *(part.hashes for part in parts)]),
-            np.concatenate([np.empty(0), *(part.times for part in parts)]),
+            list(chain.from_iterable(part.events for part in parts)),
+            list(chain.from_iterable(part.models for part in parts)),
+            list(chain.from_iterable(part.ids for part in parts)),
+            np.concatenate([part.hashes for part in parts]),
+            np.concatenate([part.times for part in parts]),
+            np.concatenate([part.topics for part in parts]),
         )
 
     def part(self, start: int, stop: int) -> Decoded:
@@ -100,11 +111,6 @@ class Decoded(NamedTuple):
         if start == 0 and stop == len(self.events):
             return self
         return Decoded(*(column[start:stop] for column in self))  # type: ignore[arg-type]
-
-    def topics(self) -> NDArray[np.int8]:
-        """Give the topics on which the events belong, shape (n,)."""
-        numbers = map(_NUMBER_OF.__getitem__, map(type, self.events))
-        return np.fromiter(numbers, dtype=np.int8, count=len(self.events))
 
 
 class Incoming(NamedTuple):
@@ -152,7 +158,7 @@ class Intake:
     def _are_ordinary(self, decoded: Decoded, topics: NDArray[np.int8]) -> bool:
         """Tell whether nothing but to take events is to be done, one of each of the records of *topics*."""
         times = decoded.times
-        if not np.array_equal(decoded.topics(), topics):
+        if not np.array_equal(decoded.topics, topics):
             return False
         if len(times) and not (TIMES[0] <= float(times.min()) and float(times.max()) < TIMES[1]):
             return False

@@ -116,7 +116,7 @@ class Pipeline:
         """
         result = Result()
         incoming = self._intake.read(records, result, decoded)
-        (events, names, ids, hashes, times), topics = incoming.decoded, incoming.topics
+        (events, names, ids, hashes, times, _), topics = incoming.decoded, incoming.topics
         seqs = np.zeros(len(topics), dtype=np.int64)
         batch = Batch(events, incoming.records, times, topics, ids, hashes, seqs)
         is_judged, is_taken = np.zeros((2, len(names)), dtype=np.bool_)

@@ -17,7 +17,7 @@ from stream.core.forms import COLUMN, OTHER, USAGE, Features, FeatureValue, Form
 from stream.core.nouns import Tally, Topic
 from stream.core.observe import Observer, errors, opinions
 from stream.core.segmented import Segmented, read_segments
-from stream.core.sheets import Block, Places, Sheet, Stands, Values, sheet_of
+from stream.core.sheets import Block, Places, Sheet, Stands, blank, runs_of_lanes, sheet_of
 from stream.core.texts import all_short
 from stream.core.values import absent_of, categories_of, numbers_of
 
@@ -81,9 +81,14 @@ class _Part:
 
 @dataclass(slots=True)
 class _Predictions:
-    """Predictions in the order of their forms, then of their versions, then of the log."""
+    """Predictions in the order of their forms, then of their versions, then of the log.
+
+    Where there is an *order* it is that of *stands* alone, and puts in it what stands in the log's: objects
+    are read fastest as they came, and numbers are moved in an array.
+    """
 
     stands: Stands
+    order: Places | None
     events: Sequence[Prediction]
     outputs: Sequence[Scalar | None]
     scores: Sequence[float | None]
@@ -166,18 +171,30 @@ class Reader:
     ) -> _Predictions:
         forms = [lane.form(self._forms) for lane in lanes]
         numbers = {form: number for number, form in enumerate(dict.fromkeys(forms))}
-        ends = [len(events)]
+        ends, order = [len(events)], None
         if len(lanes) > 1:
             of_lane = np.fromiter(map(numbers.__getitem__, forms), dtype=np.intp, count=len(forms))
             keys = of_lane[stands.lane] * len(lanes) + stands.lane
             if (keys[1:] < keys[:-1]).any():
                 order = np.argsort(keys, kind="stable")
-                stands, events = stands.only(order), [events[place] for place in order.tolist()]
+                stands = stands.only(order)
             ends = np.bincount(of_lane[stands.lane], minlength=len(numbers)).cumsum().tolist()
         outputs, scores, used, all_features = (
             list(map(read, events)) for read in (_OUTPUT, _SCORE, _USED, _FEATURES)
         )
         has_classes = self._signals.output and str in set(map(type, outputs))
+        if order is not None:
+            columns = None
+            if len(numbers) == 1 and not has_classes and None not in all_features:
+                columns = forms[0].columns_of(cast("list[Features]", all_features))
+            if columns is not None:
+                described = cast("list[Features]", all_features)
+                part = _Part(forms[0], described, np.arange(len(events)), columns, (), np.empty(0, np.intp))
+                return _Predictions(stands, order, events, outputs, scores, used, [part])
+            events, outputs, scores, used, all_features = (
+                [column[place] for place in order.tolist()]
+                for column in (events, outputs, scores, used, all_features)
+            )
         parts = []
         for form, (start, stop) in zip(numbers, pairwise([0, *ends]), strict=True):
             given: Sequence[Features | None] = all_features[start:stop]
@@ -196,7 +213,7 @@ class Reader:
             parts.append(
                 _Part(form, features, described_at, columns, classes, np.array(classes_at, dtype=np.intp))
             )
-        return _Predictions(stands, events, outputs, scores, used, parts)
+        return _Predictions(stands, None, events, outputs, scores, used, parts)
 
     def _meet(
         self, told: _Predictions, met: _Met, lanes: Sequence[Observer], source: Source, tally: Tally
@@ -206,7 +223,7 @@ class Reader:
         for part in told.parts:
             form = part.form
             if part.columns is None and not form.rows.keys() >= set().union(*part.described):
-                for lane, start, stop in _runs(told.stands.lane[part.described_at]):
+                for lane, start, stop in runs_of_lanes(told.stands.lane[part.described_at]):
                     starts, refused = lanes[lane].meet(part.described[start:stop])
                     if starts:
                         met.features[lane] = starts
@@ -214,7 +231,7 @@ class Reader:
                         places = told.stands.place[part.described_at[start:stop][refused]]
                         lanes[lane].drop("features", seqs[places].tolist(), tally, by=len(refused))
             if not form.is_full and not form.codes.keys() >= set(part.classes):
-                for lane, start, stop in _runs(told.stands.lane[part.classes_at]):
+                for lane, start, stop in runs_of_lanes(told.stands.lane[part.classes_at]):
                     if starts := lanes[lane].meet_classes(part.classes[start:stop]):
                         met.classes[lane] = starts
         return bool(met.features or met.classes)
@@ -237,7 +254,7 @@ class Reader:
                     if _NONE not in kinds
                     else [None if one is None else get(one) for one in used]
                 )
-        yield from _block(rows, np.arange(len(told.events)))
+        yield from _block(rows, np.arange(len(told.events)), told.order)
 
     def _read_features(self, part: _Part, told: _Predictions, met: _Met, full: _Full) -> Iterator[Block]:
         """Give the values of features, whether they are missing, whether categories are new."""
@@ -253,11 +270,14 @@ class Reader:
         categories: list[Sequence[str | None]] = []
         if signals.missing or signals.new_category:
             categories = list(map(categories_of, columns[len(form.numeric) :]))
+        if told.order is not None:
+            numbers, order = numbers[:, told.order], told.order.tolist()
+            categories = [[column[place] for place in order] for column in categories]
         if signals.features and form.numeric:
             yield Block(range(form.feature_at, form.missing_at), places, numbers)
         if signals.missing:
             absent = absent_of(None if is_complete else numbers, len(form.numeric), categories, len(given))
-            _blank(absent, form.rows, met.features, told.stands.lane[places])
+            blank(absent, form.rows, met.features, told.stands.lane[places])
             yield Block(range(form.missing_at, form.new_at), places, absent)
         if signals.new_category and categories:
             new = list(_novelty(form, categories, places, full))
@@ -269,7 +289,7 @@ class Reader:
         if self._signals.error:
             own = rows["error"] = errors(self._task, completed.outputs, completed.feedback)
             if completed.segments is not None:
-                stands = Segmented(_runs(full.stands.lane), full.lanes, completed.segments, places)
+                stands = Segmented(runs_of_lanes(full.stands.lane), full.lanes, completed.segments, places)
                 yield from read_segments(stands, own, self._forms, full.note)
         if self._signals.feedback and not _OPINIONS.keys().isdisjoint(map(_KIND, completed.feedback)):
             for kind, signal in _OPINIONS.items():
@@ -278,18 +298,23 @@ class Reader:
 
 
 def _predictions(sources: Sequence[Source], lanes: _Lanes) -> tuple[Stands, list[Prediction]]:
+    """Give the predictions of all *sources*, in the log's order."""
     numbers: list[int] = []
-    events: list[Prediction] = []
-    stands: list[Arrivals] = []
+    parts: list[Arrivals] = []
     for number, source in enumerate(sources):
         predictions = source.events.of(Topic.PREDICTIONS)
         if len(predictions):
             numbers += lanes.of(number, predictions.versions())
-            events += cast("list[Prediction]", predictions.events())
-            stands.append(predictions)
-    if not stands:
+            parts.append(predictions)
+    if not parts:
         return Stands.of([], [], []), []
-    return Stands.of(numbers, [own.places for own in stands], [own.times() for own in stands]), events
+    batch = parts[0].batch
+    places = np.concatenate([own.places for own in parts])
+    stands = Stands(np.array(numbers, dtype=np.intp), places, batch.times[places])
+    if len(parts) == 1:
+        return stands, cast("list[Prediction]", parts[0].events())
+    stands = stands.only(np.argsort(places, kind="stable"))
+    return stands, cast("list[Prediction]", list(map(batch.events.__getitem__, stands.place.tolist())))
 
 
 def _completed(sources: Sequence[Source], lanes: _Lanes) -> _Completed:
@@ -325,7 +350,7 @@ def _novelty(
     form: Form, columns: Sequence[Sequence[str | None]], places: Places, full: _Full
 ) -> Iterator[float | None]:
     """Give whether the categories of predictions at *places* are new, feature by feature."""
-    runs = list(_runs(full.stands.lane[places]))
+    runs = list(runs_of_lanes(full.stands.lane[places]))
     for name, column in zip(form.categorical, columns, strict=True):
         for lane, start, stop in runs:
             new, overflow = full.lanes[lane].novelty(name, column[start:stop])
@@ -346,45 +371,28 @@ def _read_classes(part: _Part, told: _Predictions, met: _Met, full: _Full) -> It
     codes = np.array([form.codes.get(name, further) for name in names])
     rates = (codes == np.arange(form.segment_at - form.class_at)[:, None]).astype(np.float64)
     lane = told.stands.lane[part.classes_at]
-    _blank(rates, form.codes, met.classes, lane)
+    blank(rates, form.codes, met.classes, lane)
     if form.is_full and (codes == further).any():
-        for number, start, stop in _runs(lane):
+        for number, start, stop in runs_of_lanes(lane):
             if (other := np.flatnonzero(codes[start:stop] == further)).size:
                 full.note("classes", number, part.classes_at[start + other])
     if form.is_full and OTHER in form.codes:
         rates[form.codes[OTHER]] += codes == further
     elif form.is_full:
         since = {number: {OTHER: max(starts.values())} for number, starts in met.classes.items()}
-        _blank(rates, {OTHER: further}, since, lane)
+        blank(rates, {OTHER: further}, since, lane)
     yield Block(range(form.class_at, form.segment_at), part.classes_at, rates)
 
 
-def _blank(
-    values: Values, rows: Mapping[str, int], starts: Mapping[int, Mapping[str, int]], lane: Places
-) -> None:
-    """Take readings away from before where what they are of was met; *lane* is the readings'."""
-    for number, of_lane in starts.items():
-        own = np.flatnonzero(lane == number)
-        for name, start in of_lane.items():
-            if start and len(own):
-                values[rows[name], own[:start]] = np.nan
-
-
-def _block(rows: Mapping[str, Sequence[FeatureValue]], places: Places) -> Iterator[Block]:
-    """Give the table of the signals *rows*, without those of which there is no reading."""
+def _block(
+    rows: Mapping[str, Sequence[FeatureValue]], places: Places, order: Places | None = None
+) -> Iterator[Block]:
+    """Give the table of the signals *rows*, without those of which there is no reading; put it in *order*."""
     there = {
         COLUMN[signal]: row
         for signal, row in rows.items()
         if row[0] is not None or row.count(None) < len(row)
     }
     if there:
-        yield Block(list(there), places, numbers_of(list(there.values()), len(places))[0])
-
-
-def _runs(lane: Places) -> Iterator[tuple[int, int, int]]:
-    """Give each lane of those that stand side by side, with where it begins and ends."""
-    if not len(lane):
-        return
-    starts = [0, *(np.flatnonzero(lane[1:] != lane[:-1]) + 1).tolist()]
-    for start, stop in pairwise([*starts, len(lane)]):
-        yield int(lane[start]), start, stop
+        values = numbers_of(list(there.values()), len(places))[0]
+        yield Block(list(there), places, values if order is None else values[:, order])

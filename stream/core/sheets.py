@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import accumulate
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate, pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -92,6 +92,26 @@ def sheet_of(lanes: Sequence[Observer], stands: Stands, blocks: Sequence[Block])
     starts = np.array([0, *accumulate(map(len, slots[:-1]))], dtype=np.intp)
     cell = columns if len(lanes) == 1 else starts[stands.lane[stand]] + columns
     return Sheet(lanes, starts, _joined(slots), cell, values, stands.times[stand], stand, stands.place)
+
+
+def runs_of_lanes(lane: Places) -> Iterator[tuple[int, int, int]]:
+    """Give each lane of those that stand side by side, with where it begins and ends."""
+    if not len(lane):
+        return
+    starts = [0, *(np.flatnonzero(lane[1:] != lane[:-1]) + 1).tolist()]
+    for start, stop in pairwise([*starts, len(lane)]):
+        yield int(lane[start]), start, stop
+
+
+def blank(
+    values: Values, rows: Mapping[str, int], starts: Mapping[int, Mapping[str, int]], lane: Places
+) -> None:
+    """Take readings away from before where what they are of was met; *lane* is the readings'."""
+    for number, of_lane in starts.items():
+        own = np.flatnonzero(lane == number)
+        for name, start in of_lane.items():
+            if start and len(own):
+                values[rows[name], own[:start]] = np.nan
 
 
 def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:

@@ -210,8 +210,7 @@ class Worker:
             pipeline.begin_at({topic: starts[TP(name, number)] for name, topic in self._inputs.items()})
         for key in unreadable:
             logger.warning("partition %d: row %s cannot be read, it is learned again", number, key)
-        if lost := len(unreadable) + state.unreadable:
-            self._metrics.count("unreadable_rows_total", by=lost)
+        self._metrics.count("unreadable_rows_total", by=len(unreadable) + state.unreadable)
         return Partition(
             pipeline,
             Merge(pipeline.positions, self._options.max_idle_seconds),
@@ -222,9 +221,7 @@ class Worker:
             self._metrics,
             self._pauses,
             pieces,
-            # A first checkpoint mends what a worker before this one left half written, and tells the group
-            # of positions that it could not tell.
-            is_changed=True,
+            is_changed=True,  # a checkpoint mends what was left half written, and tells the group where it is
         )
 
     def is_full(self, tp: TP) -> bool:

@@ -10,6 +10,7 @@ import pytest
 
 from schemas.alerts import IncidentState, RejectReason
 from schemas.baselines import PublishedBaseline, digest_of
+from schemas.codec import encode
 from schemas.policy import Bounds, Policy
 from stream.core.incident import HISTORY_MAX
 from stream.core.nouns import Stage
@@ -278,10 +279,24 @@ def test_a_history_that_is_long_says_no_more_of_parts() -> None:
     assert len(incident.history) == HISTORY_MAX
 
 
-def test_a_name_without_end_is_cut() -> None:
+def test_whoever_accepts_under_a_name_of_megabytes_is_kept_short() -> None:
     t = watch()
     t.push(at(0), wrong("a"))
-    t.push(at(60), says("baseline_accepted", actor="x" * 1_000_000, actor_role="y" * 1_000_000))
+    t.push(at(60), says("baseline_accepted", actor="dana " * 300_000, actor_role="lead " * 300_000))
     (incident,) = t.last().values()
-    assert len(incident.history[-1].actor) < 300
-    assert len(incident.history[-1].actor_role or "") < 300
+    assert (incident.history[-1].actor or "").startswith("dana dana")
+    assert len(encode(incident)) < 10_000
+
+
+def test_what_is_accepted_in_part_again_and_again_makes_no_endless_history() -> None:
+    t = watch(GROUPED)
+    t.push(at(0), wrong("a", version="1"), wrong("b", version="2"))
+    for n in range(1, 300, 2):
+        t.push(at(n), wrong(f"a{n}", version="1"))
+        t.push(at(n + 1), says("baseline_accepted", f"ok-{n}", version="1"))
+    (incident,) = t.last().values()
+    assert (incident.state, len(incident.history)) == (IncidentState.DETECTED, HISTORY_MAX)
+    assert len(encode(incident)) < 100_000
+    t.push(at(400), says("baseline_accepted", "all"))
+    (incident,) = t.last().values()
+    assert incident.state is IncidentState.RESOLVED
