@@ -269,16 +269,6 @@ def test_detectors_that_cannot_begin_with_it_learn_as_ever(published: Happening)
     assert set(numbers(t).values()) == {1}
 
 
-def test_a_history_that_is_long_says_no_more_of_parts() -> None:
-    t = watch(GROUPED)
-    t.push(at(0), wrong("a", version="1"), wrong("b", version="2"))
-    for number in range(HISTORY_MAX + 5):
-        t.push(at(number), says("baseline_accepted", f"ok-{number}", version="1"))
-        t.push(at(number), wrong(f"again-{number}", version="1"))
-    (incident,) = t.last().values()
-    assert len(incident.history) == HISTORY_MAX
-
-
 def test_whoever_accepts_under_a_name_of_megabytes_is_kept_short() -> None:
     t = watch()
     t.push(at(0), wrong("a"))
