@@ -26,7 +26,13 @@ PUBLISHED_MAX: Final = 500
 
 _MOST: Final = 2.0**53
 _VISITS_MAX: Final = 1e6
+_SUM_MOST: Final = 3.0
+"""A season's sum of a reading at most: what is at most 1, less what other levels and hours took from it."""
+
 Amount = Annotated[float, msgspec.Meta(ge=0.0, le=_MOST)]
+Number = Annotated[float, msgspec.Meta(ge=-1e150, le=1e150)]
+"""What a reading may be: squares and sums stay finite."""
+
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
@@ -52,15 +58,15 @@ class PublishedBaseline(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     signal: Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
     segment: Annotated[str, msgspec.Meta(max_length=513)] = ""
     counted: Counted
-    low: float = 0.0
-    unit: float = 1.0
+    low: Number = 0.0
+    unit: Number = 1.0
     differs: bool = False
     readings: Annotated[float, msgspec.Meta(ge=READINGS_LEAST, le=_MOST)]
     since: Moment
     until: Moment
     sums: Annotated[list[float], msgspec.Meta(min_length=1, max_length=CELLS_MAX)]
-    edges: Annotated[list[float], msgspec.Meta(max_length=CELLS_MAX - 1)] = []
-    middles: Annotated[list[float], msgspec.Meta(max_length=CELLS_MAX)] = []
+    edges: Annotated[list[Number], msgspec.Meta(max_length=CELLS_MAX - 1)] = []
+    middles: Annotated[list[Number], msgspec.Meta(max_length=CELLS_MAX)] = []
     noise: Annotated[list[tuple[Amount, Amount, Amount]], msgspec.Meta(min_length=RUNGS, max_length=RUNGS)]
     hours: Annotated[list[list[float]], msgspec.Meta(max_length=HOURS)] = []
     weekdays: Annotated[list[list[float]], msgspec.Meta(max_length=WEEKDAYS)] = []
@@ -95,7 +101,7 @@ class PublishedBaseline(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
                 yield "its season has other hours, weekdays or cells"
             if any(not 0.0 <= row[1] <= min(row[0], _VISITS_MAX) or row[0] > _MOST for row in rows):
                 yield "a season has no such numbers of readings and visits"
-            if any(abs(value) > _MOST for row in rows for value in row[2:]):
+            if any(abs(value) > _SUM_MOST * row[0] for row in rows for value in row[2:]):
                 yield "a season's sums are too large"
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from stream.config import Settings
 from stream.core.model import Model
-from stream.core.nouns import Explanation, SeriesKey, Smallest, Standing
+from stream.core.nouns import Explanation, SeriesKey, Smallest, Stage, Standing
 from stream.core.pipeline import Pipeline
 from stream.replay import Outputs, replay
 from stream.shell.doors import explaining
@@ -38,6 +38,8 @@ threshold: what the statistic of a window has to exceed, for the window that see
 a month)
 in a day, a week, a month: the smallest lasting change that is found so soon more often than not, at the
 present traffic; - is none
+insufficient data: nothing is found in the series before; a sporadic one is looked at by the count of its
+readings, not by the calendar
 """
 
 Explained = Sequence[tuple[SeriesKey, Explanation]]
@@ -166,15 +168,29 @@ def _row(key: SeriesKey, one: Explanation) -> tuple[str, ...]:
         _number(one.threshold),
         "-" if one.window is None else f"{one.window:,}",
         *smallest,
-        f"{one.stage}, {one.readings:,} readings" if one.stage == "learning" else one.stage,
+        _learning(one) if one.stage is Stage.LEARNING else one.stage,
     )
+
+
+def _learning(one: Explanation) -> str:
+    """Say what a series still lacks for anything to be found in it."""
+    had = f"insufficient data, {one.readings:,} readings"
+    if one.needed is None:
+        return had
+    if one.at_latest is None:
+        return f"{had} of {one.needed:,}"
+    return f"{had}: until {_time(one.at_latest)}, or {one.needed:,}"
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def _baseline(key: SeriesKey, one: Explanation) -> tuple[str, ...]:
     own, series = one.baseline, key.signal + (f" [{key.segment}]" if key.segment else "")
     if own is None:
         return (key.version, series, f"{one.number}", Standing.LEARNING, "-", "-", "-")
-    since = "-" if own.since is None else datetime.fromtimestamp(own.since, UTC).isoformat(timespec="seconds")
+    since = "-" if own.since is None else _time(own.since)
     return (key.version, series, f"{one.number}", own.standing, f"{own.readings:,}", since, own.digest)
 
 

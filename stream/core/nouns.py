@@ -229,6 +229,8 @@ class Explanation:
     *share* is its part of the model's budget, *false_alarms* what that is in 30 days. An alarm needs a
     statistic beyond *threshold*, which is that of a window of *window* readings. None is what its detectors
     do not know. *number* counts the baselines that the series has had, this one included.
+    While it learns, nothing is found before it has *needed* readings, or some and the time *at_latest*, in
+    seconds since the epoch, where there is such a time.
     """
 
     watched_by: str
@@ -243,6 +245,8 @@ class Explanation:
     smallest: tuple[Smallest, ...] = ()
     baseline: Baseline | None = None
     number: int = 1
+    needed: int | None = None
+    at_latest: float | None = None
 
 
 class Stage(StrEnum):

@@ -11,7 +11,7 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-from schemas.events import NAME_MAX_LENGTH
+from stream.core.texts import short
 
 Named: TypeAlias = str | Annotated[tuple[str, ...], msgspec.Meta(min_length=2)]
 """A version, alone or with the segments that a prediction of it is in."""
@@ -22,7 +22,7 @@ def with_segments(
 ) -> list[Named]:
     """Give each of *versions* with those segments of *given* that have one of *keys*.
 
-    A value that is longer than a name may be is cut.
+    A value that is longer than a name may be is kept short.
     """
     known: dict[tuple[str, ...], Named] = {}
     named: list[Named] = []
@@ -32,7 +32,7 @@ def with_segments(
             continue
         values = [segments.get(key) for key in keys]
         pairs = zip(keys, values, strict=True)
-        own = [f"{key}={value[:NAME_MAX_LENGTH]}" for key, value in pairs if value is not None]
+        own = [f"{key}={short(value)}" for key, value in pairs if value is not None]
         found = (version, *own)
         named.append(known.setdefault(found, found) if len(found) > 1 else version)
     return named

@@ -31,6 +31,7 @@ from stream.core.nouns import (
 from stream.core.ports import Found
 from stream.detectors.forms import Form, Nature, form_given, form_of, nature_of, spec_of
 from stream.detectors.quiet import Family, QuietBank
+from stream.detectors.quiet.baseline import LEARNING_READINGS, LEARNING_READINGS_MAX, LEARNING_SECONDS
 from stream.detectors.quiet.printed import digest_of
 from stream.detectors.runs import group, grown
 from stream.detectors.states import State, given_in, packed, unpacked, written
@@ -132,8 +133,8 @@ class Budgeted:
         self._check_one(slot)
         form = self._forms.get(slot)
         if form is None:
-            held = len(self._held[slot][0])
-            return Explanation(watched_by=NAME, stage=Stage.LEARNING, readings=held)
+            held, needed = len(self._held[slot][0]), LEARNING_READINGS
+            return Explanation(watched_by=NAME, stage=Stage.LEARNING, readings=held, needed=needed)
         inner = int(self._inner[slot])
         stands, share = self._quiet.sight(inner), self._quiet.share(inner)
         stage = Stage.WATCHING if stands.is_learned else Stage.LEARNING
@@ -155,6 +156,10 @@ class Budgeted:
                 for days, change in zip(DAYS, sees, strict=True)
             ),
             baseline=self.baseline(slot),
+            needed=LEARNING_READINGS if stands.readings < LEARNING_READINGS else LEARNING_READINGS_MAX,
+            at_latest=self._quiet.printed(inner).began + LEARNING_SECONDS
+            if stands.readings >= LEARNING_READINGS
+            else None,
         )
 
     def baseline(self, slot: int) -> Baseline | None:
@@ -202,21 +207,24 @@ class Budgeted:
         self._held[slot] = (np.empty(0), np.empty(0))
 
     def published(self, slot: int, key: SeriesKey) -> PublishedBaseline | None:
-        """Give the baseline of *slot*, the series *key*, to be published; None while it is too small."""
+        """Give the baseline of *slot*, the series *key*, to be published; None where that cannot be."""
         self._check_one(slot)
         form = self._forms.get(slot)
         fields = None if form is None else self._quiet.published(int(self._inner[slot]))
         if form is None or fields is None:
             return None
-        return PublishedBaseline(
-            signal=key.signal,
-            segment=key.segment,
-            counted=Counted(form.family.value),
-            low=form.low,
-            unit=form.unit,
-            differs=form.differs,
-            **fields,
-        )
+        try:
+            return PublishedBaseline(
+                signal=key.signal,
+                segment=key.segment,
+                counted=Counted(form.family.value),
+                low=form.low,
+                unit=form.unit,
+                differs=form.differs,
+                **fields,
+            )
+        except ValueError:  # it began with a published one of absurd numbers, and has outgrown what may be
+            return None
 
     def take(self, slot: int, baseline: PublishedBaseline) -> bool:
         """Let the series of *slot* go on with a published baseline; False where that is of another kind.
@@ -363,7 +371,9 @@ class Budgeted:
     def _show(self, slots: Places, values: Values, times: Values, places: Places) -> list[Found]:
         """Show quiet readings of series that joined; give what it finds, at the *places* of the readings."""
         low = self._low[slots]
-        shown = np.where(self._differs[slots], values != low, (values - low) / self._unit[slots])
+        with np.errstate(over="ignore"):  # two numbers may be as near as there are any, and a third far off
+            scaled = np.clip((values - low) / self._unit[slots], -_LARGEST, _LARGEST)
+        shown = np.where(self._differs[slots], values != low, scaled)
         said = self._quiet.update(self._inner[slots], shown, times)
         found = [
             Found(self._own[slot], self._in_units(self._own[slot], finding, int(places[finding.index])))

@@ -135,6 +135,7 @@ class Standardised:
             stage=Stage.WATCHING if is_warm else Stage.LEARNING,
             readings=self._warm_up if is_warm else len(self._learning[slot]),
             normal=float(self._mean[slot]) if is_warm else None,
+            needed=self._warm_up,
             baseline=self.baseline(slot),
         )
 

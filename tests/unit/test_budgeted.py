@@ -375,3 +375,11 @@ def test_any_finite_number_is_taken() -> None:
     show(bank, slot, np.tile([huge, -huge, 0.0, 5e-324, 3.0], 2_000))
     again = new_bank()
     assert again.snapshot(again.restore(bank.snapshot(slot), only_rise=False)) == bank.snapshot(slot)
+
+
+def test_a_number_far_from_two_that_are_next_to_each_other_is_taken() -> None:
+    bank = Budgeted(QuietBank())
+    slot = bank.add(only_rise=False)
+    values = np.array([0.0, 1e-300] * 300 + [1e100, -1e100] * 32)
+    bank.update(np.full(len(values), slot), values, np.arange(len(values), dtype=np.float64))
+    assert np.isfinite(bank.explain(slot).readings)

@@ -63,7 +63,8 @@ def sight_of(columns: Columns, place: int, *, cells: bool) -> Sight:
     if n and cells:
         normal = bins.mean(columns, place, columns.base[place], n)
         away = columns.middles[place] - normal
-        spread = math.sqrt(float((columns.base[place] / n * away * away).sum()))
+        variance = float((columns.base[place] / n * away * away).sum())
+        spread = math.sqrt(max(variance, 0.0))  # without its season a cell may hold less than nothing
     elif n:
         normal = float(columns.base[place, 0]) / n
         spread = math.sqrt(max(normal * (1.0 - normal), 0.0))
