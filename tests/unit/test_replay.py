@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from stream import replay as module
 from stream.replay import BATCH_RECORDS, Outputs, Totals, lines, replay
 from tests.flow.timeline import (
     HOUR,
@@ -114,6 +115,16 @@ def test_a_dash_is_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     text = to_bytes(at(0), prediction("a")) + b"\n"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
     assert run(["-"]).summary(1.0)["events"] == 1
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1_000])
+def test_lines_are_the_same_however_the_file_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(module, "BLOCK_BYTES", size)
+    file = tmp_path / "log.jsonl"
+    file.write_bytes(b"one\n\n two \r\n" + b"three" * 40 + b"\n\n\nfour")
+    assert list(lines([str(file)])) == [b"one", b"two", b"three" * 40, b"four"]
 
 
 def test_blank_lines_and_a_missing_last_newline_are_no_matter(tmp_path: Path) -> None:
