@@ -41,6 +41,7 @@ def _most(bound: float) -> Target:
 
 
 _RATE, _CPU, _RECORDS = "predictions/s", "predictions/CPU-s", "records/s"
+_QUIET = "default detector"
 
 SPECS: Final[tuple[Spec, ...]] = (
     Spec(
@@ -144,6 +145,39 @@ SPECS: Final[tuple[Spec, ...]] = (
         of=("arrays", "us per prediction, in an array"),
         to=("arrays", "us per prediction, single"),
         target=_most(1.05),
+    ),
+    Spec(
+        key="quiet",
+        name="default detector / river's ADWIN + Page-Hinkley on each reading, 21 series of a model",
+        of=(_QUIET, "us per reading"),
+        to=(_QUIET, "us per reading, river"),
+        target=_most(0.5),
+    ),
+    Spec(
+        key="quiet",
+        name="the same in batches of 200 events, not 2,000",
+        of=(_QUIET, "us per reading, small batches"),
+        to=(_QUIET, "us per reading, river"),
+    ),
+    Spec(
+        key="quiet",
+        name="the same, 20 models in a batch of 2,000 events",
+        of=(_QUIET, "us per reading, 20 models"),
+        to=(_QUIET, "us per reading, river"),
+    ),
+    Spec(
+        key="quiet",
+        name="packed state of a rate, default detector",
+        of=(_QUIET, "bytes of a rate"),
+        unit="bytes",
+        target=_most(4_000.0),
+    ),
+    Spec(
+        key="quiet",
+        name="packed state of a number, default detector",
+        of=(_QUIET, "bytes of a number"),
+        unit="bytes",
+        target=_most(12_000.0),
     ),
     Spec(
         key="restart",

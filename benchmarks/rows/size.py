@@ -1,4 +1,4 @@
-"""What is kept and what it costs: pending predictions, many series, arrays."""
+"""What is kept and what it costs: pending predictions, many series, arrays, the default detector."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from benchmarks.processes import figures_of
 
 FEW_VERSIONS = 1
 SERIES_PER_VERSION = 10
+ALARMS_EVENTS = 20_000
 ARRAYS_OF = 20_000
 """Predictions that come in arrays, and again each on its own."""
 
@@ -35,6 +36,12 @@ def arrays(context: Context) -> Figures:
     return figures_of("benchmarks.probes.arrays", arguments, context.cores, context.path("arrays.log"))
 
 
+def default_detector(context: Context) -> Figures:
+    """Watch a model of 21 series by the default detector, and by river's on each reading."""
+    arguments = [str(ALARMS_EVENTS)]
+    return figures_of("benchmarks.probes.alarms", arguments, context.cores, context.path("alarms.log"))
+
+
 def _series(context: Context, versions: int, readings: int, name: str) -> Figures:
     policy = policies.write(context.directory, policies.MANY_SERIES)
     arguments = [str(policy), str(versions), str(readings)]
@@ -46,4 +53,5 @@ MEASURES = (
     Measure(name="few series", run=few_series, on_broker=False, rounds=3),
     Measure(name="many series", run=many_series, on_broker=False, rounds=3, is_large=True),
     Measure(name="arrays", run=arrays, on_broker=False, rounds=3),
+    Measure(name="default detector", run=default_detector, on_broker=False, rounds=3),
 )

@@ -313,7 +313,7 @@ class Incidents:
         if is_new:
             self._join(opened, spec, finding, at)
         severity = max(opened.incident.severity, self._alerting.severity.of(spec.kind), key=_RANK.__getitem__)
-        is_graver = severity is not opened.incident.severity
+        is_graver = finding.is_worse or severity is not opened.incident.severity
         repeat_seconds = inf if finding.lasts else self._alerting.repeat_seconds  # what lasts was told
         reason = self._decide(last_alert, at, repeat_seconds, escalates=is_graver)
         held = self._held[spec.key]

@@ -146,7 +146,8 @@ class Finding:
     """What a detector concludes at reading *index* of a batch, in the units of the series.
 
     The window is the *n* readings that the conclusion rests on; its times are seconds since the epoch. What
-    *lasts* lasts until the detector says :class:`Healed`; of anything else nobody says that it is over.
+    *lasts* lasts until the detector says :class:`Healed`; of anything else nobody says that it is over. What
+    *is_worse* was told before, and has gone much further since.
     """
 
     index: int
@@ -159,6 +160,7 @@ class Finding:
     window_start: float
     window_end: float
     lasts: bool = False
+    is_worse: bool = False
 
     def evidence(self) -> Evidence:
         """Give the finding as the evidence that is published."""

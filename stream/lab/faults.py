@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any, Final
 
-from schemas.alerts import Incident, Part
+from schemas.alerts import Alert, AlertReason, Incident, Part
 from stream.config import Settings
 from stream.lab.injected import BEGINS_DAY, DAYS, FAULTS, MANY, SHAPES, Fault, log
 from stream.lab.job import Job, Result
@@ -34,12 +34,13 @@ def run(job: Job) -> Result:
         return {"incidents": [_told(one) for one in incidents], "days": DAYS}
     shape, _, name = job.stream.partition(" ")
     fault = FAULTS[name]
-    incidents = through_pipeline(log(fault, shape, job.seed))
-    # What is found may join an incident that is open already.
+    incidents, alerts = said_by_pipeline(log(fault, shape, job.seed))
+    # What is found may join an incident that is open already, or be told of one as much worse than it was.
     found = [[part.detected_at.timestamp() for part in one.parts if _shows(part, fault)] for one in incidents]
+    worse = [alert.detected_at.timestamp() for alert in alerts if _is_worse(alert, fault)]
     others = [one for one in incidents if not any(part.signal in fault.signals for part in one.parts)]
     return {
-        "hours": (min(chain(*found)) - ONSET) / 3_600.0 if any(found) else None,
+        "hours": (min(chain(worse, *found)) - ONSET) / 3_600.0 if worse or any(found) else None,
         "incidents": sum(map(bool, found)),
         "others": [_told(one) for one in others],
     }
@@ -47,11 +48,26 @@ def run(job: Job) -> Result:
 
 def through_pipeline(lines: Iterable[bytes], settings: Settings | None = None) -> Sequence[Incident]:
     """Replay *lines* under the default policy, or that of *settings*; give the incidents as they opened."""
+    return said_by_pipeline(lines, settings)[0]
+
+
+def said_by_pipeline(
+    lines: Iterable[bytes], settings: Settings | None = None
+) -> tuple[Sequence[Incident], Sequence[Alert]]:
+    """Replay *lines* as :func:`through_pipeline` does; give the incidents, and the alerts."""
     pipeline = build_replay_pipeline(settings or Settings())
     totals = Totals()
+    alerts: list[Alert] = []
     for batch in batches(lines):
-        totals.add(pipeline.step(batch.records, math.inf, batch.decoded))
-    return sorted(totals.incidents.values(), key=lambda one: (one.detected_at, one.signal))
+        result = pipeline.step(batch.records, math.inf, batch.decoded)
+        totals.add(result)
+        alerts += result.alerts
+    return sorted(totals.incidents.values(), key=lambda one: (one.detected_at, one.signal)), alerts
+
+
+def _is_worse(alert: Alert, fault: Fault) -> bool:
+    is_later = alert.detected_at.timestamp() >= ONSET
+    return is_later and alert.signal in fault.signals and alert.reason is AlertReason.ESCALATED
 
 
 def _shows(part: Part, fault: Fault) -> bool:

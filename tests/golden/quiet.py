@@ -1,90 +1,85 @@
-"""Series of quiet whose snapshots are golden: ``python -m tests.golden.quiet``, once for each format."""
+"""Series under quiet, and the golden snapshots of them: ``python -m tests.golden.quiet``, once a format.
+
+The readings are the same on every machine.
+"""
 
 from __future__ import annotations
 
 import gzip
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.alerts import Kind
-from stream.core.nouns import SeriesKey, SeriesSpec
-from stream.detectors.budgeted import Budgeted
-from stream.detectors.quiet import QuietBank
+from stream.detectors.quiet import Family, Pool, QuietBank, Spec
+from stream.detectors.quiet.records import FORMAT
 
 DIRECTORY: Final = Path(__file__).parent
-READINGS, HALF, MOVED = 12_000, 8_000, 7_000
-STEP_SECONDS: Final = 120.0
-BEGAN: Final = 1_700_000_000.0
 
-ERROR, CALM, QUANTITY, AMOUNT, YOUNG = range(5)
-"""A rate that moves before half, one that moves behind it, an error of quantities, a number; a series that
-is held at half, as its form is not known yet."""
+Values = NDArray[np.float64]
 
-_SPECS: Final = (
-    ("error", Kind.PERFORMANCE, True),
-    ("missing:a", Kind.DATA_QUALITY, True),
-    ("error", Kind.PERFORMANCE, True),
-    ("feature:a", Kind.DRIFT, False),
-    ("feature:young", Kind.DRIFT, False),
-)
+STEP_SECONDS: Final = 60.0
+START: Final = 1_767_225_600.0
 
 
-def bank() -> tuple[Budgeted, list[int]]:
-    """Make a bank of the series, each of a model of its own, as no readings were shown to it; its slots."""
-    made = Budgeted(QuietBank())
-    slots = []
-    for number, (signal, kind, only_rise) in enumerate(_SPECS):
-        spec = SeriesSpec(key=SeriesKey(f"m{number}", "1", "", signal), kind=kind, only_rise=only_rise)
-        slots.append(made.add(only_rise=only_rise, spec=spec))
-    return made, slots
+class Case(NamedTuple):
+    """A series of *spec*: the rate at which it is 1, or the mean of its numbers, *before* and *after*."""
+
+    spec: Spec
+    only_rise: bool
+    before: tuple[tuple[int, float], ...]
+    after: tuple[tuple[int, float], ...]
 
 
-def only_rise(number: int) -> bool:
-    """Tell which way a series alarms."""
-    return _SPECS[number][2]
+_ERROR: Final = Spec(account="m", season=True)
+_NUMBER: Final = Spec(family=Family.NUMBER, pool=Pool.DRIFT, account="m", season=True)
+
+CASES: Final = {
+    "a rate that is watched": Case(_ERROR, True, ((30_000, 0.15),), ((4_000, 0.25),)),  # noqa: FBT003 - a row
+    "a rate in an incident": Case(_ERROR, True, ((30_000, 0.15), (1_500, 0.3)), ((12_000, 0.15),)),  # noqa: FBT003
+    "a number that is watched": Case(_NUMBER, False, ((30_000, 0.0),), ((4_000, 0.8),)),  # noqa: FBT003
+    "a number that is learned": Case(_NUMBER, False, ((300, 0.0),), ((30_000, 0.0), (4_000, 0.8))),  # noqa: FBT003
+}
 
 
-def readings(number: int) -> NDArray[np.float64]:
-    """Give all readings of a series."""
-    rng = np.random.default_rng(number)
-    place = np.arange(READINGS)
-    if number == ERROR:
-        return (rng.random(READINGS) < np.where(place < MOVED, 0.1, 0.4)).astype(np.float64)
-    if number == CALM:
-        return (rng.random(READINGS) < np.where(place < MOVED + 2_000, 0.05, 0.3)).astype(np.float64)
-    values = rng.normal(size=READINGS) + np.where(place < MOVED + 2_000, 0.0, 3.0)
-    if number == QUANTITY:
-        return np.abs(values)
-    return values
+def readings(spec: Spec, parts: tuple[tuple[int, float], ...], start: int) -> Values:
+    """Give readings by a congruential generator, which no version of anything changes."""
+    n = sum(size for size, _ in parts)
+    state = (start + np.arange(n, dtype=np.uint64)) * np.uint64(6_364_136_223_846_793_005)
+    state ^= state >> np.uint64(29)
+    state *= np.uint64(2_685_821_657_736_338_717)
+    state ^= state >> np.uint64(32)
+    uniform = (state >> np.uint64(11)).astype(np.float64) / 2.0**53
+    level = np.repeat([level for _, level in parts], [size for size, _ in parts])
+    if spec.family is Family.RATE:
+        return np.asarray(uniform < level, np.float64)
+    return np.asarray(uniform * 3.0 + level)
 
 
-def show(made: Budgeted, slots: Sequence[int], start: int, stop: int) -> list[tuple[object, ...]]:
-    """Show the readings from *start* to *stop* of all series; give what was found."""
-    said: list[tuple[object, ...]] = []
-    for number, slot in enumerate(slots):
-        own = readings(number)[start:stop]
-        if number == YOUNG:
-            own = readings(number)[: max(0, stop - HALF + 100)][-(stop - start) :]
-            own = own[: 100 if stop == HALF else None]
-        times = BEGAN + STEP_SECONDS * np.arange(start, start + len(own), dtype=np.float64)
-        found = made.update(np.full(len(own), slot), own, times)
-        said += [(number, type(one.finding).__name__, one.finding) for one in found]
-    return said
+def show(bank: QuietBank, slot: int, values: Values, start: int) -> list[int]:
+    """Show *values* to a series from reading *start* on; give the readings at which something was found."""
+    times = START + STEP_SECONDS * (start + np.arange(len(values), dtype=np.float64))
+    found = bank.update(np.full(len(values), slot), values, times)
+    return [start + one.finding.index for one in found]
+
+
+def snapshots() -> dict[str, bytes]:
+    """Give the snapshot of each case as this version writes it."""
+    made: dict[str, bytes] = {}
+    for name, case in CASES.items():
+        bank = QuietBank()
+        slot = bank.add(only_rise=case.only_rise, spec=case.spec)
+        show(bank, slot, readings(case.spec, case.before, 0), 0)
+        made[name] = bank.snapshot(slot)
+    return made
 
 
 def main() -> None:
-    """Show half of the readings; write the snapshots."""
-    made, slots = bank()
-    show(made, slots, 0, HALF)
-    rows = [made.snapshot(slot) for slot in slots]
-    (DIRECTORY / "quiet-format-1.msgpack.gz").write_bytes(
-        gzip.compress(msgspec.msgpack.encode(rows), mtime=0)
-    )
+    """Write the snapshots."""
+    path = DIRECTORY / f"quiet-format-{FORMAT}.msgpack.gz"
+    path.write_bytes(gzip.compress(msgspec.msgpack.encode(snapshots()), mtime=0))
 
 
 if __name__ == "__main__":

@@ -19,8 +19,10 @@ SPECS = (
     (True, Spec(account="b", pool=Pool.QUALITY)),
     (False, Spec(account="b", pool=Pool.DRIFT, family=Family.CATEGORY, psi=0.05)),
     (True, Spec(account="b", family=Family.LOSS)),
+    (True, Spec(account="c")),
+    (False, Spec(account="c", pool=Pool.DRIFT, family=Family.NUMBER)),
 )
-"""Series of every family, of two models."""
+"""Series of every family, of three models; those of the last one go from bad to worse."""
 
 
 def _readings() -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
@@ -32,6 +34,8 @@ def _readings() -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float
         (rng.random(N) < np.where(np.arange(N) > 18_000, 0.03, 0.001)) * 1.0,
         rng.integers(0, np.where(np.arange(N) > 14_000, 6, 4)) * 1.0,
         rng.beta(2, np.where(np.arange(N) > 20_000, 4, 8)),
+        (rng.random(N) < np.select([np.arange(N) > 18_000, np.arange(N) > 13_000], [0.5, 0.2], 0.1)) * 1.0,
+        rng.normal(size=N) + np.select([np.arange(N) > 20_000, np.arange(N) > 16_000], [2.5, 0.7], 0.0),
     ]
     times = 1.7e9 + 45.0 * np.arange(N) - rng.integers(0, 4_000, N)
     kinds = np.tile(np.arange(len(SPECS)), N)
@@ -79,12 +83,14 @@ def _placed(finding: Finding) -> Finding:
         n=finding.n,
         window_start=finding.window_start,
         window_end=finding.window_end,
+        is_worse=finding.is_worse,
     )
 
 
 def test_every_series_of_these_tests_has_something_to_find() -> None:
     found, _ = _run([], restart=False)
     assert {kind for kind, _, _ in found} == set(range(len(SPECS)))
+    assert {kind for kind, _, finding in found if finding.is_worse} >= {5, 6}
 
 
 @settings(max_examples=8, deadline=None)

@@ -245,3 +245,20 @@ def test_a_restored_incident_is_held_open_only_while_its_series_is_watched() -> 
         restored.let_go(series)
         follow(restored, watched([2_000]))
         assert restored.is_open(ERROR.key) is is_open
+
+
+def test_what_goes_much_further_in_an_open_incident_is_told_again() -> None:
+    """A second alert of the same incident, though what lasts is not repeated."""
+    incidents = some_incidents()
+    part = watched([0, 10, 20], [0, 10, 20])
+    first, second, third = part.findings
+    findings = [
+        replace(one, lasts=True, is_worse=is_worse)
+        for one, is_worse in ((first, False), (second, False), (third, True))
+        if isinstance(one, Finding)
+    ]
+    changes = incidents.follow([replace(part, findings=findings)], "")
+    told = [change.alert for change in changes if change.alert is not None]
+    assert [alert.reason for alert in told] == [AlertReason.FIRST, AlertReason.ESCALATED]
+    assert told[1].evidence == findings[2].evidence()
+    assert {alert.incident_id for alert in told} == {changes[-1].incident.id}

@@ -327,12 +327,12 @@ def ladder_of(bank: QuietBank) -> noise.Ladder:
 
 def test_a_burst_that_healed_counts_at_its_own_scale() -> None:
     """Runs go on through an incident: one that is as long as it is counted, once the series is well again."""
-    values = rate((40_000, 0.2), (600, 0.5), (20_000, 0.2))
+    values = rate((40_000, 0.2), (600, 0.5), (30_000, 0.2))
     bank, slot, found = watch(values, Spec())
     assert len(found) == 1
     assert not bank.is_open(slot)
     ladder = ladder_of(bank)
-    assert ladder.n[4] > 60_600 / 512 - 16
+    assert ladder.n[4] > 70_600 / 512 - 16
     assert ladder.inflation[5] > 1.0
 
 

@@ -24,6 +24,15 @@ def rate(seed: int) -> Values:
     return (rng.random(len(p)) < p).astype(np.float64)
 
 
+def worse(seed: int) -> Values:
+    """Errors that rise, and later rise much further."""
+    rng = np.random.default_rng(seed)
+    p = np.full(60_000, 0.15)
+    p[30_000:] = 0.21
+    p[45_000:] = 0.4
+    return (rng.random(len(p)) < p).astype(np.float64)
+
+
 def bursts(seed: int) -> Values:
     """Errors of a wobbling world: dependent readings, heavy tails."""
     rng = np.random.default_rng(seed)
@@ -39,8 +48,8 @@ def loss(seed: int) -> Values:
 
 def numbers(seed: int) -> Values:
     rng = np.random.default_rng(seed)
-    parts = (rng.normal(0, 1, 40_000), rng.normal(0.6, 1, 8_000), rng.normal(0, 1, 30_000))
-    return np.concatenate(parts)
+    parts = ((0, 40_000), (0.6, 8_000), (0, 30_000), (0.5, 8_000), (2.0, 4_000))
+    return np.concatenate([rng.normal(mean, 1, size) for mean, size in parts])
 
 
 def found(values: Values, spec: Spec, *, only_rise: bool) -> list[tuple[int, int, float]]:
@@ -65,7 +74,7 @@ def expected(values: Values, series: Series) -> list[tuple[int, int, float]]:
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("both", [False, True])
-@pytest.mark.parametrize("make", [rate, bursts, loss], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", [rate, worse, bursts, loss], ids=lambda make: make.__name__)
 def test_a_rate_is_judged_as_by_the_reference(
     make: Callable[[int], Values], seed: int, *, both: bool
 ) -> None:

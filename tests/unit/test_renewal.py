@@ -107,7 +107,8 @@ def test_what_the_noise_was_known_to_be_is_kept_without_what_the_change_added() 
     series = a_changed_error()
     columns = series.bank._quiet._engines[0].columns  # noqa: SLF001 - nobody else tells the noise
     place = series.bank._quiet._engines[0].specs.copy().popitem()[0]  # noqa: SLF001 - its only series
-    known = columns.rung_n[place].copy()
+    known = columns.settled_rung_n[place].copy()
+    assert known[0] < columns.rung_n[place, 0]
     assert columns.held_n[place].any()
     series.bank.accept(series.slot)
     assert (columns.rung_n[place] == known).all()
@@ -160,7 +161,8 @@ def test_what_no_longer_fits_its_cells_or_its_unit_is_learned_anew(
 ) -> None:
     rng = np.random.default_rng(9)
     series = Series(signal, kind, only_rise=only_rise)
-    (_,) = series.show(np.abs(np.concatenate((rng.normal(size=20_000), scale * rng.normal(size=3_000)))))
+    first, *_ = series.show(np.abs(np.concatenate((rng.normal(size=20_000), scale * rng.normal(size=3_000)))))
+    assert isinstance(first, Finding)
     assert series.bank.accept(series.slot)
     assert series.bank.baseline(series.slot) is None
     assert (series.bank.explain(series.slot).stage, series.bank.explain(series.slot).share) == (
@@ -175,10 +177,11 @@ def test_what_no_longer_fits_its_cells_or_its_unit_is_learned_anew(
 
 def test_a_constant_that_became_another_one_is_learned_anew() -> None:
     series = Series("score", Kind.DRIFT, only_rise=False)
-    (_,) = series.show(np.concatenate((np.full(20_000, 0.5), np.full(3_000, 0.7))))
+    first, *_ = series.show(np.concatenate((np.full(20_000, 0.5), np.full(3_000, 0.7))))
+    assert isinstance(first, Finding)
     assert series.bank.accept(series.slot)
     assert not series.show(np.full(30_000, 0.7))
-    (found,) = series.show(np.full(3_000, 0.8))
+    found, *_ = series.show(np.full(3_000, 0.8))
     assert isinstance(found, Finding)
 
 

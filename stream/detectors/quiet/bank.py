@@ -17,7 +17,7 @@ from stream.detectors.quiet import bins, budget, published, renewal, sight
 from stream.detectors.quiet.budget import PARTS, Accounts
 from stream.detectors.quiet.engine import Engine
 from stream.detectors.quiet.printed import Printed, printed
-from stream.detectors.quiet.records import ADDED_BYTES, BLOCK, WATCHING, Places
+from stream.detectors.quiet.records import BLOCK, FORMAT, WATCHING, Places
 from stream.detectors.quiet.sight import Change, Sight
 from stream.detectors.quiet.spec import Pool, Spec
 
@@ -28,8 +28,6 @@ those on call put up with."""
 LARGEST: Final = 1e150
 
 _CHECKSUM_BYTES: Final = 4
-_FORMAT: Final = 2
-_FORMER: Final = 1
 _SPEC: Final = Spec()
 
 
@@ -183,7 +181,7 @@ class QuietBank:
         record["share"] = 0.0
         learning = engine.learning.held.get(place, np.empty(0)).tobytes()
         kept = zlib.compress(record.tobytes()) if learning else record.tobytes()
-        state = _encode(State(_FORMAT, engine.specs[place], engine.only_rise(place), kept, learning))
+        state = _encode(State(FORMAT, engine.specs[place], engine.only_rise(place), kept, learning))
         return zlib.crc32(state).to_bytes(_CHECKSUM_BYTES) + state
 
     def restore(self, snapshot: bytes, *, only_rise: bool) -> int:
@@ -195,17 +193,15 @@ class QuietBank:
         if state.only_rise is not only_rise:
             raise UnreadableRowError(f"made with only_rise {state.only_rise}, now {only_rise}")
         engine = self._engines[state.spec.has_cells]
-        size = engine.columns.records.itemsize
+        size = engine.kind_of(state.format).itemsize
         record = _unfolded(state.record, size) if state.learning else state.record
-        if state.format == _FORMER:
-            record += bytes(ADDED_BYTES)
         if len(record) != size:
             raise UnreadableRowError(f"a record of {len(record)} bytes")
         if len(state.learning) % (8 * BLOCK) or len(state.learning) >= 8 * BLOCK * bins.LEARNED_BLOCKS:
             raise UnreadableRowError(f"{len(state.learning)} bytes of readings to learn from")
         slot = self.add(only_rise=only_rise, spec=state.spec)
         place = slot >> 1
-        engine.columns.records[place] = np.frombuffer(record, engine.columns.records.dtype)[0]
+        engine.take(place, record, state.format)
         if state.learning:
             engine.learning.held[place] = np.frombuffer(state.learning, np.float64)
         return slot
@@ -248,6 +244,6 @@ def _read(snapshot: bytes) -> State:
         state = _decode(body)
     except msgspec.DecodeError as error:
         raise UnreadableRowError(str(error)) from error
-    if state.format not in {_FORMER, _FORMAT}:
-        raise UnreadableRowError(f"format {state.format}, known are {_FORMER} and {_FORMAT}")
+    if not 1 <= state.format <= FORMAT:
+        raise UnreadableRowError(f"format {state.format}, known are 1 to {FORMAT}")
     return state

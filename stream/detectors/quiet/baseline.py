@@ -28,13 +28,6 @@ LEAST: Final = 256
 """Readings without which a baseline is compared with nothing. Choice: eight blocks, as a row of noise."""
 
 
-class Past(NamedTuple):
-    """The baseline of each of some windows, without the window: readings, and their sum."""
-
-    n: Floats
-    total: Floats
-
-
 class Bases(NamedTuple):
     """The baselines of a stretch as each block left them, shape (series, blocks[, width])."""
 
@@ -43,12 +36,6 @@ class Bases(NamedTuple):
     growing: Bools
     joined: Places
     joined_total: Floats
-
-    def without(self, row: Places, block: Places, since: Places, before: Floats) -> Past:
-        """Give baselines without what joined since block number *since*, when the total was *before*."""
-        overlap = self.joined[row, block] - since
-        shared = np.where((overlap > 0)[..., None], self.joined_total[row, block] - before, 0.0)
-        return Past(self.n[row, block] - BLOCK * np.maximum(overlap, 0.0), self.total[row, block] - shared)
 
 
 def grown(columns: Columns, sums: Sums, totals: Floats, latest: Floats) -> Bases:
@@ -71,9 +58,13 @@ def grown(columns: Columns, sums: Sums, totals: Floats, latest: Floats) -> Bases
 
 def learned(columns: Columns, places: Places, seen: Floats, latest: Floats) -> Bools:
     """Tell which blocks of a stretch may be tested."""
-    age = latest - columns.began[places][:, None]
+    return is_learned(seen, latest, columns.began[places][:, None])
+
+
+def is_learned(seen: Floats, latest: Floats, began: Floats) -> Bools:
+    """Tell whether series may be tested that have *seen* so many readings, from *began* to *latest*."""
     result: Bools = (seen >= LEARNING_READINGS) & (
-        (age >= LEARNING_SECONDS) | (seen >= LEARNING_READINGS_MAX)
+        (latest - began >= LEARNING_SECONDS) | (seen >= LEARNING_READINGS_MAX)
     )
     return result
 

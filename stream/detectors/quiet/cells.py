@@ -19,11 +19,11 @@ from typing import Final
 
 import numpy as np
 
-from stream.detectors.quiet import baseline, noise, season
-from stream.detectors.quiet.baseline import Bases
-from stream.detectors.quiet.noise import Ladder, Ladders
-from stream.detectors.quiet.rates import ALPHA_MAX, ENOUGH, WEIGHTS, Hit
-from stream.detectors.quiet.records import LEVELS, Bools, Columns, Floats, Places
+from stream.detectors.quiet import baseline, noise, season, settled
+from stream.detectors.quiet.noise import Ladder
+from stream.detectors.quiet.rates import ALPHA_MAX, ENOUGH, WEIGHTS, WORSE, Hit
+from stream.detectors.quiet.records import CATCHES_UP, LEVELS, WATCHING, Bools, Columns, Floats, Places
+from stream.detectors.quiet.settled import Settled
 from stream.detectors.quiet.tails import fisher_tail
 from stream.detectors.quiet.windows import Nodes, Sums
 
@@ -52,15 +52,16 @@ def look(
     columns: Columns,
     sums: Sums,
     ended: Nodes,
-    bases: Bases,
-    ladders: Ladders,
+    normal: Settled,
     *,
     budget: Floats,
     tested: Bools,
 ) -> list[Hit]:
     """Look at the windows that gained a fourth; give the most surprising one of the first block that alarms.
 
-    *budget* is lambda, and *tested* tells which blocks to look at; both have shape (series, blocks).
+    *budget* is lambda, and *tested* tells which blocks to look at; both have shape (series, blocks). A series
+    in an incident alarms again where it is twice as far away as was told (:func:`.rates.look`); an
+    index is a squared distance.
     """
     ended = ended.at((ended.scale < LEVELS) & tested[ended.row, ended.block])
     row, block, scale = ended.row, ended.block, ended.scale
@@ -74,14 +75,18 @@ def look(
     before = sums.at(columns, row, since, scale)
     n = QUARTERS * ended.size[able]
     inside = sums.total[row, block + 1] - before
-    past_n, past = bases.without(row, block, since, before)
+    past_n, past = normal.without(row, since, before)
     fair = past_n >= np.maximum(n, baseline.LEAST)
     past_n = np.where(fair, past_n, 1.0)
     freedom = columns.cells[place] - 1.0
-    apart = inside / n[:, None] - past / past_n[:, None]
-    pooled = (inside + past) / (n + past_n)[:, None]
+    # What a series in an incident shows is held against what was told of it.
+    is_open = columns.alarmed[place] != WATCHING
+    known = np.where(is_open[:, None], columns.told_share[place] * past_n[:, None], past)
+    fair &= ~is_open | (since >= columns.told_at[place] + CATCHES_UP)
+    apart = inside / n[:, None] - known / past_n[:, None]
+    pooled = (inside + known) / (n + past_n)[:, None]
     q = (apart * apart / noise.spread(pooled, cells=True)).sum(1) / (freedom * (1.0 / n + 1.0 / past_n))
-    inflation = ladders.inflation[row, block, scale + 3]
+    inflation = columns.inflation[place, scale + 3]
     fair &= (q * freedom >= _SCREEN) & (n >= ENOUGH * inflation)
     fair[fair] = _may_differ(
         columns,
@@ -102,7 +107,7 @@ def look(
         stability = stability_index(inside[pair, :cells], size, past[pair, :cells], left, noisy)
         if stability < least[series]:
             continue
-        nu, df = freedoms(ladders.one(series, now), at_scale + 2, cells)
+        nu, df = freedoms(settled.ladder_of(columns, own), at_scale + 2, cells)
         level = float(min(ALPHA_MAX, budget[series, now] * 0.25 * size * OVERLAP * WEIGHTS[at_scale]))
         statistic = float(q[pair]) / noisy
         tail = fisher_tail(statistic, nu, nu * df)
@@ -151,7 +156,9 @@ def _may_differ(
 
 def least_index(columns: Columns, places: Places) -> Floats:
     """Give the least population stability index that counts as a change of each series now."""
-    result: Floats = columns.psi[places] * np.where(season.is_new(columns, places), UNKNOWN_WEEK, 1.0)
+    least = columns.psi[places] * np.where(season.is_new(columns, places), UNKNOWN_WEEK, 1.0)
+    told = np.where(columns.alarmed[places] == WATCHING, 0.0, columns.told[places])
+    result: Floats = np.maximum(least, WORSE * WORSE * told)
     return result
 
 
@@ -162,7 +169,7 @@ def is_calm(columns: Columns, place: int, n: float, total: Floats) -> bool:
         columns.inflation[place, min(int(columns.alarmed[place]) + 3, columns.inflation.shape[1] - 1)]
     )
     stability = stability_index(
-        total[:cells], n, columns.base[place, :cells], float(columns.base_n[place]), noisy
+        total[:cells], n, columns.settled_base[place, :cells], float(columns.settled_base_n[place]), noisy
     )
     return stability < 0.5 * float(columns.psi[place])
 

@@ -7,7 +7,7 @@ end of an incident, a new profile of its season.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -17,15 +17,18 @@ from stream.detectors.quiet import (
     bins,
     budget,
     cells,
+    formerly,
     noise,
     rates,
     renewal,
     season,
+    settled,
+    told,
     windows,
 )
 from stream.detectors.quiet.blocks import Blocks, cut
 from stream.detectors.quiet.rates import Hit
-from stream.detectors.quiet.records import BLOCK, WATCHING, Columns, Floats, Places, layout
+from stream.detectors.quiet.records import BLOCK, FORMAT, WATCHING, Bools, Columns, Floats, Places, layout
 from stream.detectors.quiet.spec import Family, Pool, Spec
 
 NAME: Final = "quiet"
@@ -34,7 +37,7 @@ STRIDES_TO_RESOLVE: Final = 4
 """Looks in a row at the alarming scale that have to be calm before an incident is over. Choice: a whole
 window that shares nothing with the first of them."""
 
-LONGEST: Final = 64
+LONGEST: Final = 128
 MOST_AT_ONCE: Final = 8_192
 """Blocks of a series, and numbers of all series, in a stretch: arrays that the processor's cache holds."""
 
@@ -63,9 +66,7 @@ class Engine:
     def __init__(self, *, cells_of: bool, false_alarms: float) -> None:
         self._cells = cells_of
         self.false_alarms = false_alarms
-        width, kept = (bins.CELLS, cells.KEPT) if cells_of else (1, rates.KEPT)
-        kind = layout(width=width, kept=kept, cells=cells_of)
-        self.columns = Columns(kind, _FEWEST)
+        self.columns = Columns(self.kind_of(FORMAT), _FEWEST)
         self.learning = bins.Learning()
         self.specs: dict[int, Spec] = {}
         self._free: list[int] = []
@@ -88,6 +89,20 @@ class Engine:
         self.columns.seasonal[place] = spec.season
         self.columns.psi[place] = spec.psi
         return place
+
+    def kind_of(self, form: int) -> np.dtype[Any]:
+        """Give the record of a series in the format *form*."""
+        width, kept = (bins.CELLS, cells.KEPT) if self._cells else (1, rates.KEPT)
+        return layout(width=width, kept=kept, cells=self._cells, form=form)
+
+    def take(self, place: int, record: bytes, form: int) -> None:
+        """Make *record*, of the format *form*, that of the series at *place*."""
+        read = np.frombuffer(record, self.kind_of(form))
+        if form != FORMAT:
+            seen, latest = read["seen"][:, None], read["latest"][:, None]
+            is_learned = baseline.is_learned(seen, latest, read["began"][:, None])
+            read = formerly.renewed(read, self.columns.records.dtype, is_learned=bool(is_learned[0, 0]))
+        self.columns.records[place] = read[0]
 
     def only_rise(self, place: int) -> bool:
         """Tell whether a series is silent about a fall."""
@@ -162,32 +177,33 @@ class Engine:
             due = season.are_due(columns, places[seasonal], now.clock.day[seasonal], bases.n[seasonal])
             first = np.where(due.any(1), due.argmax(1), now.total.shape[1])
             stop[seasonal] = np.minimum(stop[seasonal], first)
+        turns = settled.are_due(columns, places, watched, lately.latest)
+        turns |= told.are_due(columns, places, sums.number)
+        stop = np.minimum(stop, np.where(turns.any(1), turns.argmax(1), now.total.shape[1]))
         upto = np.arange(now.total.shape[1]) <= stop[:, None]
         calm = columns.alarmed[places] == WATCHING
-        # What a week may bring is not told a second time before the week is known.
-        once = (columns.healed[places] == 0) | ~season.is_new(columns, places)
-        tested = watched & upto & (calm & once)[:, None]
-        hits: list[Hit] = []
-        if tested.any():
-            allowed = budget.allowed(columns, places, lately, self.false_alarms)
-            hits = (
-                cells.look(columns, sums, ended, bases, ladders, budget=allowed, tested=tested)
-                if self._cells
-                else rates.look(columns, sums, bases, ladders, allowed, tested)
-            )
-            for hit in hits:
-                stop[hit.row] = hit.block
+        hits = self._look(sums, ended, lately, watched & upto)
+        for hit in hits:
+            stop[hit.row] = hit.block
         over = [row for row in np.flatnonzero(~calm).tolist() if self._is_over(sums, row, stop)]
+        hits = [hit for hit in hits if hit.row not in over]
         lately.keep(columns, places, stop)
         if seen is not None:
             season.keep(columns, places[seasonal], seen, stop[seasonal])
         baseline.keep(columns, places, bases, stop)
         noise.keep(columns, places, ladders, stop)
         windows.keep(columns, sums, ended, lately.latest, stop)
-        news = [(int(places[hit.row]), self._alarm(now, hit)) for hit in hits]
+        news = [(int(places[hit.row]), self._alarm(now, hit, sums)) for hit in hits]
         for row in over:
             self._resolve(int(places[row]))
             self._healed.append((int(places[row]), int(now.last[row, stop[row]])))
+        caught_up = told.are_due(columns, places, columns.blocks[places][:, None])
+        for place in places[caught_up[:, 0]].tolist():
+            told.catch_up(columns, place)
+        turned = settled.are_due(columns, places, watched, columns.latest[places][:, None])
+        turned &= np.arange(now.total.shape[1]) == stop[:, None]
+        if turned.any():
+            settled.turn(columns, places[turned.any(1)])
         if now.clock is not None and len(seasonal):
             days = now.clock.day[seasonal, stop[seasonal]][:, None]
             due = season.are_due(columns, places[seasonal], days, columns.base_n[places[seasonal]][:, None])
@@ -196,23 +212,46 @@ class Engine:
                 season.refresh(columns, place, int(days[row, 0]), self._cells_at(place))
         return stop + 1, news
 
+    def _look(
+        self, sums: windows.Sums, ended: windows.Nodes, lately: budget.Traffic, tested: Bools
+    ) -> list[Hit]:
+        """Look for changes after the blocks that may be *tested*: of no series before anything settled."""
+        columns, places = self.columns, sums.place
+        # What a week may bring is not told a second time before the week is known.
+        once = (columns.told_at[places] == 0) | ~season.is_new(columns, places)
+        tested = tested & (once & (columns.turn[places] > 0.0))[:, None]
+        if not tested.any():
+            return []
+        allowed = budget.allowed(columns, places, lately, self.false_alarms)
+        normal = settled.baselines(columns, places)
+        if self._cells:
+            return cells.look(columns, sums, ended, normal, budget=allowed, tested=tested)
+        return rates.look(columns, sums, normal, allowed, tested)
+
     def _cells_at(self, place: int) -> int:
         return int(self.columns.cells[place]) if self._cells else 0
 
-    def _alarm(self, now: Stretch, hit: Hit) -> Finding:
-        """Open an incident: its window is no part of the baseline, which stands still from now on."""
+    def _alarm(self, now: Stretch, hit: Hit, sums: windows.Sums) -> Finding:
+        """Open an incident: its window is no part of the baseline, which stands still from now on.
+
+        Of one that is open, tell that it is worse.
+        """
         columns, place = self.columns, int(now.place[hit.row])
-        columns.base_n[place] = hit.past_n
-        columns.base[place] = hit.past
-        since = float(columns.bound_times[place, hit.scale, hit.slot])
-        renewal.changed(columns, place, hit.n, hit.total, since)
-        columns.alarmed[place] = max(hit.scale, 1)
+        is_worse = int(columns.alarmed[place]) != WATCHING
+        told.keep(columns, place, hit)
+        since = int(sums.number[hit.row, hit.block]) - hit.n // BLOCK
+        before = sums.total[hit.row, hit.block + 1] - hit.total
+        began = float(columns.bound_times[place, hit.scale, hit.slot])
+        if not is_worse:
+            settled.leave_out(columns, place, since, before)
+            columns.alarmed[place] = max(hit.scale, 1)
+            columns.calm[place] = 0
+            noise.hold(columns, place)
+        renewal.changed(columns, place, since, before, began)
         observed, expected = hit.observed, hit.expected
         if self.specs[place].family is Family.NUMBER:
             observed = bins.mean(columns, place, hit.total, hit.n)
             expected = bins.mean(columns, place, hit.past, hit.past_n)
-        columns.calm[place] = 0
-        noise.hold(columns, place)
         return Finding(
             index=int(now.last[hit.row, hit.block]),
             detector=NAME,
@@ -221,8 +260,9 @@ class Engine:
             statistic=hit.statistic,
             threshold=hit.threshold,
             n=hit.n,
-            window_start=since,
+            window_start=began,
             window_end=float(columns.latest[place]),
+            is_worse=is_worse,
         )
 
     def _is_over(self, sums: windows.Sums, row: int, stop: Places) -> bool:
@@ -254,6 +294,7 @@ class Engine:
         columns.healed[place] = columns.blocks[place]
         columns.alarmed[place] = WATCHING
         columns.calm[place] = 0
+        settled.all_of(columns, np.array([place]))
 
     def _learn(self, blocks: Blocks) -> Blocks:
         """Let series without cells learn them; give the blocks that can be counted."""

@@ -28,7 +28,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from stream.detectors.quiet.baseline import LEAST, Bases
-from stream.detectors.quiet.records import RUNGS, WATCHING, Bools, Columns, Floats, Places
+from stream.detectors.quiet.records import BLOCK, RUNGS, WATCHING, Bools, Columns, Floats, Places
 from stream.detectors.quiet.windows import Nodes, Sums, running_sum
 
 PRIOR_CLEAN: Final = 50.0
@@ -72,24 +72,14 @@ class Ladders(NamedTuple):
     """What a stretch says of the noise, as each block left it.
 
     *n*, *q* and *qq* have shape (series, blocks + 1, scales) and begin with what was known before; so do
-    *held*, the same three for what an incident adds. *inflation* has shape (series, blocks, scales + 1).
+    *held*, the same three for what an incident adds.
     """
 
     n: Floats
     q: Floats
     qq: Floats
     held: tuple[Floats, Floats, Floats]
-    inflation: Floats
     rows: Rows | None
-
-    def one(self, row: int, block: int) -> Ladder:
-        """Give the ladder of one series after one block."""
-        return Ladder(
-            self.n[row, block + 1],
-            self.q[row, block + 1],
-            self.qq[row, block + 1],
-            self.inflation[row, block],
-        )
 
 
 class Ladder(NamedTuple):
@@ -117,14 +107,25 @@ class Ladder(NamedTuple):
         runs = float(n.sum())
         return runs, float((n * (self.qq[near] * n / (q * q))).sum()) / max(runs, 1.0) - 1.0
 
-    def tail_freedom(self, rung: int) -> float:
+    def tail_freedom(self, rung: int, rate: float | None = None) -> float:
         """Give the degrees of freedom of Student's t with tails as heavy as those of the runs at *rung*.
 
-        One standard deviation of what chance makes of the kurtosis of independent runs counts for nothing.
+        One standard deviation of what chance makes of the kurtosis of independent runs counts for nothing,
+        nor does what the runs of 0 and 1 with that *rate* have anyway: the test knows it.
         """
         runs, beyond = self.variation(rung)
+        beyond -= 0.0 if rate is None else self._binomial(rung, rate)
         excess = (beyond - 2.0) * runs / (runs + TAIL_PRIOR) - math.sqrt(96.0 / max(runs, 1.0))
         return math.inf if excess <= 0.0 else 4.0 + 6.0 / excess
+
+    def _binomial(self, rung: int, rate: float) -> float:
+        """Give what the kurtosis of binomial sums at *rung* has beyond 3: (1 - 6 p q) / (n p q)."""
+        while rung > 0 and self.n[rung] < TAIL_FROM:
+            rung -= 1
+        spread = max(rate * (1.0 - rate), 1e-6)
+        near = slice(max(rung - TAIL_BELOW, 0), rung + 1)
+        one = self.n[near] / (BLOCK * 2.0 ** np.arange(RUNGS)[near])
+        return max(1.0 - 6.0 * spread, 0.0) / spread * float(one.sum()) / max(float(self.n[near].sum()), 1.0)
 
 
 class Rows(NamedTuple):
@@ -234,17 +235,18 @@ def _count(
         running_sum(columns.held_q[places], aside * value),
         running_sum(columns.held_qq[places], aside * square),
     )
-    return Ladders(n, q, qq, held, inflation(n[:, 1:], q[:, 1:], columns.loss[places] > 0), rows)
+    return Ladders(n, q, qq, held, rows)
 
 
 def _clip(value: Floats, counted: Floats, n: Floats, q: float) -> None:
     """Clip the values of one series and scale, one after the other: each tells how far the next may go."""
-    for block in range(len(value)):
-        one = float(value[block])
-        if n[block] >= CLIP_FROM:
-            one = min(one, CLIP * max(q / max(float(n[block]), 1e-9), 1.0))
-            value[block] = one
-        q += float(counted[block]) * one
+    clipped = value.tolist()
+    for block, (one, weight, runs) in enumerate(zip(clipped, counted.tolist(), n.tolist(), strict=False)):
+        most = CLIP * max(q / runs, 1.0) if runs >= CLIP_FROM else one
+        if one > most:
+            clipped[block] = most
+        q += weight * clipped[block]
+    value[:] = clipped
 
 
 def inflation(n: Floats, q: Floats, loss: Bools) -> Floats:
@@ -273,7 +275,6 @@ def keep(columns: Columns, places: Places, ladders: Ladders, stop: Places) -> No
     columns.held_n[places], columns.held_q[places], columns.held_qq[places] = (
         part[at] for part in ladders.held
     )
-    columns.inflation[places] = ladders.inflation[np.arange(len(stop)), stop]
     if ladders.rows is None:
         return
     which, turns, sums, squares = ladders.rows
@@ -308,9 +309,14 @@ def release(columns: Columns, place: int) -> None:
 
 
 def forget(columns: Columns, place: int, rungs: int) -> None:
-    """Forget most of what one series said at the first *rungs* scales, and work out all of them anew."""
+    """Forget most of what one series said at the first *rungs* scales."""
     columns.rung_n[place, :rungs] *= FORGET
     columns.rung_q[place, :rungs] *= FORGET
     columns.rung_qq[place, :rungs] *= FORGET
+
+
+def present(columns: Columns, place: int) -> Floats:
+    """Give the inflation of one series by all that its runs say, up to now; shape (scales + 1,)."""
     n, q = columns.rung_n[place, None, None], columns.rung_q[place, None, None]
-    columns.inflation[place] = inflation(n, q, columns.loss[place : place + 1] > 0)[0, 0]
+    result: Floats = inflation(n, q, columns.loss[place : place + 1] > 0)[0, 0]
+    return result

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from schemas.baselines import HOURS, READINGS_LEAST, RUNGS, WEEKDAYS, PublishedBaseline
-from stream.detectors.quiet import bins, noise, season
+from stream.detectors.quiet import baseline, bins, season, settled
 from stream.detectors.quiet.records import DAY, WATCHING, Columns
 
 _SEASONS: Final = (("hour", HOURS), ("weekday", WEEKDAYS))
@@ -58,9 +58,10 @@ def take(columns: Columns, place: int, own: PublishedBaseline, at: float, *, cel
     columns.began[place], columns.latest[place] = own.since.timestamp(), at
     rungs = np.array(own.noise, dtype=np.float64).reshape(RUNGS, 3)
     columns.rung_n[place], columns.rung_q[place], columns.rung_qq[place] = rungs.T
-    n, q = columns.rung_n[place, None, None], columns.rung_q[place, None, None]
-    columns.inflation[place] = noise.inflation(n, q, columns.loss[place : place + 1] > 0)[0, 0]
     columns.alarmed[place] = WATCHING
+    is_learned = baseline.is_learned(columns.seen[place], columns.latest[place], columns.began[place])
+    if is_learned:
+        settled.turn(columns, np.array([place]))
     if cells:
         columns.edges[place] = np.inf
         columns.edges[place, : width - 1] = own.edges

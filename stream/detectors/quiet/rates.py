@@ -29,10 +29,20 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from stream.detectors.quiet import baseline
-from stream.detectors.quiet.baseline import Bases
-from stream.detectors.quiet.noise import Ladder, Ladders
-from stream.detectors.quiet.records import BLOCK, LEVELS, RUNGS, Bools, Columns, Floats, Places
+from stream.detectors.quiet import baseline, settled
+from stream.detectors.quiet.noise import Ladder
+from stream.detectors.quiet.records import (
+    BLOCK,
+    CATCHES_UP,
+    LEVELS,
+    RUNGS,
+    WATCHING,
+    Bools,
+    Columns,
+    Floats,
+    Places,
+)
+from stream.detectors.quiet.settled import Settled
 from stream.detectors.quiet.tails import student_tail
 from stream.detectors.quiet.windows import Sums
 
@@ -82,6 +92,12 @@ EVENTS_LEAST: Final = 5.0
 SPENDABLE_LEAST: Final = 1.0 / 3.0
 """The least that is taken for the part of a budget that can be spent. Choice: the part is an estimate, and
 a level three times as large already moves a threshold of four standard deviations by .3."""
+
+WORSE: Final = 2.0
+"""Times as far from the baseline as was told that a series in an incident has to be, to be told again.
+
+Choice: an incident is then told again a few times at most, however far it goes.
+"""
 
 KEPT: Final = 8
 """Boundaries that a scale keeps: those that windows begin at, and no more."""
@@ -135,28 +151,25 @@ class _Windows(NamedTuple):
     slot: Places
 
 
-def look(
-    columns: Columns, sums: Sums, bases: Bases, ladders: Ladders, budget: Floats, tested: Bools
-) -> list[Hit]:
+def look(columns: Columns, sums: Sums, normal: Settled, budget: Floats, tested: Bools) -> list[Hit]:
     """Look at all windows of a stretch; give the most surprising one of the first block of each that alarms.
 
-    *budget* is lambda, and *tested* tells which blocks to look at; both have shape (series, blocks).
+    *budget* is lambda, and *tested* tells which blocks to look at; both have shape (series, blocks). A series
+    in an incident alarms again where it is much worse than was told (:mod:`.told`).
     """
-    all_of, able = _screen(columns, sums, bases, ladders, budget)
+    all_of, able = _screen(columns, sums, normal, budget)
     able &= tested[:, :, None]
     best: dict[int, tuple[float, Hit]] = {}
     for row, block, column in np.argwhere(able).tolist():
         if row in best and best[row][1].block < block:
             continue
-        judged = _judge(columns, all_of, int(sums.place[row]), ladders.one(row, block), (row, block, column))
+        judged = _judge(columns, all_of, int(sums.place[row]), (row, block, column))
         if judged is not None and (row not in best or judged[0] < best[row][0]):
             best[row] = judged
     return [hit for _, hit in best.values()]
 
 
-def _screen(
-    columns: Columns, sums: Sums, bases: Bases, ladders: Ladders, budget: Floats
-) -> tuple[_Windows, Bools]:
+def _screen(columns: Columns, sums: Sums, normal_of: Settled, budget: Floats) -> tuple[_Windows, Bools]:
     """Give the windows, and which of them may alarm: a normal approximation that is never too strict."""
     places, count = sums.place, sums.number[:, :, None]
     row = np.arange(len(places))[:, None, None]
@@ -165,7 +178,7 @@ def _screen(
     before = sums.at(columns, row, since, SCALES)[:, :, :, 0]
     n = BLOCK * (count - since).astype(np.float64)
     inside = sums.total[:, 1:] - before
-    past_n, past = bases.without(row, np.arange(count.shape[1])[:, None], since, before[:, :, :, None])
+    past_n, past = normal_of.without(row, since, before[:, :, :, None])
     past = past[:, :, :, 0]
     able = (since >= columns.healed[places][:, None, None]) & (past_n >= np.maximum(n, baseline.LEAST))
     past_n = np.where(able, past_n, 1.0)
@@ -176,17 +189,26 @@ def _screen(
         effect = np.where(both[:, None, None], np.abs(effect), effect)
     least = np.maximum(LEAST_RELATIVE * normal, LEAST_ABSOLUTE)
     able &= effect >= least
-    inflation = noise_of(ladders.inflation, n)
+    is_open = columns.alarmed[places] != WATCHING
+    if is_open.any():
+        told = np.where(is_open, columns.told[places], 0.0)[:, None, None]
+        able &= (np.sign(told) * (inside / n - normal) >= WORSE * np.abs(told)) | (told == 0.0)
+        after = np.where(is_open, columns.told_at[places] + CATCHES_UP, 0)
+        able &= since >= after[:, None, None]
+        effect = effect - np.abs(told)
+    ladders = columns.inflation[places][:, None]
+    inflation = noise_of(ladders, n)
     pooled = (inside + past) / (n + past_n)
     spread = np.clip(pooled * (1.0 - pooled), 1e-6, 0.25)
     surprise = effect * effect / (spread * inflation * (1.0 / n + 1.0 / past_n))
-    base = bases.total[:, :, 0] / np.maximum(bases.n, 1.0)
-    share = budget / spendable(ladders.inflation, base, bases.n, budget)
+    base_n = normal_of.n[:, None]
+    base = normal_of.total / np.maximum(base_n, 1.0)
+    share = budget / spendable(ladders, base, base_n, budget)
     alpha = np.minimum(ALPHA_MAX, share[:, :, None] * n * SPENT)
     able &= surprise > 0.5 * _squared_normal(alpha)
     if able.any():
         loss = (columns.loss[places] > 0)[:, None]
-        able &= n >= enough(base, ladders.inflation[:, :, 1], loss)[:, :, None] * inflation
+        able &= n >= enough(base, ladders[:, :, 1], loss)[:, :, None] * inflation
         able &= (columns.few[places] == 0)[:, None, None] | (inside >= EVENTS_LEAST)
     return _Windows(n, inside, past_n, past, least, alpha, inflation, slot), able
 
@@ -240,24 +262,27 @@ def spendable(inflation: Floats, base: Floats, past_n: Floats, budget: Floats) -
 
 
 def _judge(
-    columns: Columns, windows: _Windows, place: int, ladder: Ladder, at: tuple[int, int, int]
+    columns: Columns, windows: _Windows, place: int, at: tuple[int, int, int]
 ) -> tuple[float, Hit] | None:
     """Test one window; give how far below its level it is, and what it shows, or None."""
+    ladder = settled.ladder_of(columns, place)
     row, block, column = at
     n, past_n = float(windows.n[at]), float(windows.past_n[at])
     rung = nearest_rung(column, n)
     rate, normal = float(windows.inside[at]) / n, float(windows.past[at]) / past_n
     inflation = float(windows.inflation[at])
+    is_open = int(columns.alarmed[place]) != WATCHING
+    known = min(max(normal + float(columns.told[place]), 0.0), 1.0) if is_open else normal
     statistic = root_deviance(
         rate,
-        normal,
+        known,
         n,
         past_n,
         margin=MARGIN * float(windows.least[at]),
         continuity=0.0 if columns.loss[place] else 0.5 * inflation,
     ) / math.sqrt(inflation)
-    statistic = without_clumps(statistic, rate, normal, n, inflation)
-    df = 1.0 / (1.0 / ladder.freedom(rung) + 1.0 / ladder.tail_freedom(rung))
+    statistic = without_clumps(statistic, rate, known, n, inflation)
+    df = freedom(columns, ladder, place, rung)
     statistic = max(statistic, 0.0)
     level = float(windows.alpha[at]) * fewer_looks(statistic, df) * (0.5 if columns.both[place] else 1.0)
     tail = student_tail(statistic, df)
@@ -283,8 +308,8 @@ def _judge(
 
 def is_calm(columns: Columns, place: int, n: float, total: float) -> bool:
     """Tell whether a window of a series in an incident is like its baseline again."""
-    past_n = float(columns.base_n[place])
-    rate, normal = total / n, float(columns.base[place, 0]) / past_n
+    past_n = float(columns.settled_base_n[place])
+    rate, normal = total / n, float(columns.settled_base[place, 0]) / past_n
     effect = abs(rate - normal) if columns.both[place] else rate - normal
     least = max(LEAST_RELATIVE * normal, LEAST_ABSOLUTE)
     if effect < 0.5 * least:
@@ -292,6 +317,13 @@ def is_calm(columns: Columns, place: int, n: float, total: float) -> bool:
     rung = min(int(columns.alarmed[place]) + 2, RUNGS - 1)
     root = root_deviance(rate, normal, n, past_n, margin=0.0, continuity=0.0 if columns.loss[place] else 0.5)
     return root / math.sqrt(float(columns.inflation[place, rung + 1])) < 1.0
+
+
+def freedom(columns: Columns, ladder: Ladder, place: int, rung: int) -> float:
+    """Give the degrees of freedom of Student's t: those of the noise, and those of its tails."""
+    past_n, past = settled.baseline_of(columns, place)
+    own = None if columns.loss[place] else float(past[0]) / max(past_n, 1.0)
+    return 1.0 / (1.0 / ladder.freedom(rung) + 1.0 / ladder.tail_freedom(rung, own))
 
 
 def root_deviance(

@@ -24,18 +24,35 @@ LEVELS: Final = 8
 RUNGS: Final = 10
 """Scales at which the noise is known: a window is compared with the noise of runs as long as itself."""
 
+CATCHES_UP: Final = 16
+"""Blocks after an alarm that show how far the change went. Choice: 512 readings are more than the smallest
+windows of any series, and know a rate of .5 to .02."""
+
 DAY: Final = 86_400.0
 
 HOURS: Final = 24
 WEEKDAYS: Final = 7
 
+AGES: Final = ("settled", "coming")
+KEPT_TWICE: Final = ("base_n", "base", "joined", "joined_total", "rung_n", "rung_q", "rung_qq")
+"""What is kept of baseline and noise as tests use it, and as they will use it next; see :mod:`.settled`."""
+
 WATCHING: Final = -1
 """The value of `alarmed` while there is no incident."""
 
 
-def layout(*, width: int, kept: int, cells: bool) -> np.dtype[Any]:
-    """Give the record of a series with *width* numbers a block and *kept* boundaries a scale."""
+FORMAT: Final = 2
+"""Of records. Format 1 knew nothing of what is settled, what is frozen and where a change began, and kept a
+season's shifts in eight bytes each."""
+
+
+def layout(*, width: int, kept: int, cells: bool, form: int = FORMAT) -> np.dtype[Any]:
+    """Give the record of a series with *width* numbers a block and *kept* boundaries a scale.
+
+    *form* is the format; an older one is read, and no longer written.
+    """
     f8, i4, i2 = "<f8", "<i4", "<i2"
+    shift = f8 if form == 1 else "<f4"
     fields: list[tuple[Any, ...]] = [
         # what is said of the series when it is added
         ("loss", i2),
@@ -79,19 +96,17 @@ def layout(*, width: int, kept: int, cells: bool) -> np.dtype[Any]:
         # incident
         ("alarmed", i2),
         ("calm", i2),
-    ]
-    fields += [
         # season
         ("hour_n", f8, (HOURS,)),
         ("hour_sum", f8, (HOURS, width)),
         ("hour_visits", i4, (HOURS,)),
         ("hour_day", i4, (HOURS,)),
-        ("hour_shift", f8, (HOURS, width)),
+        ("hour_shift", shift, (HOURS, width)),
         ("weekday_n", f8, (WEEKDAYS,)),
         ("weekday_sum", f8, (WEEKDAYS, width)),
         ("weekday_visits", i4, (WEEKDAYS,)),
         ("weekday_day", i4, (WEEKDAYS,)),
-        ("weekday_shift", f8, (WEEKDAYS, width)),
+        ("weekday_shift", shift, (WEEKDAYS, width)),
         ("season_day", i4),
         ("season_on", i2, (2,)),
         ("week_known", i2),
@@ -104,16 +119,16 @@ def layout(*, width: int, kept: int, cells: bool) -> np.dtype[Any]:
             ("middles", f8, (width,)),
             ("learned", i2),
         ]
-    fields.append(("frozen", i2))
+    if form > 1:
+        kept_twice = [field for field in fields if field[0] in KEPT_TWICE]
+        fields += [(f"{age}_{name}", *rest) for age in AGES for name, *rest in kept_twice]
+        fields += [("frozen", i2), ("changed_at", f8)]
+        fields += [("turn", f8), ("told", f8), ("told_at", "<i8")]
+        fields += [("told_share", "<f4", (width,))] if cells else []
     by_size = sorted(fields, key=lambda field: -np.dtype(field[1]).itemsize)
     # Filled up to whole words by a field and not by numpy, which leaves what lies between fields to chance.
     short = -np.dtype(by_size).itemsize % 8
-    # A record of format 1 ends with the filler, the first two bytes of which are now `frozen`.
-    return np.dtype([*by_size, ("filler", "i1", (short,)), ("changed_at", f8)])
-
-
-ADDED_BYTES: Final = 8
-"""What a record of format 1 lacks at its end; zeros there say the same."""
+    return np.dtype([*by_size, ("filler", "i1", (short,))])
 
 
 class Columns:

@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from stream.detectors.quiet import noise
+from stream.detectors.quiet import noise, settled
 from stream.detectors.quiet.bins import CELLS
 from stream.detectors.quiet.records import (
     BLOCK,
@@ -191,25 +191,27 @@ def refresh(columns: Columns, place: int, day: int, cells: int) -> None:
     """Work out the profile of one series anew; *cells* is its number of cells, 0 where it is a rate."""
     columns.season_day[place] = day
     share = np.clip(columns.base[place] / columns.base_n[place], 1e-6, 1 - 1e-6)
-    own = float(columns.inflation[place, 1]) if columns.loss[place] else 1.0
+    inflation = noise.present(columns, place)
+    own = float(inflation[1]) if columns.loss[place] else 1.0
     spread = share * (cells - 1) if cells else share * (1.0 - share) * own
     n, visits = columns.hour_n[place], columns.hour_visits[place]
     known = (visits >= VISITS_LEAST) & (n >= READINGS_LEAST)
     if np.count_nonzero(known) >= HOURS_LEAST:
         mean = columns.hour_sum[place].sum(0) / n.sum()
-        sampling = _noise_at(columns, place, n[known] / visits[known]) / n[known]
+        sampling = _noise_at(inflation, columns.rung_n[place], n[known] / visits[known]) / n[known]
         shift = columns.hour_shift[place]  # a view: what is known is replaced, the rest stays
         shift[known] = _shrunk(columns.hour_sum[place, known] / n[known, None] - mean, sampling, spread)
         shift[known] -= (shift * n[:, None]).sum(0) / n.sum()
         if not columns.season_on[place, 0] and _matters(shift, n, spread):
             columns.season_on[place, 0] = 1
-            noise.forget(columns, place, RUNGS)
+            _begin_anew(columns, place, RUNGS)
+            inflation = noise.present(columns, place)
     n, visits = columns.weekday_n[place], columns.weekday_visits[place]
     if visits.min() >= VISITS_LEAST:
         whole = visits - (np.arange(WEEKDAYS) == (day + _THURSDAY) % WEEKDAYS)  # today has only begun
         columns.week_known[place] = max(int(columns.week_known[place]), int(whole.min() >= VISITS_LEAST))
         mean = columns.weekday_sum[place].sum(0) / n.sum()
-        sampling = _noise_at(columns, place, n / visits) / n
+        sampling = _noise_at(inflation, columns.rung_n[place], n / visits) / n
         shift = _shrunk(columns.weekday_sum[place] / n[:, None] - mean, sampling, spread)
         shift -= (shift * n[:, None]).sum(0) / n.sum()
         columns.weekday_shift[place] = shift
@@ -218,7 +220,14 @@ def refresh(columns: Columns, place: int, day: int, cells: int) -> None:
         upto = int(np.count_nonzero(scales <= traffic * WEEK_SCALE_SECONDS))
         if not columns.season_on[place, 1] and _matters(shift, n, spread):
             columns.season_on[place, 1] = 1
-            noise.forget(columns, place, upto)
+            _begin_anew(columns, place, upto)
+
+
+def _begin_anew(columns: Columns, place: int, rungs: int) -> None:
+    """Let no window hold readings with a season and without one, nor *rungs* of noise count it."""
+    noise.forget(columns, place, rungs)
+    settled.all_of(columns, np.array([place]))
+    columns.healed[place] = columns.blocks[place]
 
 
 def move(columns: Columns, place: int, by: Floats) -> None:
@@ -244,14 +253,14 @@ def _matters(shift: Floats, n: Floats, spread: Floats) -> bool:
     return bool((_distance(shift, spread) * n).sum() / n.sum() > MATTERS)
 
 
-def _noise_at(columns: Columns, place: int, sizes: Floats) -> Floats:
+def _noise_at(inflation: Floats, runs: Floats, sizes: Floats) -> Floats:
     """Give the inflation for runs of *sizes* readings, from the nearest rung above that is known."""
     above = np.ceil(np.log2(np.maximum(sizes, BLOCK) / BLOCK)).astype(np.intp)
-    seen = np.flatnonzero(columns.rung_n[place] >= 4)
+    seen = np.flatnonzero(runs >= 4)
     known = np.zeros(RUNGS, np.intp)
     for rung in seen:
         known[rung:] = rung
-    result: Floats = columns.inflation[place, known[np.minimum(above, RUNGS - 1)] + 1]
+    result: Floats = inflation[known[np.minimum(above, RUNGS - 1)] + 1]
     return result
 
 

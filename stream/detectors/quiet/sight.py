@@ -15,10 +15,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from stream.detectors.quiet import baseline, bins, rates
+from stream.detectors.quiet import baseline, bins, rates, settled
 from stream.detectors.quiet.cells import EXPECTED_LEAST, QUARTERS, freedoms, least_index
 from stream.detectors.quiet.cells import OVERLAP as CELLS_OVERLAP
-from stream.detectors.quiet.noise import Ladder
 from stream.detectors.quiet.rates import ALPHA_MAX, ENOUGH, WEIGHTS
 from stream.detectors.quiet.records import BLOCK, DAY, LEVELS, Columns
 from stream.detectors.quiet.tails import fisher_tail, student_tail
@@ -76,11 +75,12 @@ def of_rate(columns: Columns, place: int, allowed: float, readings: float) -> Ch
 
     *allowed* is the lambda of the series, the false alarms a reading that it may raise.
     """
-    past_n = float(columns.base_n[place])
-    normal = float(columns.base[place, 0]) / max(past_n, 1.0)
+    past_n, past = settled.baseline_of(columns, place)
+    normal = float(past[0]) / max(past_n, 1.0)
     least = max(rates.LEAST_RELATIVE * normal, rates.LEAST_ABSOLUTE)
     loss, base = columns.loss[place : place + 1, None] > 0, np.array([[normal]])
-    noise = columns.inflation[place][None, None]
+    ladder = settled.ladder_of(columns, place)
+    noise = ladder.inflation[None, None]
     sizes = float(BLOCK) * rates.BACK * 2.0**rates.SCALES
     inflations = rates.noise_of(noise, sizes[None, None])[0, 0]
     enough = float(rates.enough(base, noise[:, :, 1], loss)[0, 0])
@@ -88,12 +88,11 @@ def of_rate(columns: Columns, place: int, allowed: float, readings: float) -> Ch
     levels = np.minimum(rates.ALPHA_MAX, allowed / spent * sizes * rates.SPENT)
     levels *= 0.5 if columns.both[place] else 1.0
     best: Change | None = None
-    ladder = _ladder_of(columns, place)
     for column, (n, v) in enumerate(zip(sizes.tolist(), inflations.tolist(), strict=True)):
         if n > readings or past_n < max(n, baseline.LEAST) or n < enough * v:
             continue
         rung = rates.nearest_rung(column, n)
-        df = 1.0 / (1.0 / ladder.freedom(rung) + 1.0 / ladder.tail_freedom(rung))
+        df = rates.freedom(columns, ladder, place, rung)
         level = float(levels[column])
 
         def statistic(rate: float, n: float = n, v: float = v) -> float:
@@ -119,16 +118,16 @@ def of_rate(columns: Columns, place: int, allowed: float, readings: float) -> Ch
 
 def of_cells(columns: Columns, place: int, allowed: float, readings: float) -> Change | None:
     """Give the smallest population stability index that *readings* show; None where none is seen."""
-    cells, past_n = int(columns.cells[place]), float(columns.base_n[place])
+    cells, (past_n, past) = int(columns.cells[place]), settled.baseline_of(columns, place)
     free, best = cells - 1, None
     least = float(least_index(columns, np.array([place]))[0])
-    ladder = _ladder_of(columns, place)
+    ladder = settled.ladder_of(columns, place)
     for scale in range(LEVELS):
         n = float(QUARTERS * BLOCK * 2**scale)
-        inflation = float(columns.inflation[place, scale + 3])
+        inflation = float(ladder.inflation[scale + 3])
         if n > readings or past_n < max(n, baseline.LEAST) or n < ENOUGH * inflation:
             continue
-        if n * float(columns.base[place, :cells].min()) < EXPECTED_LEAST * past_n:
+        if n * float(past[:cells].min()) < EXPECTED_LEAST * past_n:
             continue
         level = min(ALPHA_MAX, allowed * 0.25 * n * CELLS_OVERLAP * float(WEIGHTS[scale]))
         nu, df = freedoms(ladder, scale + 2, cells)
@@ -139,12 +138,6 @@ def of_cells(columns: Columns, place: int, allowed: float, readings: float) -> C
         if best is None or index < best.level:
             best = Change(index, int(n), threshold)
     return best
-
-
-def _ladder_of(columns: Columns, place: int) -> Ladder:
-    return Ladder(
-        columns.rung_n[place], columns.rung_q[place], columns.rung_qq[place], columns.inflation[place]
-    )
 
 
 def _beyond(tail: Callable[[float], float], alpha: float) -> float:
