@@ -188,7 +188,7 @@ class Series:
         budget = self.false_alarms * self.share / events
         best: tuple[float, Alarm, int, int, float, Row] | None = None
         for scale, since in self._starts(c):
-            if self.scale_of_incident >= 0 and since < self.told_at + 16:
+            if self.scale_of_incident >= 0 and since < -(-self.told_at // 4) * 4 + 16:
                 continue
             window = self._run(c - since)
             n = 32.0 * (c - since)

@@ -22,7 +22,7 @@ import numpy as np
 from stream.detectors.quiet import baseline, noise, season, settled
 from stream.detectors.quiet.noise import Ladder
 from stream.detectors.quiet.rates import ALPHA_MAX, ENOUGH, WEIGHTS, WORSE, Hit
-from stream.detectors.quiet.records import CATCHES_UP, LEVELS, WATCHING, Bools, Columns, Floats, Places
+from stream.detectors.quiet.records import LEVELS, WATCHING, Bools, Columns, Floats, Places, caught_up_at
 from stream.detectors.quiet.settled import Settled
 from stream.detectors.quiet.tails import fisher_tail
 from stream.detectors.quiet.windows import Nodes, Sums
@@ -82,7 +82,7 @@ def look(
     # What a series in an incident shows is held against what was told of it.
     is_open = columns.alarmed[place] != WATCHING
     known = np.where(is_open[:, None], columns.told_share[place] * past_n[:, None], past)
-    fair &= ~is_open | (since >= columns.told_at[place] + CATCHES_UP)
+    fair &= ~is_open | (since >= caught_up_at(columns.told_at[place]))
     apart = inside / n[:, None] - known / past_n[:, None]
     pooled = (inside + known) / (n + past_n)[:, None]
     q = (apart * apart / noise.spread(pooled, cells=True)).sum(1) / (freedom * (1.0 / n + 1.0 / past_n))

@@ -33,7 +33,6 @@ from stream.detectors.quiet import baseline, settled
 from stream.detectors.quiet.noise import Ladder
 from stream.detectors.quiet.records import (
     BLOCK,
-    CATCHES_UP,
     LEVELS,
     RUNGS,
     WATCHING,
@@ -41,6 +40,7 @@ from stream.detectors.quiet.records import (
     Columns,
     Floats,
     Places,
+    caught_up_at,
 )
 from stream.detectors.quiet.settled import Settled
 from stream.detectors.quiet.tails import student_tail
@@ -193,7 +193,7 @@ def _screen(columns: Columns, sums: Sums, normal_of: Settled, budget: Floats) ->
     if is_open.any():
         told = np.where(is_open, columns.told[places], 0.0)[:, None, None]
         able &= (np.sign(told) * (inside / n - normal) >= WORSE * np.abs(told)) | (told == 0.0)
-        after = np.where(is_open, columns.told_at[places] + CATCHES_UP, 0)
+        after = np.where(is_open, caught_up_at(columns.told_at[places]), 0)
         able &= since >= after[:, None, None]
         effect = effect - np.abs(told)
     ladders = columns.inflation[places][:, None]

@@ -28,6 +28,9 @@ CATCHES_UP: Final = 16
 """Blocks after an alarm that show how far the change went. Choice: 512 readings are more than the smallest
 windows of any series, and know a rate of .5 to .02."""
 
+CATCH_UP_SCALE: Final = 2
+"""The scale at which the running total is kept as far back as a change is caught up with."""
+
 DAY: Final = 86_400.0
 
 HOURS: Final = 24
@@ -129,6 +132,15 @@ def layout(*, width: int, kept: int, cells: bool, form: int = FORMAT) -> np.dtyp
     # Filled up to whole words by a field and not by numpy, which leaves what lies between fields to chance.
     short = -np.dtype(by_size).itemsize % 8
     return np.dtype([*by_size, ("filler", "i1", (short,))])
+
+
+def caught_up_at(told_at: Places) -> Places:
+    """Give the block after which a change that was told with block *told_at* is caught up with, shape (n,).
+
+    Running totals are kept that far back at every fourth block. What is told again began after it.
+    """
+    caught_up: Places = (-(-told_at >> CATCH_UP_SCALE) << CATCH_UP_SCALE) + CATCHES_UP
+    return caught_up
 
 
 class Columns:

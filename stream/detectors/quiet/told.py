@@ -7,16 +7,20 @@ twice as far from normal, and a surprise to who knew that, are told; and so on f
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
 from stream.detectors.quiet.cells import stability_index
 from stream.detectors.quiet.rates import Hit
-from stream.detectors.quiet.records import BLOCK, CATCHES_UP, WATCHING, Bools, Columns, Places
-
-_SCALE: Final = 2
-"""The scale at which the running total is kept as far back as a change is caught up with."""
+from stream.detectors.quiet.records import (
+    BLOCK,
+    CATCH_UP_SCALE,
+    CATCHES_UP,
+    WATCHING,
+    Bools,
+    Columns,
+    Places,
+    caught_up_at,
+)
 
 
 def keep(columns: Columns, place: int, hit: Hit) -> None:
@@ -36,7 +40,7 @@ def forget(columns: Columns, place: int) -> None:
 
 def are_due(columns: Columns, places: Places, number: Places) -> Bools:
     """Tell after which blocks, by *number* and shape (series, blocks), a change is caught up with."""
-    due = (-(-columns.told_at[places] >> _SCALE) << _SCALE) + CATCHES_UP
+    due = caught_up_at(columns.told_at[places])
     result: Bools = (columns.alarmed[places] != WATCHING)[:, None] & (number == due[:, None])
     return result
 
@@ -45,13 +49,13 @@ def catch_up(columns: Columns, place: int) -> None:
     """Take what came since a change was told for what is known of it, where that is more."""
     blocks = int(columns.blocks[place]) - CATCHES_UP
     kept = columns.bounds.shape[2]
-    inside = columns.total[place] - columns.bounds[place, _SCALE, (blocks >> _SCALE) % kept]
+    inside = columns.total[place] - columns.bounds[place, CATCH_UP_SCALE, (blocks >> CATCH_UP_SCALE) % kept]
     n = float(BLOCK * CATCHES_UP)
     told, past_n = float(columns.told[place]), float(columns.settled_base_n[place])
     past = columns.settled_base[place]
     if columns.bounds.shape[-1] > 1:
         count = int(columns.cells[place])
-        noisy = float(columns.inflation[place, _SCALE + 3])
+        noisy = float(columns.inflation[place, CATCH_UP_SCALE + 3])
         seen = stability_index(inside[:count], n, past[:count], past_n, noisy)
         if seen > told:
             columns.told[place], columns.told_share[place] = seen, inside / n
