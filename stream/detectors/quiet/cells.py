@@ -32,7 +32,7 @@ QUARTERS: Final = 4
 
 KEPT: Final = 5
 
-OVERLAP: Final = 6.0
+OVERLAP: Final = 3.0
 """What the looks at one window share by overlapping. Choice: by simulation, as that of the rates; windows
 that step by a fourth of themselves share more."""
 
