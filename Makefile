@@ -30,7 +30,7 @@ demo: $(VENV)/.demo
 	@$(BIN)/driftline demo
 
 test: $(VENV)/.dev
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest --numprocesses=2 --dist=loadfile $(PYTEST_ARGS)
 
 # Java looks the home directory up by itself, Python asks HOME: Maven is told, so that both mean the same ~/.m2.
 test-kafka chaos: export MAVEN_OPTS := -Duser.home=$(HOME) $(MAVEN_OPTS)

@@ -48,10 +48,10 @@ def test_a_broker_that_ends_at_once_is_an_error_with_what_it_wrote(tmp_path: Pat
 def test_a_broker_that_never_answers_is_stopped_and_is_an_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(broker, "START_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(broker, "START_TIMEOUT_S", 2.0)
     note = tmp_path / "pid"
     silent = program(tmp_path / "tansu", f"echo $$ > {note}; exec sleep 60")
-    with pytest.raises(BrokerError, match=r"did not answer within 0\.2 s; it wrote: nothing"):
+    with pytest.raises(BrokerError, match=r"did not answer within 2 s; it wrote: nothing"):
         EmbeddedBroker(silent).start()
     with pytest.raises(ProcessLookupError):
         os.kill(int(note.read_text()), 0)

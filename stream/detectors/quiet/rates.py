@@ -68,7 +68,7 @@ than a quarter of another, since a budget three times smaller costs a window a t
 """
 
 OVERLAP: Final = 0.5
-"""C, see above. Choice: the worst of the simulated families spend about what is declared, 1.1 of it at most."""
+"""C, see above. Choice: the worst of the simulated families spend about what is declared."""
 
 LOOKS_AT: Final = 10.0
 """The squared distance, in standard deviations, for which C is. Choice: any would do, C has its inverse;
