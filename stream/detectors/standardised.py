@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import zlib
 from array import array
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -26,13 +25,12 @@ from stream.detectors.contract import Shift, ShiftBank
 from stream.detectors.cut import History
 from stream.detectors.recent import CLIP, Recent, Scale
 from stream.detectors.runs import Places, Runs, group, grown, ranges, runs_of
+from stream.detectors.sealed import sealed, unsealed
 
 LARGEST: Final = 1e150
 """What a larger reading counts as: sums and squares must stay finite."""
 
 SLOTS_AT_FIRST: Final = 16
-
-_CHECKSUM_BYTES: Final = 4
 
 Values = NDArray[np.float64]
 
@@ -188,16 +186,14 @@ class Standardised:
                 detectors={detector.name: detector.snapshot(slot) for detector in self._detectors},
             )
         )
-        return zlib.crc32(state).to_bytes(_CHECKSUM_BYTES) + state
+        return sealed(state)
 
     def restore(self, snapshot: bytes, *, only_rise: bool) -> int:
         """Take a series back; give its slot. Raises UnreadableRowError where the snapshot cannot be read.
 
         That is where it is damaged, foreign, or of other settings.
         """
-        checksum, body = snapshot[:_CHECKSUM_BYTES], snapshot[_CHECKSUM_BYTES:]
-        if checksum != zlib.crc32(body).to_bytes(_CHECKSUM_BYTES):
-            raise UnreadableRowError("the checksum is wrong")
+        body = unsealed(snapshot)
         try:
             state = _decode(body)
         except (msgspec.DecodeError, ValueError) as error:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import zlib
-from typing import Final
-
 import msgspec
 
 from schemas.baselines import PublishedBaseline
 from stream.core.errors import UnreadableRowError
 from stream.detectors.forms import Form, Nature
-
-_CHECKSUM_BYTES: Final = 4
+from stream.detectors.sealed import sealed, unsealed
 
 
 class State(msgspec.Struct, array_like=True):
@@ -37,8 +33,7 @@ _decode_given = msgspec.json.Decoder(PublishedBaseline).decode
 
 def packed(state: State) -> bytes:
     """Give a series as bytes."""
-    body = _encode(state)
-    return zlib.crc32(body).to_bytes(_CHECKSUM_BYTES) + body
+    return sealed(_encode(state))
 
 
 def written(given: PublishedBaseline | None) -> bytes:
@@ -51,9 +46,7 @@ def unpacked(snapshot: bytes, bank: str, held_bytes: int) -> State:
 
     Raises UnreadableRowError where it cannot be read.
     """
-    checksum, body = snapshot[:_CHECKSUM_BYTES], snapshot[_CHECKSUM_BYTES:]
-    if checksum != zlib.crc32(body).to_bytes(_CHECKSUM_BYTES):
-        raise UnreadableRowError("the checksum is wrong")
+    body = unsealed(snapshot)
     try:
         state = _decode(body)
     except (msgspec.DecodeError, ValueError) as error:

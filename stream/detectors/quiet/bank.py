@@ -20,6 +20,7 @@ from stream.detectors.quiet.printed import Printed, printed
 from stream.detectors.quiet.records import BLOCK, FORMAT, WATCHING, Places
 from stream.detectors.quiet.sight import Change, Sight
 from stream.detectors.quiet.spec import Pool, Spec
+from stream.detectors.sealed import sealed, unsealed
 
 FALSE_ALARMS: Final = 0.3
 """False alarms that a model may raise in 30 days, unless told otherwise. Choice: one in a hundred days, what
@@ -27,7 +28,6 @@ those on call put up with."""
 
 LARGEST: Final = 1e150
 
-_CHECKSUM_BYTES: Final = 4
 _SPEC: Final = Spec()
 
 
@@ -182,7 +182,7 @@ class QuietBank:
         learning = engine.learning.held.get(place, np.empty(0)).tobytes()
         kept = zlib.compress(record.tobytes()) if learning else record.tobytes()
         state = _encode(State(FORMAT, engine.specs[place], engine.only_rise(place), kept, learning))
-        return zlib.crc32(state).to_bytes(_CHECKSUM_BYTES) + state
+        return sealed(state)
 
     def restore(self, snapshot: bytes, *, only_rise: bool) -> int:
         """Go on where the series that gave *snapshot* stopped; give its slot.
@@ -237,9 +237,7 @@ def _unfolded(record: bytes, size: int) -> bytes:
 
 
 def _read(snapshot: bytes) -> State:
-    checksum, body = snapshot[:_CHECKSUM_BYTES], snapshot[_CHECKSUM_BYTES:]
-    if checksum != zlib.crc32(body).to_bytes(_CHECKSUM_BYTES):
-        raise UnreadableRowError("the checksum is wrong")
+    body = unsealed(snapshot)
     try:
         state = _decode(body)
     except msgspec.DecodeError as error:
