@@ -6,23 +6,20 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
 
 import aiokafka
 from aiokafka import TopicPartition
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from stream.shell.asking import HOLD_BACK_MS, Asking
 from stream.shell.batches import RecordMap, drain
 from stream.shell.fencing import READ_COMMITTED
 
 logger = logging.getLogger(__name__)
-
-FETCH_WAIT_MS: Final = 100
-"""How long the broker holds back the answer to a fetch that finds nothing."""
-
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread of the aiokafka consumer, with a fetch that does not wait longer than an alert may."""
@@ -34,9 +31,17 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # Faust has no setting for it, and for the next
+        consumer._fetch_max_wait_ms = HOLD_BACK_MS  # Faust has no setting for it, and for the next
         consumer._isolation_level = READ_COMMITTED  # what a producer takes back is no event
         return consumer
+
+    async def on_start(self) -> None:
+        """Start the consumer."""
+        await super().on_start()
+        self._asking = Asking(self._ensure_consumer()._fetcher, self._heard)
+
+    def _heard(self) -> None:
+        self.parent_loop.call_soon_threadsafe(self.consumer.reader.heard)
 
     async def _fetch_records(
         self,
@@ -55,7 +60,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         if consumer._closed or fetcher._closed:
             raise ConsumerStoppedError
         with fetcher._subscriptions.fetch_context():
-            records, self.read_up_to = await drain(fetcher, active_partitions, max_records)
+            records = await self._drain(fetcher, active_partitions, max_records)
             if records or not timeout:
                 return records
             waiter = fetcher._create_fetch_waiter()
@@ -64,8 +69,13 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                 waiter.cancel()
                 return {}
             waiter.result()  # raises where the broker refused
-            records, self.read_up_to = await drain(fetcher, active_partitions, max_records)
-            return records
+            return await self._drain(fetcher, active_partitions, max_records)
+
+    async def _drain(self, fetcher: Fetcher, partitions: set[TP], max_records: int | None) -> RecordMap:
+        """Give what is there; its topics are asked for what else there was."""
+        records, self.read_up_to = await drain(fetcher, partitions, max_records)
+        self._asking.came(records)
+        return records
 
     async def note(self, offsets: Mapping[TP, int]) -> bool:
         """Commit *offsets* to the group; what cannot be is no harm. Tell whether nothing is left."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -40,7 +41,9 @@ Runs = Mapping[TP, Run]
 
 
 class Reader(Protocol):
-    """Who reads the runs: it says where to start, and when it has had enough."""
+    """Who reads the runs: it says where to start, when it has had enough, and by *room* when it has no more."""
+
+    room: asyncio.Event
 
     async def positions(
         self, generation: int, assigned: Iterable[TP], starts: Mapping[TP, int]
@@ -55,3 +58,6 @@ class Reader(Protocol):
 
     def skip(self, tp: TP, gap: Gap) -> None:
         """Take note that *gap* follows what was delivered of *tp*; the next run starts behind it."""
+
+    def heard(self) -> None:
+        """Take note that what else there was of the topics of waiting records has been asked, and is known."""

@@ -12,12 +12,14 @@ the reader is told; else it is a hole (transaction markers, compaction) and is p
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from asyncio import AbstractEventLoop
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from aiokafka import TopicPartition
 from aiokafka.errors import IllegalStateError
@@ -33,6 +35,9 @@ from stream.shell.fetching import ConsumerThread
 from stream.shell.runs import LogShrunkError, Reader, Run, Runs, shrunk
 
 logger = logging.getLogger(__name__)
+
+_ROOM_SECONDS: Final = 0.05
+"""How long topics that are not full wait for one that is."""
 
 
 class _Message(NamedTuple):
@@ -80,11 +85,17 @@ class Consumer(driver.Consumer):
         revocations, generation = self._revocations, self.app.consumer_generation_id
         if generation != self._generation and not await self._begin(generation):
             return {}
+        self.reader.room.clear()
         active = {tp for tp in active_partitions or () if not self._is_full(tp)}
-        if not active:
-            await self.sleep(0.05)
-            return {}
-        fetched = await super()._getmany(active_partitions=active, timeout=timeout)
+        is_held_back = len(active) < len(active_partitions or ())
+        fetched: RecordMap = {}
+        if active:
+            fetched = await super()._getmany(
+                active_partitions=active, timeout=0.0 if is_held_back else timeout
+            )
+        if is_held_back and not fetched:
+            with suppress(TimeoutError):  # what is held back has been fetched: only the reader wakes who waits
+                await asyncio.wait_for(self.reader.room.wait(), _ROOM_SECONDS)
         if not self.flow_active or (revocations, generation) != self._now():
             return {}
         fetched = await self._without_gaps(dict(fetched or {}), active)

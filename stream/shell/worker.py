@@ -91,6 +91,7 @@ class Worker:
         self._unnoted: dict[TP, int] = {}
         self._noting: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
+        self.room = asyncio.Event()
         self._is_restoring = self.is_ready = False
         self.last_tick = clock.steady()
         self.watchdog = Watchdog(WATCH_SECONDS, options.stall_seconds)
@@ -228,6 +229,10 @@ class Worker:
         if (partition := self._partitions.get(tp.partition)) is not None:
             partition.skip(self._inputs[tp.topic], gap)
 
+    def heard(self) -> None:
+        """Take note that the broker has said what records waited for: it may be their turn."""
+        self._news.set()
+
     async def _read(self, stream: faust.StreamT[Runs]) -> None:
         """Take what comes, and no time over it: what comes while a step is made is one step together."""
         async for event in stream.noack().events():  # type: ignore[attr-defined]  # a Stream has it
@@ -260,6 +265,7 @@ class Worker:
             for partition in list(self._partitions.values()):
                 if await partition.advance(self._empty_at(partition)):
                     self._news.set()  # there may be more
+                    self.room.set()
                     await self._checkpoint_if_due(partition)
 
     async def _checkpoint_if_due(self, partition: Partition) -> None:
