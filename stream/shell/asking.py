@@ -20,6 +20,9 @@ HOLD_BACK_MS: Final = 100
 HURRY_MS: Final = 1
 """The time while records wait. Not 0: times are in milliseconds, and the answer has to be of a later one."""
 
+UNREAD_MS: Final = 10
+"""The time while fetched records wait to be read: their topic is asked again only when this answer is there."""
+
 PATIENCE_MS: Final = 200
 """How long after records came their topics are asked in a hurry: a topic may have no leader for hours."""
 
@@ -53,7 +56,8 @@ class Asking:
     def _get_actions_per_node(self, assignment: Any) -> Any:  # noqa: ANN401 - aiokafka has no annotations
         """Plan the next fetches, as aiokafka does after each answer."""
         was_awaited, self._is_awaited = self._is_awaited, self._awaits(assignment)
-        self._fetcher._fetch_max_wait_ms = HURRY_MS if self._is_awaited else HOLD_BACK_MS
+        idle = UNREAD_MS if self._fetcher._records else HOLD_BACK_MS
+        self._fetcher._fetch_max_wait_ms = HURRY_MS if self._is_awaited else idle
         if was_awaited and not self._is_awaited:
             self._heard()
         return self._plan(assignment)
