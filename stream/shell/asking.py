@@ -7,12 +7,13 @@ be held back until there is something.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import Fetcher
+
+from stream.shell import clock
 
 HOLD_BACK_MS: Final = 100
 """The time while nothing waits for an answer: that many fetches a second are no load."""
@@ -21,7 +22,7 @@ HURRY_MS: Final = 1
 """The time while records wait. Not 0: times are in milliseconds, and the answer has to be of a later one."""
 
 UNREAD_MS: Final = 10
-"""The time while fetched records wait to be read: their topic is asked again only when this answer is there."""
+"""The time while fetched records wait to be read: their topic is not asked before this answer."""
 
 PATIENCE_MS: Final = 200
 """How long after records came their topics are asked in a hurry: a topic may have no leader for hours."""
@@ -64,7 +65,7 @@ class Asking:
 
     def _awaits(self, assignment: Any) -> bool:  # noqa: ANN401 - aiokafka has no annotations
         """Tell whether a topic was last heard of when records of its partition came, or before."""
-        oldest = 1000.0 * time.time() - PATIENCE_MS
+        oldest = 1000.0 * clock.wall() - PATIENCE_MS
         return any(
             at > oldest and (assignment.state_value(tp).timestamp or 0) <= at
             for tp in assignment.tps

@@ -18,8 +18,10 @@ from faust.types import TP
 from stream.shell.asking import HOLD_BACK_MS, Asking
 from stream.shell.batches import RecordMap, drain
 from stream.shell.fencing import READ_COMMITTED
+from stream.shell.runs import Reader
 
 logger = logging.getLogger(__name__)
+
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread of the aiokafka consumer, with a fetch that does not wait longer than an alert may."""
@@ -41,7 +43,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         self._asking = Asking(self._ensure_consumer()._fetcher, self._heard)
 
     def _heard(self) -> None:
-        self.parent_loop.call_soon_threadsafe(self.consumer.reader.heard)
+        reader: Reader = self.consumer.reader  # type: ignore[attr-defined]  # the transport makes no other
+        self.parent_loop.call_soon_threadsafe(reader.heard)
 
     async def _fetch_records(
         self,

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from schemas.codec import encode
 from stream.core.errors import NotContiguousError
@@ -27,6 +27,12 @@ from stream.shell.state import StateStore, Writer
 from stream.shell.topics import ALERTS, INCIDENTS, Topics
 
 logger = logging.getLogger(__name__)
+
+EARLY_RECORDS: Final = 50_000
+"""Records after which a checkpoint comes early: an alert waits while what they left is written."""
+
+EARLY_SHARE: Final = 0.04
+"""The part of the time that early checkpoints may take, as if all took as long as the last one."""
 
 T = TypeVar("T")
 
@@ -53,6 +59,8 @@ class Partition:
     is_changed: bool = False
     is_lost: bool = False
     _gaps: dict[Topic, Gap] = field(default_factory=dict)
+    _unsaved: int = 0
+    _last_took: float = 0.0
     _pauses_known: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -67,6 +75,12 @@ class Partition:
     def is_waiting(self) -> bool:
         """Whether records wait for their turn, or a gap to be passed."""
         return bool(self._gaps or len(self.merge))
+
+    def is_checkpoint_due(self, seconds: float) -> bool:
+        """Tell whether *seconds* have passed since the last checkpoint, or less and much was processed."""
+        passed = clock.steady() - self.last_checkpoint
+        is_cheap = self._last_took <= EARLY_SHARE * passed
+        return passed >= seconds or (self._unsaved >= EARLY_RECORDS and is_cheap)
 
     def is_full(self, topic: Topic) -> bool:
         """Tell whether no more of *topic* should come: enough waits, or a gap has to be passed first."""
@@ -138,6 +152,7 @@ class Partition:
         self.metrics.add(result.tally)
         forget_evicted(self.metrics, result)
         self.is_changed = True
+        self._unsaved += len(records)
         if self.pauses.look() != self._pauses_known and not await self._is_still_ours():
             return 0
         await self._publish(result)
@@ -187,12 +202,13 @@ class Partition:
         size = await self.writer.write(rows)
         if self.writer.is_intruded and not is_last:
             await self._mend()
-        self.last_checkpoint = clock.steady()
+        self.last_checkpoint, self._unsaved = clock.steady(), 0
+        self._last_took = self.last_checkpoint - began
         if self.is_lost and not is_last:
             return {}
         self.metrics.count("checkpoints_total")
         self.metrics.count("checkpoint_bytes_total", by=size)
-        self.metrics.observe("checkpoint_seconds", value=self.last_checkpoint - began)
+        self.metrics.observe("checkpoint_seconds", value=self._last_took)
         return positions
 
     async def _is_still_ours(self) -> bool:

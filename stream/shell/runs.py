@@ -41,7 +41,7 @@ Runs = Mapping[TP, Run]
 
 
 class Reader(Protocol):
-    """Who reads the runs: it says where to start, when it has had enough, and by *room* when it has no more."""
+    """Who reads the runs: it says where to start, when it has enough, and by *room* when it wants more."""
 
     room: asyncio.Event
 
@@ -60,4 +60,4 @@ class Reader(Protocol):
         """Take note that *gap* follows what was delivered of *tp*; the next run starts behind it."""
 
     def heard(self) -> None:
-        """Take note that what else there was of the topics of waiting records has been asked, and is known."""
+        """Take note that what else there was of the topics of waiting records is known."""

@@ -90,15 +90,14 @@ class Consumer(driver.Consumer):
         is_held_back = len(active) < len(active_partitions or ())
         fetched: RecordMap = {}
         if active:
-            fetched = await super()._getmany(
-                active_partitions=active, timeout=0.0 if is_held_back else timeout
-            )
+            patience = 0.0 if is_held_back else timeout
+            fetched = dict(await super()._getmany(active_partitions=active, timeout=patience) or {})
         if is_held_back and not fetched:
-            with suppress(TimeoutError):  # what is held back has been fetched: only the reader wakes who waits
+            with suppress(TimeoutError):  # what is held back is here already: no fetch would wake us
                 await asyncio.wait_for(self.reader.room.wait(), _ROOM_SECONDS)
         if not self.flow_active or (revocations, generation) != self._now():
             return {}
-        fetched = await self._without_gaps(dict(fetched or {}), active)
+        fetched = await self._without_gaps(fetched, active)
         if (revocations, generation) != self._now():
             return {}
         delivered: RecordMap = {}

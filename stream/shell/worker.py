@@ -269,7 +269,7 @@ class Worker:
                     await self._checkpoint_if_due(partition)
 
     async def _checkpoint_if_due(self, partition: Partition) -> None:
-        if clock.steady() >= partition.last_checkpoint + self._options.checkpoint_seconds:
+        if partition.is_checkpoint_due(self._options.checkpoint_seconds):
             await self._checkpoint(partition)
 
     async def _checkpoint(self, partition: Partition) -> None:

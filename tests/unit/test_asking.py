@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from aiokafka import TopicPartition
 from faust.types import TP
 
-from stream.shell import transport
+from stream.shell import clock, transport
 from stream.shell.asking import HOLD_BACK_MS, HURRY_MS, PATIENCE_MS, UNREAD_MS, Asking
 from stream.shell.transport import Consumer
 
@@ -24,7 +23,7 @@ class Asked:
     """What Asking sees of a fetcher: when each topic was last heard of, and what is unread."""
 
     def __init__(self, **heard: int) -> None:
-        now = int(1000 * time.time())
+        now = int(1000 * clock.wall())
         times = {PREDICTIONS: heard["predictions"], COMMANDS: heard["commands"]}
         self.states = {tp: SimpleNamespace(timestamp=now + after) for tp, after in times.items()}
         assignment = SimpleNamespace(tps=set(self.states), state_value=self.states.get)
@@ -35,7 +34,7 @@ class Asked:
             _get_actions_per_node=lambda assignment: ("planned", assignment),
         )
         self.told = 0
-        self.asking = Asking(self.fetcher, self._tell)  # type: ignore[arg-type]  # it stands for a Fetcher
+        self.asking = Asking(self.fetcher, self._tell)
 
     def _tell(self) -> None:
         self.told += 1
@@ -111,8 +110,8 @@ class Fetching:
     def __init__(self) -> None:
         self.asked: list[tuple[set[TP], float]] = []
 
-    async def getmany(self, active: set[TP], timeout: float) -> Mapping[TP, Any]:
-        self.asked.append((active, timeout))
+    async def getmany(self, active: set[TP], patience: float) -> Mapping[TP, Any]:
+        self.asked.append((active, patience))
         return {}
 
 

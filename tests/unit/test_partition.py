@@ -15,6 +15,7 @@ from stream.core.lost import Gap
 from stream.core.merge import Merge
 from stream.core.nouns import Topic
 from stream.shell import clock
+from stream.shell import partition as partition_module
 from stream.shell.clock import Pauses
 from stream.shell.fencing import FencedError
 from stream.shell.metrics import Metrics
@@ -183,6 +184,39 @@ async def test_a_checkpoint_reaches_behind_the_markers_that_follow_the_last_reco
     place.partition.offer(Topic.PREDICTIONS, 1, [record], place.time.now, stop=5)
     await place.advance()
     assert (await place.partition.checkpoint())[Topic.PREDICTIONS] == 5
+
+
+async def test_a_checkpoint_is_due_in_time_or_sooner_when_much_was_processed_and_it_is_cheap(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partition_module, "EARLY_RECORDS", 2)
+    partition, time = place.partition, place.time
+    partition.last_checkpoint = time.now
+    assert await place.advance() == 1
+    time.now += 4.9
+    assert not partition.is_checkpoint_due(5.0)
+    place.take(1)
+    assert await place.advance() == 1
+    assert partition.is_checkpoint_due(5.0)  # two records
+    write = partition.writer.write
+
+    async def slowly(rows: Mapping[bytes, bytes | None]) -> int:
+        time.now += 0.4
+        return await write(rows)
+
+    monkeypatch.setattr(Writer, "write", staticmethod(slowly))
+    await partition.checkpoint()
+    for offset in (2, 3):
+        place.take(offset)
+        assert await place.advance() == 1
+    time.now += 9.9
+    assert not partition.is_checkpoint_due(20.0)  # .4 s would be more than a 25th of them
+    time.now += 0.2
+    assert partition.is_checkpoint_due(20.0)
+    await partition.checkpoint()
+    assert not partition.is_checkpoint_due(20.0)
+    time.now += 20.1
+    assert partition.is_checkpoint_due(20.0)
 
 
 async def test_an_event_is_sent_on_with_its_timestamp_unless_no_broker_takes_that(
