@@ -88,6 +88,7 @@ class Worker:
         self._generation: int | None = None
         self._revocations = 0
         self._torn: list[int] = []
+        self._saving: dict[int, asyncio.Task[None]] = {}
         self._unnoted: dict[TP, int] = {}
         self._noting: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
@@ -141,6 +142,7 @@ class Worker:
         try:
             await asyncio.gather(*tasks)
         finally:
+            tasks += self._saving.values()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -258,19 +260,28 @@ class Worker:
                 self._consumer.forget(tp, expected)
 
     async def _advance_for_ever(self) -> None:
-        """Process what has come and is in order, a step of each partition in turn; checkpoint in between."""
+        """Process what has come and is in order, a step of each partition in turn.
+
+        A partition whose checkpoint is being written waits for that, and nobody else does.
+        """
         while True:
             await self._news.wait()
             self._news.clear()
+            for number in [number for number, saving in self._saving.items() if saving.done()]:
+                self._saving.pop(number).result()
             for partition in list(self._partitions.values()):
+                if partition.number in self._saving:
+                    continue
                 if await partition.advance(self._empty_at(partition)):
                     self._news.set()  # there may be more
                     self.room.set()
-                    await self._checkpoint_if_due(partition)
+                    self._save_if_due(partition)
 
-    async def _checkpoint_if_due(self, partition: Partition) -> None:
-        if partition.is_checkpoint_due(self._options.checkpoint_seconds):
-            await self._checkpoint(partition)
+    def _save_if_due(self, partition: Partition) -> None:
+        is_due = partition.is_checkpoint_due(self._options.checkpoint_seconds)
+        if is_due and partition.number not in self._saving:
+            self._saving[partition.number] = saving = asyncio.create_task(self._checkpoint(partition))
+            saving.add_done_callback(lambda _: self._news.set())
 
     async def _checkpoint(self, partition: Partition) -> None:
         reached = await partition.checkpoint()  # before _unnoted is looked up: others add to it meanwhile
@@ -314,7 +325,7 @@ class Worker:
             for partition in list(self._partitions.values()):
                 if partition.is_waiting:
                     self._news.set()
-                await self._checkpoint_if_due(partition)
+                self._save_if_due(partition)
             await asyncio.sleep(TICK_SECONDS)
 
     async def _watch(self) -> None:
