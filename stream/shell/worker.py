@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -23,6 +22,7 @@ from stream.shell import clock
 from stream.shell.connection import Connection
 from stream.shell.fencing import Producers, Transactions
 from stream.shell.metrics import Metrics
+from stream.shell.noted import Noted
 from stream.shell.outputs import Outputs
 from stream.shell.partition import Partition
 from stream.shell.pieces import Pieces
@@ -38,9 +38,6 @@ TICK_SECONDS = 0.05
 WATCH_SECONDS = 1.0
 UNREAD_MESSAGES = 1_000
 """Messages that Faust may hold before it stops to fetch: we say so ourselves, of each topic, and it waits."""
-
-COMMIT_SECONDS = 5.0
-"""How long the group's coordinator may take to note the offsets; nothing depends on them."""
 
 
 class _App(faust.App):
@@ -89,8 +86,7 @@ class Worker:
         self._revocations = 0
         self._torn: list[int] = []
         self._saving: dict[int, asyncio.Task[None]] = {}
-        self._unnoted: dict[TP, int] = {}
-        self._noting: asyncio.Task[None] | None = None
+        self._noted = Noted(self._note)
         self._news = asyncio.Event()
         self.room = asyncio.Event()
         self._is_restoring = self.is_ready = False
@@ -284,18 +280,10 @@ class Worker:
             saving.add_done_callback(lambda _: self._news.set())
 
     async def _checkpoint(self, partition: Partition) -> None:
-        reached = await partition.checkpoint()  # before _unnoted is looked up: others add to it meanwhile
-        self._unnoted |= self._offsets(partition, reached)
-        if self._unnoted and (self._noting is None or self._noting.done()):
-            self._noting = asyncio.create_task(self._note())
+        self._noted.tell(self._offsets(partition, await partition.checkpoint()))
 
-    async def _note(self) -> None:
-        """Tell the group of the positions reached, again where it did not hear; no event waits for that."""
-        while self._unnoted:
-            offsets, self._unnoted = self._unnoted, {}
-            if not await self._commit(offsets):
-                self._unnoted = offsets | self._unnoted
-                await asyncio.sleep(WATCH_SECONDS)
+    async def _note(self, offsets: Mapping[TP, int]) -> bool:
+        return await self._consumer.note(offsets)
 
     def _offsets(self, partition: Partition, positions: Mapping[Topic, int]) -> dict[TP, int]:
         return {
@@ -303,11 +291,6 @@ class Worker:
             for name, topic in self._inputs.items()
             if topic in positions
         }
-
-    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        with contextlib.suppress(TimeoutError):
-            return not offsets or await asyncio.wait_for(self._consumer.note(offsets), COMMIT_SECONDS)
-        return False
 
     def _empty_at(self, partition: Partition) -> dict[Topic, float]:
         """Say of each topic when it was last seen that all of its log had been fetched and handed over."""
@@ -380,13 +363,13 @@ class Worker:
         leaving, self._partitions = list(self._partitions.values()), {}
         self._metrics.set("partitions", to=0)
         reached = await asyncio.gather(*(partition.give_up() for partition in leaving))
-        offsets, self._unnoted = self._unnoted, {}
+        offsets: dict[TP, int] = {}
         for partition, positions in zip(leaving, reached, strict=True):
             offsets |= self._offsets(partition, positions)
             self._metrics.forget(partition=str(partition.number))
             for model in partition.pipeline.models():
                 self._metrics.forget(model=model)
-        await self._commit(offsets)
+        await self._noted.tell_last(offsets)
 
     def collect(self) -> None:
         """Bring the gauges up to date, for a scrape."""

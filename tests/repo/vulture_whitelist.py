@@ -21,6 +21,7 @@ _._new_consumer_thread  # Faust, when it makes a consumer
 _._fetch_max_wait_ms  # aiokafka's consumer; so is the next
 _._isolation_level
 _.disabled  # logging, of a logger
+_._prefetch_backoff  # aiokafka's fetcher
 _._send_produce_req  # aiokafka's producer
 _._fetch_records  # Faust, in the consumer's thread
 _.getall  # aiokafka's fetcher
