@@ -32,7 +32,7 @@ class Noted:
     async def tell_last(self, offsets: Mapping[TP, int]) -> None:
         """Tell *offsets*, and what is not told yet, once: nobody is here to do it again."""
         untold, self._untold = self._untold, {}
-        await self._was_heard(untold | offsets)
+        await self._was_heard({**untold, **offsets})
 
     async def _tell_for_ever(self) -> None:
         while self._untold:
