@@ -172,7 +172,6 @@ class Engine:
         bases = baseline.grown(columns, sums, now.total, lately.latest)
         watched = baseline.learned(columns, places, lately.seen, lately.latest)
         ended = windows.nodes(columns, sums)
-        ladders = noise.learn(columns, sums, ended, bases, watched, cells=self._cells)
         if now.clock is not None and len(seasonal):
             due = season.are_due(columns, places[seasonal], now.clock.day[seasonal], bases.n[seasonal])
             first = np.where(due.any(1), due.argmax(1), now.total.shape[1])
@@ -191,7 +190,7 @@ class Engine:
         if seen is not None:
             season.keep(columns, places[seasonal], seen, stop[seasonal])
         baseline.keep(columns, places, bases, stop)
-        noise.keep(columns, places, ladders, stop)
+        noise.learn(columns, sums, ended, bases, watched, stop, cells=self._cells)
         windows.keep(columns, sums, ended, lately.latest, stop)
         news = [(int(places[hit.row]), self._alarm(now, hit, sums)) for hit in hits]
         for row in over:
