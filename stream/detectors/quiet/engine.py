@@ -48,7 +48,8 @@ _NONE: Final = np.empty(0, np.intp)
 class Stretch(NamedTuple):
     """Blocks in a row, shape (series, blocks[, width]): sums, when they begin and end, their last reading.
 
-    *rest* (series,) is the last block that is one; what follows it only fills up the array.
+    *seasonal* are the rows with a season, and *dates* those of their blocks. *rest* (series,) is the last
+    block that is one; what follows it only fills up the array.
     """
 
     place: Places
@@ -56,7 +57,8 @@ class Stretch(NamedTuple):
     first: Floats
     ends: Floats
     last: Places
-    clock: season.Clock | None
+    seasonal: Places
+    dates: season.Dates | None
     rest: Places
 
 
@@ -124,33 +126,41 @@ class Engine:
     ) -> list[tuple[int, Finding]]:
         """Take readings, shape (n,) each, in log order; give the findings with their series' places."""
         blocks = cut(self.columns, places, values, times, index)
-        clock = None
         if self._cells:
             blocks = self._learn(blocks)
             cell = bins.cells_of(self.columns, blocks.place, blocks.values)
             totals = bins.count(cell)
-            if self.columns.seasonal[blocks.place].any():
-                clock = season.clock_of_cells(cell, blocks.times)
         else:
             totals = blocks.values.sum(1)[:, None]
-            if self.columns.seasonal[blocks.place].any():
-                clock = season.clock_of(blocks.values, blocks.times)
+        clock, dated = None, np.zeros(len(blocks.place) + 1, np.intp)
+        if (is_seasonal := self.columns.seasonal[blocks.place] > 0).any():
+            own = np.flatnonzero(is_seasonal)
+            dated[1:] = np.cumsum(is_seasonal)
+            if self._cells:
+                clock = season.clock_of_cells(cell[own], totals[own], blocks.times[own])
+            else:
+                clock = season.clock_of(blocks.values[own], blocks.times[own])
         found: list[tuple[int, Finding]] = []
         start = np.flatnonzero(np.diff(blocks.place, prepend=-1))
         end = np.append(start[1:], len(blocks.place))
         while (some := start < end).any():
             start, end = start[some], end[some]
             widest = max(1, MOST_AT_ONCE // (len(start) * totals.shape[1]))
-            deep = min(int((end - start).max()), LONGEST, widest)
+            rest = end - start - 1
+            deep = min(int(rest.max()) + 1, LONGEST, widest)
             at = np.minimum(start[:, None] + np.arange(deep), end[:, None] - 1)
+            seasonal, dates = _NONE, None
+            if clock is not None and len(own := np.flatnonzero(is_seasonal[start])):
+                seasonal, dates = own, clock.during(dated[start[own]], rest[own], deep)
             now = Stretch(
                 blocks.place[start],
                 totals[at],
                 blocks.times[at, 0],
                 blocks.times[at, -1],
                 blocks.last[at],
-                None if clock is None else clock.at(at),
-                end - start - 1,
+                seasonal,
+                dates,
+                rest,
             )
             taken, news = self._take(now)
             found += news
@@ -162,18 +172,16 @@ class Engine:
         columns, places = self.columns, now.place
         stop = np.minimum(now.rest, now.total.shape[1] - 1)
         lately = budget.traffic(columns, places, now.first, now.ends)
-        seasonal = np.flatnonzero(columns.seasonal[places]) if now.clock is not None else _NONE
-        seen = None
-        if now.clock is not None and len(seasonal):
-            clock = now.clock.at(seasonal)
-            seen = season.take_out(columns, places[seasonal], now.total[seasonal], clock)
+        seasonal, seen = now.seasonal, None
+        if now.dates is not None:
+            seen = season.take_out(columns, places[seasonal], now.total[seasonal], now.dates)
             now.total[seasonal] = seen.total
         sums = windows.running(columns, places, now.total, now.first[:, 0])
         bases = baseline.grown(columns, sums, now.total, lately.latest)
         watched = baseline.learned(columns, places, lately.seen, lately.latest)
         ended = windows.nodes(columns, sums)
-        if now.clock is not None and len(seasonal):
-            due = season.are_due(columns, places[seasonal], now.clock.day[seasonal], bases.n[seasonal])
+        if now.dates is not None:
+            due = season.are_due(columns, places[seasonal], now.dates.day, bases.n[seasonal])
             first = np.where(due.any(1), due.argmax(1), now.total.shape[1])
             stop[seasonal] = np.minimum(stop[seasonal], first)
         turns = settled.are_due(columns, places, watched, lately.latest)
@@ -203,8 +211,8 @@ class Engine:
         turned &= np.arange(now.total.shape[1]) == stop[:, None]
         if turned.any():
             settled.turn(columns, places[turned.any(1)])
-        if now.clock is not None and len(seasonal):
-            days = now.clock.day[seasonal, stop[seasonal]][:, None]
+        if now.dates is not None:
+            days = now.dates.day[np.arange(len(seasonal)), stop[seasonal]][:, None]
             due = season.are_due(columns, places[seasonal], days, columns.base_n[places[seasonal]][:, None])
             for row in np.flatnonzero(due[:, 0]).tolist():
                 place = int(places[seasonal[row]])

@@ -29,7 +29,7 @@ import numpy as np
 
 from stream.detectors.quiet.baseline import LEAST, Bases
 from stream.detectors.quiet.records import BLOCK, RUNGS, WATCHING, Bools, Columns, Floats, Places
-from stream.detectors.quiet.windows import Nodes, Sums
+from stream.detectors.quiet.windows import Nodes, Sums, added
 
 PRIOR_CLEAN: Final = 50.0
 PRIOR: Final = 10.0
@@ -210,13 +210,6 @@ def _count(
             for part, amount in (("n", each), ("q", each * value[own]), ("qq", each * square[own])):
                 kept = getattr(columns, f"{name}_{part}")
                 kept[places] = added(kept[places], at, amount)
-
-
-def added(before: Floats, at: Places, amounts: Floats) -> Floats:
-    """Give *before* with *amounts* added *at* places of it as if flat, one after the other."""
-    flat = np.concatenate((np.arange(before.size), at))
-    result = np.bincount(flat, np.concatenate((before.ravel(), amounts)), before.size)
-    return result.reshape(before.shape)
 
 
 def _clipped(values: list[float], counts: list[float], n: float, q: float) -> list[float]:

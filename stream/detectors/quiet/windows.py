@@ -78,6 +78,18 @@ def running_sum(before: Floats, added: Floats) -> Floats:
     return result
 
 
+def added(before: Floats, at: Places, amounts: Floats) -> Floats:
+    """Give *before* with *amounts* added *at* places of its first axes as if flat, one after the other.
+
+    *amounts* has shape (n[, width]), and *before* ends with the same width.
+    """
+    if amounts.ndim > 1:
+        at = (at[:, None] * amounts.shape[1] + np.arange(amounts.shape[1])).ravel()
+    where = np.concatenate((np.arange(before.size), at))
+    result = np.bincount(where, np.concatenate((before.ravel(), amounts.ravel())), before.size)
+    return result.reshape(before.shape)
+
+
 def nodes(columns: Columns, sums: Sums) -> Nodes:
     """Give the nodes that end in a stretch."""
     row, block, scale = np.nonzero((sums.number[:, :, None] & (_RUN - 1)) == 0)
