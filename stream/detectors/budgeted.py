@@ -77,6 +77,7 @@ class Budgeted:
         self._low: Values = np.zeros(0)
         self._unit: Values = np.ones(0)
         self._differs = np.zeros(0, dtype=np.bool_)
+        self._is_scaled = np.zeros(0, dtype=np.bool_)
         self._free: list[int] = []
 
     def add(self, *, only_rise: bool, spec: SeriesSpec | None = None) -> int:
@@ -93,7 +94,7 @@ class Budgeted:
         self._held.pop(slot, None)
         self._given.pop(slot, None)
         del self._natures[slot]
-        self._is_taken[slot] = False
+        self._is_taken[slot] = self._is_scaled[slot] = False
         self._free.append(slot)
 
     def update(
@@ -282,7 +283,10 @@ class Budgeted:
             capacity = max(2 * size, _FEWEST)
             self._is_taken, self._inner = grown(self._is_taken, capacity), grown(self._inner, capacity)
             self._low, self._unit = grown(self._low, capacity), grown(self._unit, capacity)
-            self._differs = grown(self._differs, capacity)
+            self._differs, self._is_scaled = (
+                grown(self._differs, capacity),
+                grown(self._is_scaled, capacity),
+            )
             self._free += range(capacity - 1, size - 1, -1)
         slot = self._free.pop()
         self._is_taken[slot], self._inner[slot] = True, _LEARNING
@@ -293,6 +297,7 @@ class Budgeted:
     def _give(self, slot: int, inner: int, form: Form) -> None:
         self._inner[slot], self._own[inner], self._forms[slot] = inner, slot, form
         self._low[slot], self._unit[slot], self._differs[slot] = form.low, form.unit, form.differs
+        self._is_scaled[slot] = (form.low, form.unit, form.differs) != (0.0, 1.0, False)
         self._held.pop(slot, None)
 
     def _check_one(self, slot: int) -> None:
@@ -370,11 +375,7 @@ class Budgeted:
 
     def _show(self, slots: Places, values: Values, times: Values, places: Places) -> list[Found]:
         """Show quiet readings of series that joined; give what it finds, at the *places* of the readings."""
-        low = self._low[slots]
-        with np.errstate(over="ignore"):  # two numbers may be as near as there are any, and a third far off
-            scaled = np.clip((values - low) / self._unit[slots], -_LARGEST, _LARGEST)
-        shown = np.where(self._differs[slots], values != low, scaled)
-        said = self._quiet.update(self._inner[slots], shown, times)
+        said = self._quiet.update(self._inner[slots], self._scaled(slots, values), times)
         found = [
             Found(self._own[slot], self._in_units(self._own[slot], finding, int(places[finding.index])))
             for slot, finding in said
@@ -384,6 +385,18 @@ class Budgeted:
             for slot, index in self._quiet.healed()
         ]
         return found
+
+    def _scaled(self, slots: Places, values: Values) -> Values:
+        """Give *values* as quiet is shown them: most as they are."""
+        if not self._is_scaled.any():
+            return values
+        own = np.flatnonzero(self._is_scaled[slots])
+        slots, shown = slots[own], values.copy()
+        low = self._low[slots]
+        with np.errstate(over="ignore"):  # two numbers may be as near as there are any, and a third far off
+            scaled = np.clip((values[own] - low) / self._unit[slots], -_LARGEST, _LARGEST)
+        shown[own] = np.where(self._differs[slots], values[own] != low, scaled)
+        return shown
 
     def _in_units(self, slot: int, finding: Finding, index: int) -> Finding:
         """Put a finding into the units of its series."""

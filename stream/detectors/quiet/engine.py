@@ -26,10 +26,11 @@ from stream.detectors.quiet import (
     told,
     windows,
 )
-from stream.detectors.quiet.blocks import Blocks, cut
+from stream.detectors.quiet.blocks import Blocks, Readings, cut
 from stream.detectors.quiet.rates import Hit
 from stream.detectors.quiet.records import BLOCK, FORMAT, WATCHING, Bools, Columns, Floats, Places, layout
 from stream.detectors.quiet.spec import Family, Pool, Spec
+from stream.detectors.runs import Runs
 
 NAME: Final = "quiet"
 
@@ -121,11 +122,11 @@ class Engine:
         healed, self._healed = self._healed, []
         return healed
 
-    def update(
-        self, places: Places, values: Floats, times: Floats, index: Places
-    ) -> list[tuple[int, Finding]]:
-        """Take readings, shape (n,) each, in log order; give the findings with their series' places."""
-        blocks = cut(self.columns, places, values, times, index)
+    def update(self, runs: Runs, given: Readings, limits: tuple[float, float]) -> list[tuple[int, Finding]]:
+        """Take *runs* of the readings *given*, by place; give the findings with their series' places."""
+        blocks = cut(self.columns, runs, given, limits)
+        if not len(blocks.place):
+            return []
         if self._cells:
             blocks = self._learn(blocks)
             cell = bins.cells_of(self.columns, blocks.place, blocks.values)
