@@ -113,8 +113,8 @@ class Budgeted:
             raise IndexError("no series has this slot")
         values = np.minimum(np.maximum(values, -_LARGEST), _LARGEST)
         is_held = self._inner[slots] == _LEARNING
-        if not is_held.any():
-            return self._sorted(self._show(slots, values, times, np.arange(len(slots))))
+        if not np.count_nonzero(is_held):
+            return self._sorted(self._show(slots, values, times, None))
         joining = self._hold(slots, values, times, order, is_held)
         turns = np.zeros(len(slots), dtype=np.intp)
         of_turn: dict[int, list[int]] = {}
@@ -373,16 +373,22 @@ class Budgeted:
         self._give(slot, inner, form)
         self._show(np.full(len(values), slot), values, times, np.zeros(len(values), dtype=np.intp))
 
-    def _show(self, slots: Places, values: Values, times: Values, places: Places) -> list[Found]:
-        """Show quiet readings of series that joined; give what it finds, at the *places* of the readings."""
+    def _show(self, slots: Places, values: Values, times: Values, places: Places | None) -> list[Found]:
+        """Show quiet readings of series that joined; give what it finds, at the *places* of the readings.
+
+        None where they are those of the batch.
+        """
         said = self._quiet.update(self._inner[slots], self._scaled(slots, values), times)
+        healed = self._quiet.healed()
+        if not (said or healed):
+            return []
+        at = np.arange(len(slots)) if places is None else places
         found = [
-            Found(self._own[slot], self._in_units(self._own[slot], finding, int(places[finding.index])))
+            Found(self._own[slot], self._in_units(self._own[slot], finding, int(at[finding.index])))
             for slot, finding in said
         ]
         found += [
-            Found(self._own[slot], Healed(index=int(places[index]), detector=NAME))
-            for slot, index in self._quiet.healed()
+            Found(self._own[slot], Healed(index=int(at[index]), detector=NAME)) for slot, index in healed
         ]
         return found
 

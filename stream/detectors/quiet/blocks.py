@@ -53,21 +53,24 @@ def grouped(slots: Places) -> tuple[Runs, Places | None]:
     The order is None where they stand in runs already. Few slots sort as small numbers, fast.
     """
     highest, order = int(slots.max()), None
-    starts = _starts(slots)
+    begin = starts(slots)
     # More runs than slots there may be are not told apart one by one.
-    if len(starts) > highest + 1 or len(np.unique(slots[starts])) < len(starts):
+    if len(begin) > highest + 1 or len(set(slots[begin].tolist())) < len(begin):
         order = np.argsort(slots.astype(np.uint16) if highest < 1 << 16 else slots, kind="stable")
         slots = slots.take(order)
-        starts = _starts(slots)
-    runs = Runs(slots[starts], starts, np.diff(starts, append=len(slots)))
-    if order is None and len(starts) > 1:
+        begin = starts(slots)
+    runs = Runs(slots[begin], begin, np.concatenate((begin[1:], [len(slots)])) - begin)
+    if order is None and len(begin) > 1:
         by_slot = np.argsort(runs.slots)
-        runs = Runs(runs.slots[by_slot], starts[by_slot], runs.lengths[by_slot])
+        runs = Runs(runs.slots[by_slot], begin[by_slot], runs.lengths[by_slot])
     return runs, order
 
 
-def _starts(slots: Places) -> Places:
-    return np.concatenate(([0], np.flatnonzero(slots[1:] != slots[:-1]) + 1))
+def starts(slots: Places) -> Places:
+    """Give where runs of the same of *slots*, shape (n,), begin."""
+    begins = np.ones(len(slots), np.bool_)
+    np.not_equal(slots[1:], slots[:-1], out=begins[1:])
+    return begins.nonzero()[0]
 
 
 def cut(columns: Columns, runs: Runs, given: Readings, limits: tuple[float, float]) -> Blocks:
@@ -79,22 +82,18 @@ def cut(columns: Columns, runs: Runs, given: Readings, limits: tuple[float, floa
     filled = columns.filled[series].astype(np.intp)
     sizes = filled + runs.lengths
     full = sizes // BLOCK
-    rest = sizes - BLOCK * full
-    # A block begins with what waits of its series, as if that stood before the run.
-    begin, turn = runs.starts - filled, np.cumsum(full) - full
-    values, times, origin = given.at(
-        ((begin - BLOCK * turn).repeat(full) + BLOCK * np.arange(full.sum()))[:, None] + slots
-    )
-    waiting, waiting_times = columns.waiting[series], columns.waiting_times[series]
-    some = np.flatnonzero((full > 0) & (filled > 0))
-    if len(some):
-        first, waits = turn[some], slots < filled[some, None]
-        values[first] = np.where(waits, waiting[some], values[first])
-        times[first] = np.where(waits, waiting_times[some], times[first])
+    turn, number = np.add.accumulate(full) - full, int(full.sum())
+    # Blocks and then what is left of each series. The first of these begins with what waits, as if that stood
+    # before the run.
+    begin = runs.starts - filled
+    begins = np.concatenate(((begin - BLOCK * turn).repeat(full) + BLOCK * np.arange(number), begin + BLOCK * full))
+    values, times, origin = given.at(begins[:, None] + slots)
     np.clip(values, *limits, out=values)
-    left, left_times, _ = given.at((begin + BLOCK * full)[:, None] + slots)
-    waits, stays = slots < (filled - BLOCK * full)[:, None], slots < rest[:, None]
-    columns.waiting[series] = np.where(stays, np.where(waits, waiting, np.clip(left, *limits)), 0.0)
-    columns.waiting_times[series] = np.where(stays, np.where(waits, waiting_times, left_times), 0.0)
-    columns.filled[series] = rest
-    return Blocks(series.repeat(full), values, times, origin[:, -1])
+    first, waits = np.where(full > 0, turn, number + np.arange(len(series))), slots < filled[:, None]
+    values[first] = np.where(waits, columns.waiting[series], values[first])
+    times[first] = np.where(waits, columns.waiting_times[series], times[first])
+    stays = slots < (sizes - BLOCK * full)[:, None]
+    columns.waiting[series] = np.where(stays, values[number:], 0.0)
+    columns.waiting_times[series] = np.where(stays, times[number:], 0.0)
+    columns.filled[series] = sizes - BLOCK * full
+    return Blocks(series.repeat(full), values[:number], times[:number], origin[:number, -1])

@@ -26,7 +26,7 @@ from stream.detectors.quiet import (
     told,
     windows,
 )
-from stream.detectors.quiet.blocks import Blocks, Readings, cut
+from stream.detectors.quiet.blocks import Blocks, Readings, cut, starts
 from stream.detectors.quiet.rates import Hit
 from stream.detectors.quiet.records import BLOCK, FORMAT, WATCHING, Bools, Columns, Floats, Places, layout
 from stream.detectors.quiet.spec import Family, Pool, Spec
@@ -134,30 +134,30 @@ class Engine:
         else:
             totals = blocks.values.sum(1)[:, None]
         clock, dated = None, np.zeros(len(blocks.place) + 1, np.intp)
-        if (is_seasonal := self.columns.seasonal[blocks.place] > 0).any():
-            own = np.flatnonzero(is_seasonal)
-            dated[1:] = np.cumsum(is_seasonal)
+        is_seasonal = self.columns.seasonal[blocks.place] > 0
+        if len(own := is_seasonal.nonzero()[0]):
+            np.add.accumulate(is_seasonal, out=dated[1:], dtype=np.intp)
             if self._cells:
                 clock = season.clock_of_cells(cell[own], totals[own], blocks.times[own])
             else:
                 clock = season.clock_of(blocks.values[own], blocks.times[own])
         found: list[tuple[int, Finding]] = []
-        start = np.flatnonzero(np.diff(blocks.place, prepend=-1))
-        end = np.append(start[1:], len(blocks.place))
-        while (some := start < end).any():
+        start = starts(blocks.place)
+        end = np.concatenate((start[1:], [len(blocks.place)]))
+        while len(some := (start < end).nonzero()[0]):
             start, end = start[some], end[some]
             widest = max(1, MOST_AT_ONCE // (len(start) * totals.shape[1]))
             rest = end - start - 1
             deep = min(int(rest.max()) + 1, LONGEST, widest)
             at = np.minimum(start[:, None] + np.arange(deep), end[:, None] - 1)
             seasonal, dates = _NONE, None
-            if clock is not None and len(own := np.flatnonzero(is_seasonal[start])):
+            if clock is not None and len(own := is_seasonal[start].nonzero()[0]):
                 seasonal, dates = own, clock.during(dated[start[own]], rest[own], deep)
             now = Stretch(
                 blocks.place[start],
                 totals[at],
-                blocks.times[at, 0],
-                blocks.times[at, -1],
+                blocks.times[:, 0][at],
+                blocks.times[:, -1][at],
                 blocks.last[at],
                 seasonal,
                 dates,
@@ -181,19 +181,21 @@ class Engine:
         bases = baseline.grown(columns, sums, now.total, lately.latest)
         watched = baseline.learned(columns, places, lately.seen, lately.latest)
         ended = windows.nodes(columns, sums)
-        if now.dates is not None:
-            due = season.are_due(columns, places[seasonal], now.dates.day, bases.n[seasonal])
-            first = np.where(due.any(1), due.argmax(1), now.total.shape[1])
-            stop[seasonal] = np.minimum(stop[seasonal], first)
         turns = settled.are_due(columns, places, watched, lately.latest)
-        turns |= told.are_due(columns, places, sums.number)
-        stop = np.minimum(stop, np.where(turns.any(1), turns.argmax(1), now.total.shape[1]))
+        disturbed = (columns.alarmed[places] != WATCHING).nonzero()[0].tolist()
+        if disturbed:
+            turns |= told.are_due(columns, places, sums.number)
+        if now.dates is not None:
+            turns[seasonal] |= season.are_due(columns, places[seasonal], now.dates.day, bases.n[seasonal])
         upto = np.arange(now.total.shape[1]) <= stop[:, None]
-        calm = columns.alarmed[places] == WATCHING
+        is_turn = np.count_nonzero(turns & upto) > 0
+        if is_turn:
+            stop = np.where(turns.any(1), np.minimum(stop, turns.argmax(1)), stop)
+            upto = np.arange(now.total.shape[1]) <= stop[:, None]
         hits = self._look(sums, ended, lately, watched & upto)
         for hit in hits:
             stop[hit.row] = hit.block
-        over = [row for row in np.flatnonzero(~calm).tolist() if self._is_over(sums, row, stop)]
+        over = [row for row in disturbed if self._is_over(sums, row, stop)]
         hits = [hit for hit in hits if hit.row not in over]
         lately.keep(columns, places, stop)
         if seen is not None:
@@ -205,12 +207,19 @@ class Engine:
         for row in over:
             self._resolve(int(places[row]))
             self._healed.append((int(places[row]), int(now.last[row, stop[row]])))
+        if is_turn or disturbed:
+            self._turn(now, stop, watched)
+        return stop + 1, news
+
+    def _turn(self, now: Stretch, stop: Places, watched: Bools) -> None:
+        """Do what is due after block *stop* of each series, by what it is now: it may be another one."""
+        columns, places, seasonal = self.columns, now.place, now.seasonal
         caught_up = told.are_due(columns, places, columns.blocks[places][:, None])
         for place in places[caught_up[:, 0]].tolist():
             told.catch_up(columns, place)
         turned = settled.are_due(columns, places, watched, columns.latest[places][:, None])
         turned &= np.arange(now.total.shape[1]) == stop[:, None]
-        if turned.any():
+        if np.count_nonzero(turned):
             settled.turn(columns, places[turned.any(1)])
         if now.dates is not None:
             days = now.dates.day[np.arange(len(seasonal)), stop[seasonal]][:, None]
@@ -218,7 +227,6 @@ class Engine:
             for row in np.flatnonzero(due[:, 0]).tolist():
                 place = int(places[seasonal[row]])
                 season.refresh(columns, place, int(days[row, 0]), self._cells_at(place))
-        return stop + 1, news
 
     def _look(
         self, sums: windows.Sums, ended: windows.Nodes, lately: budget.Traffic, tested: Bools

@@ -29,7 +29,7 @@ import numpy as np
 
 from stream.detectors.quiet.baseline import LEAST, Bases
 from stream.detectors.quiet.records import BLOCK, RUNGS, WATCHING, Bools, Columns, Floats, Places
-from stream.detectors.quiet.windows import Nodes, Sums, added
+from stream.detectors.quiet.windows import Nodes, Sums, add
 
 PRIOR_CLEAN: Final = 50.0
 PRIOR: Final = 10.0
@@ -135,7 +135,7 @@ def learn(
     size = bases.n[row, block]
     left = size - ended.size
     here = block <= stop[row]
-    beside = np.flatnonzero(joined & here & (left >= np.maximum(ended.size, LEAST)))
+    beside = (joined & here & (left >= np.maximum(ended.size, LEAST))).nonzero()[0]
     weight, value = np.zeros((2, len(row)))
     if len(beside):
         own, rest = ended.at(beside), left[beside, None]
@@ -144,13 +144,13 @@ def learn(
         scale = spread(base / size[beside, None], cells=cells)
         q = (apart * apart / scale).sum(1) / ((1.0 / each + 1.0 / rest)[:, 0] * freedom[own.row])
         weight[beside], value[beside] = 1.0, q
-    among = np.flatnonzero(~joined & here & watched[row, block])
+    among = (~joined & here & watched[row, block]).nonzero()[0]
     if len(among):
         own = ended.at(among)
         base = bases.total[own.row, own.block] / size[among, None]
         full, within = _line_up(columns, places, own, spread(base, cells=cells), freedom)
         weight[among[full]], value[among[full]] = IN_A_ROW - 1.0, within
-    told = np.flatnonzero(weight)
+    told = weight.nonzero()[0]
     if len(told):
         _count(columns, places, ended.row[told] * RUNGS + ended.scale[told], weight[told], value[told], freedom)
 
@@ -193,8 +193,8 @@ def _count(
     row = key // RUNGS
     calm = (columns.alarmed[places] == WATCHING)[row]
     counts = np.where(calm, weight, 0.0)
-    wild = np.unique(key[value > CLIP])
-    if len(wild):
+    if len(far := (value > CLIP).nonzero()[0]):
+        wild = np.unique(key[far])
         order = np.argsort(key, kind="stable")
         begin, end = np.searchsorted(key[order], wild), np.searchsorted(key[order], wild, side="right")
         n, q = columns.rung_n[places].ravel()[wild], columns.rung_q[places].ravel()[wild]
@@ -205,11 +205,11 @@ def _count(
     free = freedom[row]
     square = value * value * (1.0 + 2.0 / free) / (1.0 + 2.0 / (np.maximum(weight, 1.0) * free))
     for name, own in (("rung", calm), ("held", ~calm)):
-        if own.any():
+        if np.count_nonzero(own):
             at, each = key[own], weight[own]
             for part, amount in (("n", each), ("q", each * value[own]), ("qq", each * square[own])):
                 kept = getattr(columns, f"{name}_{part}")
-                kept[places] = added(kept[places], at, amount)
+                kept[places] = add(kept[places], at, amount)
 
 
 def _clipped(values: list[float], counts: list[float], n: float, q: float) -> list[float]:

@@ -152,7 +152,7 @@ class _Windows(NamedTuple):
     past_n: Floats
     past: Floats
 
-    def at(self, which: Bools) -> _Windows:
+    def at(self, which: Places | Bools) -> _Windows:
         """Give some of them."""
         return _Windows(*(part[which] for part in self))
 
@@ -188,10 +188,11 @@ def _screen(columns: Columns, sums: Sums, normal_of: Settled, budget: Floats, te
     """Give the windows that may alarm: a normal approximation that is never too strict."""
     places = sums.place
     windows = _far_enough(columns, sums, normal_of, tested)
+    fair = windows.past_n >= np.maximum(windows.n, baseline.LEAST)
     is_open = columns.alarmed[places] != WATCHING
-    after = np.where(is_open, caught_up_at(columns.told_at[places]), 0)
-    fair = windows.since >= after[windows.row]
-    fair &= windows.past_n >= np.maximum(windows.n, baseline.LEAST)
+    if np.count_nonzero(is_open):
+        after = np.where(is_open, caught_up_at(columns.told_at[places]), 0)
+        fair &= windows.since >= after[windows.row]
     windows = windows.at(fair)
     row, _, column, _, n, inside, past_n, past = windows
     normal = past / past_n
@@ -199,7 +200,7 @@ def _screen(columns: Columns, sums: Sums, normal_of: Settled, budget: Floats, te
     effect = np.where(columns.both[places][row] > 0, np.abs(apart), apart)
     least = np.maximum(LEAST_RELATIVE * normal, LEAST_ABSOLUTE)
     able = effect >= least
-    if is_open.any():
+    if np.count_nonzero(is_open):
         told = np.where(is_open, columns.told[places], 0.0)[row]
         able &= (np.sign(told) * apart >= WORSE * np.abs(told)) | (told == 0.0)
         effect = effect - np.abs(told)
@@ -217,7 +218,9 @@ def _screen(columns: Columns, sums: Sums, normal_of: Settled, budget: Floats, te
     loss = columns.loss[places][row] > 0
     able &= n >= enough(base, ladders[:, 1], loss) * inflation
     able &= (columns.few[places][row] == 0) | (inside >= EVENTS_LEAST)
-    some = np.flatnonzero(able)
+    some = able.nonzero()[0]
+    if not len(some):
+        return _Able(windows.at(some), least[some], alpha[some], inflation[some])
     share = allowed[some] / spendable(ladders[some], base[some], base_n[some], allowed[some])
     alpha = np.minimum(ALPHA_MAX, share * n[some] * SPENT[column[some]])
     sure = surprise[some] > 0.5 * _squared_normal(alpha)
@@ -241,7 +244,7 @@ def _far_enough(columns: Columns, sums: Sums, normal: Settled, tested: Bools) ->
     base = normal.total[:, 0] / np.maximum(normal.n, 1.0)
     least = np.maximum(LEAST_RELATIVE * base, LEAST_ABSOLUTE)
     may = inside >= size * (BLOCK * (base + least) - _HAIR)[row, None]
-    if (both := columns.both[places] > 0).any():
+    if np.count_nonzero(both := columns.both[places] > 0):
         low = np.where(both, BLOCK * (base - least) + _HAIR, -np.inf)
         may |= inside <= size * low[row, None]
     may |= since < normal.joined[row, None]

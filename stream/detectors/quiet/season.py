@@ -38,7 +38,7 @@ from stream.detectors.quiet.records import (
     Floats,
     Places,
 )
-from stream.detectors.quiet.windows import added
+from stream.detectors.quiet.windows import add
 
 VISITS_LEAST: Final = 2
 """Days on which an hour or a weekday was seen before it has a shift. Choice: once may be an accident."""
@@ -111,7 +111,7 @@ class Clock(NamedTuple):
         begin = self.begin[start]
         count = self.begin[start + np.minimum(rest, deep - 1) + 1] - begin
         row = np.repeat(np.arange(len(start)), count)
-        which = np.arange(len(row)) + (begin - np.cumsum(count) + count)[row]
+        which = np.arange(len(row)) + (begin - np.add.accumulate(count) + count)[row]
         block, _, hour, n, total = (part[which] for part in self.visits)
         return Dates(self.day[at], Visits(row, block - start[row], hour, n, total))
 
@@ -172,10 +172,10 @@ def _clock(totals: Floats, times: Floats, summed: Callable[[Places, Places, int]
 def take_out(columns: Columns, places: Places, total: Floats, dates: Dates) -> Seen:
     """Take the season out of sums of shape (series, blocks, width); see whose season they tell of."""
     left = total
-    if (shift := columns.hour_shift[places]).any():
+    if np.count_nonzero(shift := columns.hour_shift[places]):
         left = total - _by_hour(dates.visits, shift, total)
     result = left
-    if columns.weekday_shift[places].any():
+    if np.count_nonzero(columns.weekday_shift[places]):
         result = left - BLOCK * columns.weekday_shift[places[:, None], dates.weekday]
     learning = (columns.alarmed[places] == WATCHING) | is_new(columns, places)
     return Seen(result, left, dates, learning)
@@ -188,9 +188,9 @@ def _by_hour(visits: Visits, shift: Floats, like: Floats) -> Floats:
     by = n[:, None] * shift[row, hour]
     again = np.zeros(len(row), np.bool_)
     again[1:] = (block[1:] == block[:-1]) & (row[1:] == row[:-1])
-    first = ~again
-    result[row[first], block[first]] = by[first]
-    np.add.at(result, (row[again], block[again]), by[again])
+    result[row[~again], block[~again]] = by[~again]
+    if np.count_nonzero(again):
+        return add(result, row[again] * like.shape[1] + block[again], by[again])
     return result
 
 
@@ -201,24 +201,25 @@ def keep(columns: Columns, places: Places, seen: Seen, stop: Places) -> None:
     row, block, hour, n, total = visits.at(visits.block <= last[visits.row])
     every, now = np.nonzero(np.arange(seen.left.shape[1]) <= last[:, None])
     days = seen.dates.day
-    key = np.concatenate((row * _CELLS + hour, every * _CELLS + HOURS + seen.dates.weekday[every, now]))
+    weekday = seen.dates.weekday[every, now]
+    key = np.concatenate((row * _CELLS + hour, every * _CELLS + HOURS + weekday))
     was = np.concatenate((columns.hour_n[places], columns.weekday_n[places]), 1)
-    kept = added(was, key, np.concatenate((n, np.full(len(every), float(BLOCK)))))
+    kept = add(was, key, np.concatenate((n, np.full(len(every), float(BLOCK)))))
     columns.hour_n[places], columns.weekday_n[places] = kept[:, :HOURS], kept[:, HOURS:]
     _count_days(columns, places, key, np.concatenate((days[row, block], days[every, now])))
     if total.shape[1] > 1:
         # Counts are whole numbers: their sum does not depend on the order.
-        columns.hour_sum[places] += added(np.zeros((len(places), HOURS, CELLS)), row * HOURS + hour, total)
+        columns.hour_sum[places] += add(np.zeros((len(places), HOURS, CELLS)), row * HOURS + hour, total)
     else:
-        columns.hour_sum[places] = added(columns.hour_sum[places], row * HOURS + hour, total)
-    key = every * WEEKDAYS + seen.dates.weekday[every, now]
-    columns.weekday_sum[places] = added(columns.weekday_sum[places], key, seen.left[every, now])
+        columns.hour_sum[places] = add(columns.hour_sum[places], row * HOURS + hour, total)
+    at = every * WEEKDAYS + weekday
+    columns.weekday_sum[places] = add(columns.weekday_sum[places], at, seen.left[every, now])
 
 
 def _count_days(columns: Columns, places: Places, key: Places, day: Places) -> None:
     """Count the days on which hours and weekdays were visited: those after the last one that there was."""
     was = np.concatenate((columns.hour_day[places], columns.weekday_day[places]), 1).ravel()
-    later = np.flatnonzero(day > was[key])
+    later = (day > was[key]).nonzero()[0]
     if not len(later):
         return
     order = later[np.argsort(key[later], kind="stable")]
@@ -226,7 +227,7 @@ def _count_days(columns: Columns, places: Places, key: Places, day: Places) -> N
     begins = np.concatenate(([True], key[1:] != key[:-1]))
     # Days of a later key are lifted above all of an earlier one, so that one running maximum does for all.
     lowest = day.min()
-    lifted = (np.cumsum(begins) - 1) * (day.max() - lowest + 1) + (day - lowest)
+    lifted = (np.add.accumulate(begins, dtype=np.intp) - 1) * (day.max() - lowest + 1) + (day - lowest)
     newest = np.maximum.accumulate(lifted)
     is_new = begins.copy()
     is_new[1:] |= newest[1:] > newest[:-1]
@@ -299,8 +300,9 @@ def move(columns: Columns, place: int, by: Floats) -> None:
 
 def is_new(columns: Columns, places: Places) -> Bools:
     """Tell which series have cells and a season, and have not seen every weekday often enough."""
-    has_cells = columns.bounds.shape[-1] > 1
-    result: Bools = (columns.seasonal[places] > 0) & (columns.week_known[places] == 0) & has_cells
+    if columns.bounds.shape[-1] == 1:
+        return np.zeros(len(places), np.bool_)
+    result: Bools = (columns.seasonal[places] > 0) & (columns.week_known[places] == 0)
     return result
 
 
