@@ -110,7 +110,7 @@ class QuietBank:
         found: list[Found] = []
         given = Readings(values, times, order)
         for kind, engine in enumerate(self._engines):
-            own = np.flatnonzero((runs.slots & 1) == kind)
+            own = ((runs.slots & 1) == kind).nonzero()[0]
             if not len(own):
                 continue
             places = Runs(runs.slots[own] >> 1, runs.starts[own], runs.lengths[own])

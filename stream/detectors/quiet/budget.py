@@ -84,11 +84,11 @@ def traffic(columns: Columns, places: Places, first: Floats, last: Floats) -> Tr
     Times that go back count as no time at all.
     """
     new = columns.seen[places] == 0.0
-    if new.any():
+    if np.count_nonzero(new):
         columns.began[places[new]] = first[new, 0]
         columns.latest[places[new]] = first[new, 0]
     latest = np.maximum.accumulate(np.concatenate((columns.latest[places][:, None], last), 1), 1)
-    passed = np.diff(latest, axis=1)
+    passed = latest[:, 1:] - latest[:, :-1]
     fade = PERIOD_SECONDS / (PERIOD_SECONDS + passed)
     seen = columns.seen[places][:, None] + BLOCK * np.arange(1.0, last.shape[1] + 1.0)
     # Two numbers of each series fade, one block after the other.

@@ -118,7 +118,7 @@ def spread(rates: Floats, *, cells: bool) -> Floats:
     """Give what a squared deviation of *rates*, shape (..., width), is divided by, before the sizes."""
     if cells:
         return np.maximum(rates, 1e-12)
-    return np.clip(rates * (1.0 - rates), 1e-6, 0.25)
+    return np.minimum(np.maximum(rates * (1.0 - rates), 1e-6), 0.25)
 
 
 def learn(
@@ -207,9 +207,12 @@ def _count(
     for name, own in (("rung", calm), ("held", ~calm)):
         if np.count_nonzero(own):
             at, each = key[own], weight[own]
-            for part, amount in (("n", each), ("q", each * value[own]), ("qq", each * square[own])):
-                kept = getattr(columns, f"{name}_{part}")
-                kept[places] = add(kept[places], at, amount)
+            parts = [getattr(columns, f"{name}_{part}") for part in ("n", "q", "qq")]
+            kept, size = np.array([part[places] for part in parts]), len(places) * RUNGS
+            amounts = np.concatenate((each, each * value[own], each * square[own]))
+            kept = add(kept, np.concatenate((at, at + size, at + 2 * size)), amounts)
+            for part, after in zip(parts, kept, strict=True):
+                part[places] = after
 
 
 def _clipped(values: list[float], counts: list[float], n: float, q: float) -> list[float]:

@@ -172,7 +172,8 @@ def look(columns: Columns, sums: Sums, normal: Settled, budget: Floats, tested: 
     *budget* is lambda, and *tested* tells which blocks to look at; both have shape (series, blocks). A series
     in an incident alarms again where it is much worse than was told (:mod:`.told`).
     """
-    able = _screen(columns, sums, normal, budget, tested)
+    if (able := _screen(columns, sums, normal, budget, tested)) is None:
+        return []
     best: dict[int, tuple[float, Hit]] = {}
     for one in range(len(able.alpha)):
         row, block = int(able.windows.row[one]), int(able.windows.block[one])
@@ -184,8 +185,8 @@ def look(columns: Columns, sums: Sums, normal: Settled, budget: Floats, tested: 
     return [hit for _, hit in best.values()]
 
 
-def _screen(columns: Columns, sums: Sums, normal_of: Settled, budget: Floats, tested: Bools) -> _Able:
-    """Give the windows that may alarm: a normal approximation that is never too strict."""
+def _screen(columns: Columns, sums: Sums, normal_of: Settled, budget: Floats, tested: Bools) -> _Able | None:
+    """Give the windows that may alarm, if any: a normal approximation that is never too strict."""
     places = sums.place
     windows = _far_enough(columns, sums, normal_of, tested)
     fair = windows.past_n >= np.maximum(windows.n, baseline.LEAST)
@@ -193,13 +194,13 @@ def _screen(columns: Columns, sums: Sums, normal_of: Settled, budget: Floats, te
     if np.count_nonzero(is_open):
         after = np.where(is_open, caught_up_at(columns.told_at[places]), 0)
         fair &= windows.since >= after[windows.row]
-    windows = windows.at(fair)
     row, _, column, _, n, inside, past_n, past = windows
+    past_n = np.where(fair, past_n, 1.0)
     normal = past / past_n
     apart = inside / n - normal
     effect = np.where(columns.both[places][row] > 0, np.abs(apart), apart)
     least = np.maximum(LEAST_RELATIVE * normal, LEAST_ABSOLUTE)
-    able = effect >= least
+    able = fair & (effect >= least)
     if np.count_nonzero(is_open):
         told = np.where(is_open, columns.told[places], 0.0)[row]
         able &= (np.sign(told) * apart >= WORSE * np.abs(told)) | (told == 0.0)
@@ -207,7 +208,7 @@ def _screen(columns: Columns, sums: Sums, normal_of: Settled, budget: Floats, te
     ladders = columns.inflation[places][row]
     inflation = noise_of(ladders, column, n)
     pooled = (inside + past) / (n + past_n)
-    spread = np.clip(pooled * (1.0 - pooled), 1e-6, 0.25)
+    spread = np.minimum(np.maximum(pooled * (1.0 - pooled), 1e-6), 0.25)
     surprise = effect * effect / (spread * inflation * (1.0 / n + 1.0 / past_n))
     # The most of its budget that a series can spend of any is known; what it can is worked out for a few.
     allowed = budget[row, windows.block]
@@ -218,9 +219,8 @@ def _screen(columns: Columns, sums: Sums, normal_of: Settled, budget: Floats, te
     loss = columns.loss[places][row] > 0
     able &= n >= enough(base, ladders[:, 1], loss) * inflation
     able &= (columns.few[places][row] == 0) | (inside >= EVENTS_LEAST)
-    some = able.nonzero()[0]
-    if not len(some):
-        return _Able(windows.at(some), least[some], alpha[some], inflation[some])
+    if not len(some := able.nonzero()[0]):
+        return None
     share = allowed[some] / spendable(ladders[some], base[some], base_n[some], allowed[some])
     alpha = np.minimum(ALPHA_MAX, share * n[some] * SPENT[column[some]])
     sure = surprise[some] > 0.5 * _squared_normal(alpha)

@@ -75,7 +75,7 @@ class Visits(NamedTuple):
     n: Floats
     total: Floats
 
-    def at(self, which: Bools) -> Visits:
+    def at(self, which: Places | Bools) -> Visits:
         """Give some of them."""
         return Visits(*(part[which] for part in self))
 
@@ -110,10 +110,10 @@ class Clock(NamedTuple):
         at = np.minimum(start[:, None] + np.arange(deep), (start + rest)[:, None])
         begin = self.begin[start]
         count = self.begin[start + np.minimum(rest, deep - 1) + 1] - begin
-        row = np.repeat(np.arange(len(start)), count)
-        which = np.arange(len(row)) + (begin - np.add.accumulate(count) + count)[row]
-        block, _, hour, n, total = (part[which] for part in self.visits)
-        return Dates(self.day[at], Visits(row, block - start[row], hour, n, total))
+        row, visits = np.arange(len(start)).repeat(count), self.visits
+        if len(row) < len(visits.row):
+            visits = visits.at(np.arange(len(row)) + (begin - np.add.accumulate(count) + count)[row])
+        return Dates(self.day[at], Visits(row, visits.block - start[row], *visits[2:]))
 
 
 class Seen(NamedTuple):
@@ -198,7 +198,8 @@ def keep(columns: Columns, places: Places, seen: Seen, stop: Places) -> None:
     """Keep what was seen of the season up to block *stop* of each series."""
     last = np.where(seen.learning, stop, -1)
     visits = seen.dates.visits
-    row, block, hour, n, total = visits.at(visits.block <= last[visits.row])
+    here = visits.block <= last[visits.row]
+    row, block, hour, n, total = visits if here.all() else visits.at(here)
     every, now = np.nonzero(np.arange(seen.left.shape[1]) <= last[:, None])
     days = seen.dates.day
     weekday = seen.dates.weekday[every, now]

@@ -72,7 +72,7 @@ def running(columns: Columns, places: Places, totals: Floats, first: Floats) -> 
     """Add up the blocks of a stretch, sums of shape (series, blocks, width), that begins at *first*."""
     before = columns.blocks[places]
     new = before == 0
-    if new.any():
+    if np.count_nonzero(new):
         columns.bound_times[places[new], :, 0] = first[new, None]
     number = before[:, None] + np.arange(1, totals.shape[1] + 1)
     return Sums(places, before, number, running_sum(columns.total[places], totals))
