@@ -29,7 +29,7 @@ from stream.core.nouns import (
     Standing,
 )
 from stream.core.ports import Found
-from stream.detectors.forms import Form, Nature, form_given, form_of, nature_of, spec_of
+from stream.detectors.forms import LARGEST, Form, Nature, Shown, form_given, form_of, nature_of, spec_of
 from stream.detectors.quiet import Family, QuietBank
 from stream.detectors.quiet.baseline import LEARNING_READINGS, LEARNING_READINGS_MAX, LEARNING_SECONDS
 from stream.detectors.quiet.printed import digest_of
@@ -47,8 +47,6 @@ DAYS: Final = (1.0, 7.0, 30.0)
 
 _FEWEST: Final = 16
 _LEARNING: Final = -1
-_LARGEST: Final = 1e150
-"""What a larger reading counts as: what is read off it must stay finite."""
 
 Places = NDArray[np.intp]
 Values = NDArray[np.float64]
@@ -74,10 +72,7 @@ class Budgeted:
         self._own: dict[int, int] = {}
         self._is_taken = np.zeros(0, dtype=np.bool_)
         self._inner: Places = np.zeros(0, dtype=np.intp)
-        self._low: Values = np.zeros(0)
-        self._unit: Values = np.ones(0)
-        self._differs = np.zeros(0, dtype=np.bool_)
-        self._is_scaled = np.zeros(0, dtype=np.bool_)
+        self._shown = Shown()
         self._free: list[int] = []
 
     def add(self, *, only_rise: bool, spec: SeriesSpec | None = None) -> int:
@@ -94,7 +89,7 @@ class Budgeted:
         self._held.pop(slot, None)
         self._given.pop(slot, None)
         del self._natures[slot]
-        self._is_taken[slot] = self._is_scaled[slot] = False
+        self._is_taken[slot] = False
         self._free.append(slot)
 
     def update(
@@ -111,7 +106,7 @@ class Budgeted:
             return []
         if slots.min() < 0 or slots.max() >= len(self._is_taken) or not self._is_taken[slots].all():
             raise IndexError("no series has this slot")
-        values = np.minimum(np.maximum(values, -_LARGEST), _LARGEST)
+        values = np.minimum(np.maximum(values, -LARGEST), LARGEST)
         is_held = self._inner[slots] == _LEARNING
         if not np.count_nonzero(is_held):
             return self._sorted(self._show(slots, values, times, None))
@@ -282,11 +277,7 @@ class Budgeted:
             size = len(self._is_taken)
             capacity = max(2 * size, _FEWEST)
             self._is_taken, self._inner = grown(self._is_taken, capacity), grown(self._inner, capacity)
-            self._low, self._unit = grown(self._low, capacity), grown(self._unit, capacity)
-            self._differs, self._is_scaled = (
-                grown(self._differs, capacity),
-                grown(self._is_scaled, capacity),
-            )
+            self._shown.grow(capacity)
             self._free += range(capacity - 1, size - 1, -1)
         slot = self._free.pop()
         self._is_taken[slot], self._inner[slot] = True, _LEARNING
@@ -296,8 +287,7 @@ class Budgeted:
 
     def _give(self, slot: int, inner: int, form: Form) -> None:
         self._inner[slot], self._own[inner], self._forms[slot] = inner, slot, form
-        self._low[slot], self._unit[slot], self._differs[slot] = form.low, form.unit, form.differs
-        self._is_scaled[slot] = (form.low, form.unit, form.differs) != (0.0, 1.0, False)
+        self._shown.give(slot, form)
         self._held.pop(slot, None)
 
     def _check_one(self, slot: int) -> None:
@@ -378,7 +368,7 @@ class Budgeted:
 
         None where they are those of the batch.
         """
-        said = self._quiet.update(self._inner[slots], self._scaled(slots, values), times)
+        said = self._quiet.update(self._inner[slots], self._shown.of(slots, values), times)
         healed = self._quiet.healed()
         if not (said or healed):
             return []
@@ -391,18 +381,6 @@ class Budgeted:
             Found(self._own[slot], Healed(index=int(at[index]), detector=NAME)) for slot, index in healed
         ]
         return found
-
-    def _scaled(self, slots: Places, values: Values) -> Values:
-        """Give *values* as quiet is shown them: most as they are."""
-        if not self._is_scaled.any():
-            return values
-        own = np.flatnonzero(self._is_scaled[slots])
-        slots, shown = slots[own], values.copy()
-        low = self._low[slots]
-        with np.errstate(over="ignore"):  # two numbers may be as near as there are any, and a third far off
-            scaled = np.clip((values[own] - low) / self._unit[slots], -_LARGEST, _LARGEST)
-        shown[own] = np.where(self._differs[slots], values[own] != low, scaled)
-        return shown
 
     def _in_units(self, slot: int, finding: Finding, index: int) -> Finding:
         """Put a finding into the units of its series."""

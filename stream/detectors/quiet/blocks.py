@@ -48,7 +48,7 @@ class Readings(NamedTuple):
 
 
 def grouped(slots: Places) -> tuple[Runs, Places | None]:
-    """Find the readings of each of *slots*, shape (n,), none below 0: runs by slot, and what order makes them.
+    """Find the readings of each of *slots*, shape (n,), none below 0: runs by slot, and the order they take.
 
     The order is None where they stand in runs already. Few slots sort as small numbers, fast.
     """
@@ -86,7 +86,9 @@ def cut(columns: Columns, runs: Runs, given: Readings, limits: tuple[float, floa
     # Blocks and then what is left of each series. The first of these begins with what waits, as if that stood
     # before the run.
     begin = runs.starts - filled
-    begins = np.concatenate(((begin - BLOCK * turn).repeat(full) + BLOCK * np.arange(number), begin + BLOCK * full))
+    begins = np.concatenate(
+        ((begin - BLOCK * turn).repeat(full) + BLOCK * np.arange(number), begin + BLOCK * full)
+    )
     values, times, origin = given.at(begins[:, None] + slots)
     np.clip(values, *limits, out=values)
     first, waits = np.where(full > 0, turn, number + np.arange(len(series))), slots < filled[:, None]

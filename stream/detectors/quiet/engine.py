@@ -21,6 +21,7 @@ from stream.detectors.quiet import (
     noise,
     rates,
     renewal,
+    scan,
     season,
     settled,
     told,
@@ -95,7 +96,7 @@ class Engine:
 
     def kind_of(self, form: int) -> np.dtype[Any]:
         """Give the record of a series in the format *form*."""
-        width, kept = (bins.CELLS, cells.KEPT) if self._cells else (1, rates.KEPT)
+        width, kept = (bins.CELLS, cells.KEPT) if self._cells else (1, scan.KEPT)
         return layout(width=width, kept=kept, cells=self._cells, form=form)
 
     def take(self, place: int, record: bytes, form: int) -> None:

@@ -152,7 +152,9 @@ def learn(
         weight[among[full]], value[among[full]] = IN_A_ROW - 1.0, within
     told = weight.nonzero()[0]
     if len(told):
-        _count(columns, places, ended.row[told] * RUNGS + ended.scale[told], weight[told], value[told], freedom)
+        _count(
+            columns, places, ended.row[told] * RUNGS + ended.scale[told], weight[told], value[told], freedom
+        )
 
 
 def _line_up(

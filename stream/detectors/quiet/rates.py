@@ -42,6 +42,7 @@ from stream.detectors.quiet.records import (
     Places,
     caught_up_at,
 )
+from stream.detectors.quiet.scan import HAIR, KEPT, SCALES, Windows, far_enough
 from stream.detectors.quiet.settled import Settled
 from stream.detectors.quiet.tails import student_tail
 from stream.detectors.quiet.windows import Sums
@@ -99,22 +100,12 @@ WORSE: Final = 2.0
 Choice: an incident is then told again a few times at most, however far it goes.
 """
 
-KEPT: Final = 8
-"""Boundaries that a scale keeps: those that windows begin at, and no more."""
-
-SCALES: Final = np.array([0, 0, *np.repeat(np.arange(LEVELS), 4)], np.intp)
-BACK: Final = np.array([2, 3, *np.tile(np.arange(4, 8), LEVELS)], np.intp)
-"""The scale of each window, and how many boundaries of it ago the window began."""
-
 _RUNG: Final = np.array([1, 1, *np.repeat(np.arange(LEVELS) + 2, 4)], np.intp)
 """The rung of runs as long as each window's shortest, and the next; *_SHORTEST* is the former's readings."""
 _SHORTEST: Final = BLOCK * 2.0**_RUNG
 _ABOVE: Final = np.minimum(_RUNG + 1, RUNGS - 1)
 
 SPENT: Final = OVERLAP * WEIGHTS[SCALES]
-
-_HAIR: Final = 1e-9
-"""What a bound on the screen is wider by than what it is for, so that no rounding decides."""
 
 _TYPICAL: Final = 5.5 * BLOCK * 2.0 ** np.arange(LEVELS)
 _ALL_SPENT: Final = _TYPICAL * OVERLAP * WEIGHTS
@@ -140,27 +131,10 @@ class Hit(NamedTuple):
     threshold: float
 
 
-class _Windows(NamedTuple):
-    """Windows of a stretch, flat: their *row* and *block* there, their *column* of those at SCALES, and more."""
-
-    row: Places
-    block: Places
-    column: Places
-    since: Places
-    n: Floats
-    inside: Floats
-    past_n: Floats
-    past: Floats
-
-    def at(self, which: Places | Bools) -> _Windows:
-        """Give some of them."""
-        return _Windows(*(part[which] for part in self))
-
-
 class _Able(NamedTuple):
     """Windows that may alarm, flat, with what the test asks of them."""
 
-    windows: _Windows
+    windows: Windows
     least: Floats
     alpha: Floats
     inflation: Floats
@@ -188,7 +162,9 @@ def look(columns: Columns, sums: Sums, normal: Settled, budget: Floats, tested: 
 def _screen(columns: Columns, sums: Sums, normal_of: Settled, budget: Floats, tested: Bools) -> _Able | None:
     """Give the windows that may alarm, if any: a normal approximation that is never too strict."""
     places = sums.place
-    windows = _far_enough(columns, sums, normal_of, tested)
+    base = normal_of.total[:, 0] / np.maximum(normal_of.n, 1.0)
+    counts = np.maximum(LEAST_RELATIVE * base, LEAST_ABSOLUTE)
+    windows = far_enough(columns, sums, normal_of, counts, tested)
     fair = windows.past_n >= np.maximum(windows.n, baseline.LEAST)
     is_open = columns.alarmed[places] != WATCHING
     if np.count_nonzero(is_open):
@@ -213,9 +189,8 @@ def _screen(columns: Columns, sums: Sums, normal_of: Settled, budget: Floats, te
     # The most of its budget that a series can spend of any is known; what it can is worked out for a few.
     allowed = budget[row, windows.block]
     alpha = np.minimum(ALPHA_MAX, allowed / SPENDABLE_LEAST * n * SPENT[column])
-    able &= surprise > 0.5 * _squared_normal(alpha) - _HAIR
-    base_n = normal_of.n[row]
-    base = normal_of.total[row, 0] / np.maximum(base_n, 1.0)
+    able &= surprise > 0.5 * _squared_normal(alpha) - HAIR
+    base, base_n = base[row], normal_of.n[row]
     loss = columns.loss[places][row] > 0
     able &= n >= enough(base, ladders[:, 1], loss) * inflation
     able &= (columns.few[places][row] == 0) | (inside >= EVENTS_LEAST)
@@ -226,44 +201,6 @@ def _screen(columns: Columns, sums: Sums, normal_of: Settled, budget: Floats, te
     sure = surprise[some] > 0.5 * _squared_normal(alpha)
     some = some[sure]
     return _Able(windows.at(some), least[some], alpha[sure], inflation[some])
-
-
-def _far_enough(columns: Columns, sums: Sums, normal: Settled, tested: Bools) -> _Windows:
-    """Give the windows of the blocks that are *tested* which may be as far from normal as counts.
-
-    Most are not, and cost no more than to see that. Those that the baseline has a part of are all given.
-    """
-    places = sums.place
-    row, block = np.nonzero(tested)
-    count = sums.number[row, block][:, None]
-    back = (count >> SCALES) - BACK
-    since = back << SCALES
-    size = count - since
-    before = _before(columns, sums, row, back, since)
-    inside = sums.total[row, block + 1] - before
-    base = normal.total[:, 0] / np.maximum(normal.n, 1.0)
-    least = np.maximum(LEAST_RELATIVE * base, LEAST_ABSOLUTE)
-    may = inside >= size * (BLOCK * (base + least) - _HAIR)[row, None]
-    if np.count_nonzero(both := columns.both[places] > 0):
-        low = np.where(both, BLOCK * (base - least) + _HAIR, -np.inf)
-        may |= inside <= size * low[row, None]
-    may |= since < normal.joined[row, None]
-    may &= since >= columns.healed[places][row, None]
-    which, column = np.nonzero(may)
-    row, block, since, before = row[which], block[which], since[may], before[may]
-    past = normal.without(row, since, before[:, None])
-    n = BLOCK * size[may].astype(np.float64)
-    return _Windows(row, block, column, since, n, inside[may], past.n, past.total[:, 0])
-
-
-def _before(columns: Columns, sums: Sums, row: Places, back: Places, since: Places) -> Floats:
-    """Give the totals when windows began, shape (blocks, windows): *since* that block, *back* at its scale."""
-    kept = columns.bounds[sums.place].reshape(len(sums.place), LEVELS * KEPT)
-    every = np.concatenate((kept, sums.total[:, :, 0]), 1)
-    inside = since - sums.before[row, None]
-    at = np.where(inside >= 0, inside + LEVELS * KEPT, back % KEPT + KEPT * SCALES)
-    at += every.shape[1] * row[:, None]
-    return every.ravel().take(at)
 
 
 def noise_of(inflation: Floats, column: Places, n: Floats) -> Floats:
@@ -300,7 +237,7 @@ def _squared_normal(alpha: Floats) -> Floats:
 
 
 def spendable(inflation: Floats, base: Floats, past_n: Floats, budget: Floats) -> Floats:
-    """Give the part of its budget that a series can spend, shape (n,), from its noise, shape (n, 11), and more.
+    """Give the part of its budget that a series can spend, shape (n,); its noise has shape (n, 11).
 
     Where the least effect is further out than the threshold, only what lies beyond the effect is spent.
     """
@@ -333,7 +270,7 @@ def _judge(columns: Columns, able: _Able, place: int, one: int) -> tuple[float, 
     statistic = max(without_clumps(statistic, rate, known, n, inflation), 0.0)
     most = float(able.alpha[one]) * (0.5 if columns.both[place] else 1.0)
     # No tail of Student's is below the normal one, and looks are twice as few as at LOOKS_AT at most.
-    if 0.5 * math.erfc(statistic * math.sqrt(0.5)) > 2.0 * most + _HAIR * most:
+    if 0.5 * math.erfc(statistic * math.sqrt(0.5)) > 2.0 * most + HAIR * most:
         return None
     ladder, rung = settled.ladder_of(columns, place), nearest_rung(column, n)
     df = freedom(columns, ladder, place, rung)

@@ -147,7 +147,7 @@ def clock_of_cells(cell: Places, totals: Floats, times: Floats) -> Clock:
 
 
 def _clock(totals: Floats, times: Floats, summed: Callable[[Places, Places, int], Floats]) -> Clock:
-    """Read the clock of blocks; few of them lie in more than one hour: *summed* adds up each part of these."""
+    """Read the clock of blocks; few lie in more than one hour: *summed* adds up each part of these."""
     hours = np.floor(times / _HOUR_SECONDS)
     is_split = (hours != hours[:, :1]).any(1)
     block, hour = np.arange(len(times)), hours[:, 0].astype(np.intp) % HOURS

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from stream.detectors.quiet import baseline, bins, rates, settled
+from stream.detectors.quiet import baseline, bins, rates, scan, settled
 from stream.detectors.quiet.cells import EXPECTED_LEAST, QUARTERS, freedoms, least_index
 from stream.detectors.quiet.cells import OVERLAP as CELLS_OVERLAP
 from stream.detectors.quiet.rates import ALPHA_MAX, ENOUGH, WEIGHTS
@@ -81,7 +81,7 @@ def of_rate(columns: Columns, place: int, allowed: float, readings: float) -> Ch
     loss, base = columns.loss[place : place + 1] > 0, np.array([normal])
     ladder = settled.ladder_of(columns, place)
     noise = ladder.inflation[None]
-    sizes = float(BLOCK) * rates.BACK * 2.0**rates.SCALES
+    sizes = float(BLOCK) * scan.BACK * 2.0**scan.SCALES
     windows = np.arange(len(sizes))
     inflations = rates.noise_of(noise.repeat(len(sizes), 0), windows, sizes)
     enough = float(rates.enough(base, noise[:, 1], loss)[0])
