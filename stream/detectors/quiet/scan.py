@@ -41,7 +41,17 @@ class Windows(NamedTuple):
 
     def at(self, which: Places | Bools) -> Windows:
         """Give some of them."""
-        return Windows(*(part[which] for part in self))
+        row, block, column, since, n, inside, past_n, past = self
+        return Windows(
+            row[which],
+            block[which],
+            column[which],
+            since[which],
+            n[which],
+            inside[which],
+            past_n[which],
+            past[which],
+        )
 
 
 def far_enough(columns: Columns, sums: Sums, normal: Settled, least: Floats, tested: Bools) -> Windows:

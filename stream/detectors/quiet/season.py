@@ -77,7 +77,8 @@ class Visits(NamedTuple):
 
     def at(self, which: Places | Bools) -> Visits:
         """Give some of them."""
-        return Visits(*(part[which] for part in self))
+        row, block, hour, n, total = self
+        return Visits(row[which], block[which], hour[which], n[which], total[which])
 
 
 class Dates(NamedTuple):
@@ -131,9 +132,12 @@ class Seen(NamedTuple):
 
 def clock_of(values: Floats, times: Floats) -> Clock:
     """Read the clock of blocks: values and times (seconds since the epoch), shape (n, 32)."""
-    block = np.repeat(np.arange(len(values)), BLOCK)
-    totals = np.bincount(block, values.ravel(), len(values))[:, None]
-    return _clock(totals, times, lambda of, at, size: np.bincount(at, values[of].ravel(), size)[:, None])
+
+    def summed(of: Places, at: Places, size: int) -> Floats:
+        return np.bincount(at, values[of].ravel(), size).astype(np.float64)[:, None]
+
+    block = np.arange(len(values))
+    return _clock(summed(block, block.repeat(BLOCK), len(values)), times, summed)
 
 
 def clock_of_cells(cell: Places, totals: Floats, times: Floats) -> Clock:
@@ -236,8 +240,8 @@ def _count_days(columns: Columns, places: Places, key: Places, day: Places) -> N
     columns.hour_visits[places] += more[:, :HOURS].astype(np.int32)
     columns.weekday_visits[places] += more[:, HOURS:].astype(np.int32)
     was[key[is_new]] = day[is_new]  # the last one, which stays, is the newest
-    was = was.reshape(len(places), _CELLS)
-    columns.hour_day[places], columns.weekday_day[places] = was[:, :HOURS], was[:, HOURS:]
+    days = was.reshape(len(places), _CELLS)
+    columns.hour_day[places], columns.weekday_day[places] = days[:, :HOURS], days[:, HOURS:]
 
 
 def are_due(columns: Columns, places: Places, day: Places, base_n: Floats) -> Bools:
