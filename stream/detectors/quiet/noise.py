@@ -196,13 +196,10 @@ def _count(
     calm = (columns.alarmed[places] == WATCHING)[row]
     counts = np.where(calm, weight, 0.0)
     if len(far := (value > CLIP).nonzero()[0]):
-        wild = np.unique(key[far])
-        order = np.argsort(key, kind="stable")
-        begin, end = np.searchsorted(key[order], wild), np.searchsorted(key[order], wild, side="right")
-        n, q = columns.rung_n[places].ravel()[wild], columns.rung_q[places].ravel()[wild]
-        for one in range(len(wild)):
-            own = order[begin[one] : end[one]]
-            value[own] = _clipped(value[own].tolist(), counts[own].tolist(), float(n[one]), float(q[one]))
+        for one in set(key[far].tolist()):
+            own, at = (key == one).nonzero()[0], (places[one // RUNGS], one % RUNGS)
+            n, q = float(columns.rung_n[at]), float(columns.rung_q[at])
+            value[own] = _clipped(value[own].tolist(), counts[own].tolist(), n, q)
     # A row tells the mean of q over 7 runs; a single run of a normal of that variance has this mean square.
     free = freedom[row]
     square = value * value * (1.0 + 2.0 / free) / (1.0 + 2.0 / (np.maximum(weight, 1.0) * free))

@@ -190,6 +190,8 @@ def _screen(columns: Columns, sums: Sums, normal_of: Settled, budget: Floats, te
     allowed = budget[row, windows.block]
     alpha = np.minimum(ALPHA_MAX, allowed / SPENDABLE_LEAST * n * SPENT[column])
     able &= surprise > 0.5 * _squared_normal(alpha) - HAIR
+    if not np.count_nonzero(able):
+        return None
     base, base_n = base[row], normal_of.n[row]
     loss = columns.loss[places][row] > 0
     able &= n >= enough(base, ladders[:, 1], loss) * inflation
