@@ -29,7 +29,7 @@ from stream.core.nouns import (
     Standing,
 )
 from stream.core.ports import Found
-from stream.detectors.forms import Form, Nature, form_given, form_of, nature_of, spec_of
+from stream.detectors.forms import LARGEST, Form, Nature, Shown, form_given, form_of, nature_of, spec_of
 from stream.detectors.quiet import Family, QuietBank
 from stream.detectors.quiet.baseline import LEARNING_READINGS, LEARNING_READINGS_MAX, LEARNING_SECONDS
 from stream.detectors.quiet.printed import digest_of
@@ -47,8 +47,6 @@ DAYS: Final = (1.0, 7.0, 30.0)
 
 _FEWEST: Final = 16
 _LEARNING: Final = -1
-_LARGEST: Final = 1e150
-"""What a larger reading counts as: what is read off it must stay finite."""
 
 Places = NDArray[np.intp]
 Values = NDArray[np.float64]
@@ -74,9 +72,7 @@ class Budgeted:
         self._own: dict[int, int] = {}
         self._is_taken = np.zeros(0, dtype=np.bool_)
         self._inner: Places = np.zeros(0, dtype=np.intp)
-        self._low: Values = np.zeros(0)
-        self._unit: Values = np.ones(0)
-        self._differs = np.zeros(0, dtype=np.bool_)
+        self._shown = Shown()
         self._free: list[int] = []
 
     def add(self, *, only_rise: bool, spec: SeriesSpec | None = None) -> int:
@@ -110,10 +106,10 @@ class Budgeted:
             return []
         if slots.min() < 0 or slots.max() >= len(self._is_taken) or not self._is_taken[slots].all():
             raise IndexError("no series has this slot")
-        values = np.minimum(np.maximum(values, -_LARGEST), _LARGEST)
+        values = np.minimum(np.maximum(values, -LARGEST), LARGEST)
         is_held = self._inner[slots] == _LEARNING
-        if not is_held.any():
-            return self._sorted(self._show(slots, values, times, np.arange(len(slots))))
+        if not np.count_nonzero(is_held):
+            return self._sorted(self._show(slots, values, times, None))
         joining = self._hold(slots, values, times, order, is_held)
         turns = np.zeros(len(slots), dtype=np.intp)
         of_turn: dict[int, list[int]] = {}
@@ -281,8 +277,7 @@ class Budgeted:
             size = len(self._is_taken)
             capacity = max(2 * size, _FEWEST)
             self._is_taken, self._inner = grown(self._is_taken, capacity), grown(self._inner, capacity)
-            self._low, self._unit = grown(self._low, capacity), grown(self._unit, capacity)
-            self._differs = grown(self._differs, capacity)
+            self._shown.grow(capacity)
             self._free += range(capacity - 1, size - 1, -1)
         slot = self._free.pop()
         self._is_taken[slot], self._inner[slot] = True, _LEARNING
@@ -292,7 +287,7 @@ class Budgeted:
 
     def _give(self, slot: int, inner: int, form: Form) -> None:
         self._inner[slot], self._own[inner], self._forms[slot] = inner, slot, form
-        self._low[slot], self._unit[slot], self._differs[slot] = form.low, form.unit, form.differs
+        self._shown.give(slot, form)
         self._held.pop(slot, None)
 
     def _check_one(self, slot: int) -> None:
@@ -368,20 +363,22 @@ class Budgeted:
         self._give(slot, inner, form)
         self._show(np.full(len(values), slot), values, times, np.zeros(len(values), dtype=np.intp))
 
-    def _show(self, slots: Places, values: Values, times: Values, places: Places) -> list[Found]:
-        """Show quiet readings of series that joined; give what it finds, at the *places* of the readings."""
-        low = self._low[slots]
-        with np.errstate(over="ignore"):  # two numbers may be as near as there are any, and a third far off
-            scaled = np.clip((values - low) / self._unit[slots], -_LARGEST, _LARGEST)
-        shown = np.where(self._differs[slots], values != low, scaled)
-        said = self._quiet.update(self._inner[slots], shown, times)
+    def _show(self, slots: Places, values: Values, times: Values, places: Places | None) -> list[Found]:
+        """Show quiet readings of series that joined; give what it finds, at the *places* of the readings.
+
+        None where they are those of the batch.
+        """
+        said = self._quiet.update(self._inner[slots], self._shown.of(slots, values), times)
+        healed = self._quiet.healed()
+        if not (said or healed):
+            return []
+        at = np.arange(len(slots)) if places is None else places
         found = [
-            Found(self._own[slot], self._in_units(self._own[slot], finding, int(places[finding.index])))
+            Found(self._own[slot], self._in_units(self._own[slot], finding, int(at[finding.index])))
             for slot, finding in said
         ]
         found += [
-            Found(self._own[slot], Healed(index=int(places[index]), detector=NAME))
-            for slot, index in self._quiet.healed()
+            Found(self._own[slot], Healed(index=int(at[index]), detector=NAME)) for slot, index in healed
         ]
         return found
 

@@ -16,6 +16,12 @@ from schemas.alerts import Kind
 from schemas.baselines import PublishedBaseline
 from stream.core.nouns import SeriesSpec
 from stream.detectors.quiet import Family, Pool, Spec
+from stream.detectors.runs import grown
+
+Values = NDArray[np.float64]
+
+LARGEST: Final = 1e150
+"""What a larger reading counts as: what is read off it must stay finite."""
 
 LOSS_QUANTILE: Final = 0.9
 LOSS_UNITS: Final = 4.0
@@ -109,3 +115,35 @@ def spec_of(nature: Nature, form: Form) -> Spec:
         season=nature.pool in _SEASONAL,
         psi=OUTPUT_PSI if nature.pool is Pool.OUTPUT else PSI,
     )
+
+
+class Shown:
+    """How quiet is shown the readings of every slot: most as they are."""
+
+    def __init__(self) -> None:
+        self._low: Values = np.zeros(0)
+        self._unit: Values = np.zeros(0)
+        self._differs = np.zeros(0, dtype=np.bool_)
+        self._is_scaled = np.zeros(0, dtype=np.bool_)
+
+    def grow(self, capacity: int) -> None:
+        """Make room for so many slots."""
+        self._low, self._unit = grown(self._low, capacity), grown(self._unit, capacity)
+        self._differs, self._is_scaled = grown(self._differs, capacity), grown(self._is_scaled, capacity)
+
+    def give(self, slot: int, form: Form) -> None:
+        """Let the readings of *slot* be shown as its *form* says."""
+        self._low[slot], self._unit[slot], self._differs[slot] = form.low, form.unit, form.differs
+        self._is_scaled[slot] = (form.low, form.unit, form.differs) != (0.0, 1.0, False)
+
+    def of(self, slots: NDArray[np.intp], values: Values) -> Values:
+        """Give *values*, shape (n,), as quiet is shown them, none beyond LARGEST."""
+        if not self._is_scaled.any():
+            return values
+        own = np.flatnonzero(self._is_scaled[slots])
+        slots, shown, values = slots[own], values.copy(), values[own]
+        low = self._low[slots]
+        with np.errstate(over="ignore"):  # two numbers may be as near as there are any, and a third far off
+            scaled = np.clip((values - low) / self._unit[slots], -LARGEST, LARGEST)
+        shown[own] = np.where(self._differs[slots], values != low, scaled)
+        return shown

@@ -12,7 +12,19 @@ from numpy.typing import NDArray
 
 from stream.core.errors import UnreadableRowError
 from stream.core.nouns import Finding
-from stream.detectors.quiet import Family, Pool, QuietBank, Spec, bins, budget, engine, noise, rates, season
+from stream.detectors.quiet import (
+    Family,
+    Pool,
+    QuietBank,
+    Spec,
+    bins,
+    budget,
+    engine,
+    noise,
+    rates,
+    scan,
+    season,
+)
 from stream.detectors.quiet.records import DAY, Columns, layout
 from stream.detectors.quiet.tails import fisher_tail, student_tail
 
@@ -236,7 +248,7 @@ def test_a_models_budget_is_shared_out_in_full_and_never_twice() -> None:
 
 
 def test_traffic_is_what_it_was_lately() -> None:
-    columns = Columns(layout(width=1, kept=rates.KEPT, cells=False), 1)
+    columns = Columns(layout(width=1, kept=scan.KEPT, cells=False), 1)
     columns.clear(0)
     columns.share[0] = 0.6
     at, now = np.array([0]), 1.7e9
@@ -367,5 +379,6 @@ def test_bursts_give_heavy_tails_and_independent_readings_none() -> None:
 def test_a_clock_is_read_in_utc() -> None:
     monday_one_o_clock = 1_767_574_800.0  # 2026-01-05T01:00:00Z
     clock = season.clock_of(np.ones((1, 32)), np.full((1, 32), monday_one_o_clock))
-    assert clock.n[0, 1] == clock.total[0, 1] == 32.0
-    assert clock.weekday[0] == 0
+    dates = clock.during(np.array([0]), np.array([0]), 1)
+    assert dates.weekday[0, 0] == 0
+    assert [part.tolist() for part in dates.visits] == [[0], [0], [1], [32.0], [[32.0]]]

@@ -14,12 +14,14 @@ from schemas.baselines import PublishedBaseline
 from stream.core.errors import UnreadableRowError
 from stream.core.nouns import Finding
 from stream.detectors.quiet import bins, budget, published, renewal, sight
+from stream.detectors.quiet.blocks import Readings, grouped
 from stream.detectors.quiet.budget import PARTS, Accounts
 from stream.detectors.quiet.engine import Engine
 from stream.detectors.quiet.printed import Printed, printed
 from stream.detectors.quiet.records import BLOCK, FORMAT, WATCHING, Places
 from stream.detectors.quiet.sight import Change, Sight
 from stream.detectors.quiet.spec import Pool, Spec
+from stream.detectors.runs import Runs
 from stream.detectors.sealed import sealed, unsealed
 
 FALSE_ALARMS: Final = 0.3
@@ -100,19 +102,21 @@ class QuietBank:
             return []
         if not np.isfinite(values).all() or not np.isfinite(times).all():
             raise ValueError("a detector takes finite readings only")
-        self._check(slots)
+        if (lowest := int(slots.min())) < 0:
+            raise ValueError(f"slot {lowest} is not in use: add() gives the slots that are")
+        runs, order = grouped(slots)
+        self._check(runs.slots)
         self._share_out()
         found: list[Found] = []
-        kinds = slots & 1
+        given = Readings(values, times, order)
         for kind, engine in enumerate(self._engines):
-            index = np.flatnonzero(kinds == kind)
-            if not len(index):
+            own = ((runs.slots & 1) == kind).nonzero()[0]
+            if not len(own):
                 continue
-            low, high = (-LARGEST, LARGEST) if kind else (0.0, 1.0)
-            own = np.clip(values[index], low, high)
+            places = Runs(runs.slots[own] >> 1, runs.starts[own], runs.lengths[own])
+            limits = (-LARGEST, LARGEST) if kind else (0.0, 1.0)
             found += [
-                Found(2 * place + kind, finding)
-                for place, finding in engine.update(slots[index] >> 1, own, times[index], index)
+                Found(2 * place + kind, finding) for place, finding in engine.update(places, given, limits)
             ]
         return sorted(found, key=lambda one: one.finding.index)
 
@@ -210,11 +214,7 @@ class QuietBank:
         return self._engines[slot & 1], slot >> 1
 
     def _check(self, slots: Places) -> None:
-        if (lowest := int(slots.min())) < 0:
-            raise ValueError(f"slot {lowest} is not in use: add() gives the slots that are")
-        used = np.zeros(int(slots.max()) + 1, np.bool_)
-        used[slots] = True
-        for slot in np.flatnonzero(used).tolist():
+        for slot in slots.tolist():
             if slot >> 1 not in self._engines[slot & 1].specs:
                 raise ValueError(f"slot {slot} is not in use: add() gives the slots that are")
 

@@ -47,7 +47,10 @@ def grown(columns: Columns, sums: Sums, totals: Floats, latest: Floats) -> Bases
     complete = (n[:, None] + BLOCK * blocks >= COMPLETE_READINGS) & (age >= COMPLETE_SECONDS)
     may_grow = (columns.alarmed[places] == WATCHING) & (columns.frozen[places] == 0)
     growing = may_grow[:, None] & ~np.logical_or.accumulate(complete, 1)
-    joins = np.cumsum(growing, 1)
+    if growing.all():
+        total = running_sum(columns.base[places], totals)[:, 1:]
+        return Bases(n[:, None] + BLOCK * (blocks + 1), total, growing, sums.number, sums.total[:, 1:])
+    joins = np.add.accumulate(growing, 1, dtype=np.intp)
     total = running_sum(columns.base[places], np.where(growing[:, :, None], totals, 0.0))
     some = joins > 0
     joined = np.where(some, sums.before[:, None] + joins, columns.joined[places][:, None])

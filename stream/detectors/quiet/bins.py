@@ -74,11 +74,11 @@ def cells_of(columns: Columns, places: Places, values: Floats) -> Places:
     """Give the cells into which blocks of readings fall, shape (n, 32), by the edges of their series."""
     edges = columns.edges[places]
     other = columns.other[places]
-    cell = np.zeros(values.shape, np.intp)
+    above = np.zeros(values.shape, np.int8)
     for edge in range(CELLS - 1):
-        cell += values >= edges[:, edge, None]
-    named = np.flatnonzero(other >= 0)
-    if len(named):
+        above += values >= edges[:, edge, None]
+    cell = above.astype(np.intp)
+    if len(named := (other >= 0).nonzero()[0]):
         same = values[named, :, None] == edges[named, None, :]
         cell[named] = np.where(same.any(2), same.argmax(2), other[named, None])
     return cell

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stream.detectors.quiet.records import BLOCK, Bools, Columns, Floats, Places
+from stream.detectors.runs import Runs
 
 
 class Blocks(NamedTuple):
@@ -29,44 +30,72 @@ class Blocks(NamedTuple):
         return Blocks(self.place[which], self.values[which], self.times[which], self.last[which])
 
 
-def cut(columns: Columns, places: Places, values: Floats, times: Floats, index: Places) -> Blocks:
-    """Fill blocks with the readings given, shape (n,) each, in log order; *index* names each of them."""
-    order = _by_series(places)
-    ordered = places[order]
-    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-    series = ordered[starts]
-    fresh = np.diff(np.append(starts, len(ordered)))
+class Readings(NamedTuple):
+    """Values and times of readings of many series, shape (n,) each, as they came.
+
+    *order* puts those of a series together, in the log's order; None where they stand so already.
+    """
+
+    values: Floats
+    times: Floats
+    order: Places | None
+
+    def at(self, where: Places) -> tuple[Floats, Floats, Places]:
+        """Give values and times at places of the order, and where they came from; the nearest there is."""
+        if self.order is not None:
+            where = self.order.take(where, mode="clip")
+        return self.values.take(where, mode="clip"), self.times.take(where, mode="clip"), where
+
+
+def grouped(slots: Places) -> tuple[Runs, Places | None]:
+    """Find the readings of each of *slots*, shape (n,), none below 0: runs by slot, and the order they take.
+
+    The order is None where they stand in runs already. Few slots sort as small numbers, fast.
+    """
+    highest, order = int(slots.max()), None
+    begin = starts(slots)
+    # More runs than slots there may be are not told apart one by one.
+    if len(begin) > highest + 1 or len(set(slots[begin].tolist())) < len(begin):
+        order = np.argsort(slots.astype(np.uint16) if highest < 1 << 16 else slots, kind="stable")
+        slots = slots.take(order)
+        begin = starts(slots)
+    runs = Runs(slots[begin], begin, np.concatenate((begin[1:], [len(slots)])) - begin)
+    if order is None and len(begin) > 1:
+        by_slot = np.argsort(runs.slots)
+        runs = Runs(runs.slots[by_slot], begin[by_slot], runs.lengths[by_slot])
+    return runs, order
+
+
+def starts(slots: Places) -> Places:
+    """Give where runs of the same of *slots*, shape (n,), begin."""
+    begins = np.ones(len(slots), np.bool_)
+    np.not_equal(slots[1:], slots[:-1], out=begins[1:])
+    return begins.nonzero()[0]
+
+
+def cut(columns: Columns, runs: Runs, given: Readings, limits: tuple[float, float]) -> Blocks:
+    """Fill blocks with the readings of *runs* of series, which stand in the order of *given*.
+
+    What lies outside of the *limits* counts as one of them.
+    """
+    series, slots = runs.slots, np.arange(BLOCK)
     filled = columns.filled[series].astype(np.intp)
-    sizes = filled + fresh
-    offset = np.cumsum(sizes) - sizes
-    target = np.arange(len(ordered)) + np.repeat(np.cumsum(filled), fresh)
-    all_values, all_times = np.empty(sizes.sum()), np.empty(sizes.sum())
-    origin = np.zeros(sizes.sum(), np.intp)
-    all_values[target], all_times[target], origin[target] = values[order], times[order], index[order]
-    slots = np.arange(BLOCK)
-    waiting = slots < filled[:, None]
-    where = (offset[:, None] + slots)[waiting]
-    all_values[where] = columns.waiting[series][waiting]
-    all_times[where] = columns.waiting_times[series][waiting]
+    sizes = filled + runs.lengths
     full = sizes // BLOCK
-    rest = sizes - BLOCK * full
-    stays = slots < rest[:, None]
-    where = np.minimum((offset + BLOCK * full)[:, None] + slots, len(all_values) - 1)
-    columns.waiting[series] = np.where(stays, all_values[where], 0.0)
-    columns.waiting_times[series] = np.where(stays, all_times[where], 0.0)
-    columns.filled[series] = rest
-    turn = np.arange(full.sum()) - np.repeat(np.cumsum(full) - full, full)
-    begin = np.repeat(offset, full) + BLOCK * turn
-    where = begin[:, None] + slots
-    return Blocks(
-        place=np.repeat(series, full),
-        values=all_values[where],
-        times=all_times[where],
-        last=origin[begin + BLOCK - 1],
+    turn, number = np.add.accumulate(full) - full, int(full.sum())
+    # Blocks and then what is left of each series. The first of these begins with what waits, as if that stood
+    # before the run.
+    begin = runs.starts - filled
+    begins = np.concatenate(
+        ((begin - BLOCK * turn).repeat(full) + BLOCK * np.arange(number), begin + BLOCK * full)
     )
-
-
-def _by_series(places: Places) -> Places:
-    """Give the order that puts the readings of a series together; few series sort as small numbers, fast."""
-    small = places.astype(np.uint16) if places.max() < 1 << 16 else places
-    return np.argsort(small, kind="stable")
+    values, times, origin = given.at(begins[:, None] + slots)
+    np.clip(values, *limits, out=values)
+    first, waits = np.where(full > 0, turn, number + np.arange(len(series))), slots < filled[:, None]
+    values[first] = np.where(waits, columns.waiting[series], values[first])
+    times[first] = np.where(waits, columns.waiting_times[series], times[first])
+    stays = slots < (sizes - BLOCK * full)[:, None]
+    columns.waiting[series] = np.where(stays, values[number:], 0.0)
+    columns.waiting_times[series] = np.where(stays, times[number:], 0.0)
+    columns.filled[series] = sizes - BLOCK * full
+    return Blocks(series.repeat(full), values[:number], times[:number], origin[:number, -1])

@@ -84,19 +84,22 @@ def traffic(columns: Columns, places: Places, first: Floats, last: Floats) -> Tr
     Times that go back count as no time at all.
     """
     new = columns.seen[places] == 0.0
-    if new.any():
+    if np.count_nonzero(new):
         columns.began[places[new]] = first[new, 0]
         columns.latest[places[new]] = first[new, 0]
     latest = np.maximum.accumulate(np.concatenate((columns.latest[places][:, None], last), 1), 1)
-    passed = np.diff(latest, axis=1)
+    passed = latest[:, 1:] - latest[:, :-1]
     fade = PERIOD_SECONDS / (PERIOD_SECONDS + passed)
     seen = columns.seen[places][:, None] + BLOCK * np.arange(1.0, last.shape[1] + 1.0)
-    lately, seconds = np.empty_like(last), np.empty_like(last)
-    was, was_seconds = columns.lately[places], columns.lately_seconds[places]
-    for block in range(last.shape[1]):
-        was = lately[:, block] = was * fade[:, block] + BLOCK
-        was_seconds = seconds[:, block] = was_seconds * fade[:, block] + passed[:, block]
-    return Traffic(latest[:, 1:], seen, lately, seconds)
+    # Two numbers of each series fade, one block after the other.
+    was = np.array((columns.lately[places], columns.lately_seconds[places]))
+    added = np.empty((last.shape[1], *was.shape))
+    added[:, 0], added[:, 1] = BLOCK, passed.T
+    result = np.empty_like(added)
+    for after, by, more in zip(result, np.ascontiguousarray(fade.T), added, strict=True):
+        was = np.multiply(was, by, out=after)
+        was += more
+    return Traffic(latest[:, 1:], seen, result[:, 0].T, result[:, 1].T)
 
 
 def allowed(columns: Columns, places: Places, lately: Traffic, false_alarms: float) -> Floats:

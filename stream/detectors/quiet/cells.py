@@ -47,6 +47,10 @@ change and .25 a large one."""
 _SCREEN: Final = 8.0
 """Pearson's statistic below which no window is looked at any closer: no level that is used is below it."""
 
+_LEAST: Final = 0.95 * np.array((np.inf, 5.41, 3.91, 3.28, 2.92, 2.68, 2.51, 2.38, 2.27, 2.19))
+"""The same for the statistic over the noise, by the degrees of freedom: where chi-squared over these has the
+tail ALPHA_MAX, less a twentieth to be safe. A tail of F is above it there, the more so the fewer are left."""
+
 
 def look(
     columns: Columns,
@@ -66,7 +70,7 @@ def look(
     ended = ended.at((ended.scale < LEVELS) & tested[ended.row, ended.block])
     row, block, scale = ended.row, ended.block, ended.scale
     quarter = (sums.number[row, block] >> scale) - QUARTERS
-    able = np.flatnonzero(quarter << scale >= columns.healed[sums.place[row]])
+    able = (quarter << scale >= columns.healed[sums.place[row]]).nonzero()[0]
     if not len(able):
         return []
     least = least_index(columns, sums.place)
@@ -79,15 +83,19 @@ def look(
     fair = past_n >= np.maximum(n, baseline.LEAST)
     past_n = np.where(fair, past_n, 1.0)
     freedom = columns.cells[place] - 1.0
-    # What a series in an incident shows is held against what was told of it.
-    is_open = columns.alarmed[place] != WATCHING
-    known = np.where(is_open[:, None], columns.told_share[place] * past_n[:, None], past)
-    fair &= ~is_open | (since >= caught_up_at(columns.told_at[place]))
+    known, is_open = past, columns.alarmed[place] != WATCHING
+    if np.count_nonzero(is_open):
+        # What a series in an incident shows is held against what was told of it.
+        known = np.where(is_open[:, None], columns.told_share[place] * past_n[:, None], past)
+        fair &= ~is_open | (since >= caught_up_at(columns.told_at[place]))
     apart = inside / n[:, None] - known / past_n[:, None]
     pooled = (inside + known) / (n + past_n)[:, None]
     q = (apart * apart / noise.spread(pooled, cells=True)).sum(1) / (freedom * (1.0 / n + 1.0 / past_n))
     inflation = columns.inflation[place, scale + 3]
-    fair &= (q * freedom >= _SCREEN) & (n >= ENOUGH * inflation)
+    fair &= (q * freedom >= _SCREEN) & (q >= _LEAST[freedom.astype(np.intp)] * inflation)
+    fair &= n >= ENOUGH * inflation
+    if not np.count_nonzero(fair):
+        return []
     fair[fair] = _may_differ(
         columns,
         place[fair],

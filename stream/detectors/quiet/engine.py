@@ -21,15 +21,17 @@ from stream.detectors.quiet import (
     noise,
     rates,
     renewal,
+    scan,
     season,
     settled,
     told,
     windows,
 )
-from stream.detectors.quiet.blocks import Blocks, cut
+from stream.detectors.quiet.blocks import Blocks, Readings, cut, starts
 from stream.detectors.quiet.rates import Hit
 from stream.detectors.quiet.records import BLOCK, FORMAT, WATCHING, Bools, Columns, Floats, Places, layout
 from stream.detectors.quiet.spec import Family, Pool, Spec
+from stream.detectors.runs import Runs
 
 NAME: Final = "quiet"
 
@@ -48,7 +50,8 @@ _NONE: Final = np.empty(0, np.intp)
 class Stretch(NamedTuple):
     """Blocks in a row, shape (series, blocks[, width]): sums, when they begin and end, their last reading.
 
-    *rest* (series,) is the last block that is one; what follows it only fills up the array.
+    *seasonal* are the rows with a season, and *dates* those of their blocks. *rest* (series,) is the last
+    block that is one; what follows it only fills up the array.
     """
 
     place: Places
@@ -56,7 +59,8 @@ class Stretch(NamedTuple):
     first: Floats
     ends: Floats
     last: Places
-    clock: season.Clock | None
+    seasonal: Places
+    dates: season.Dates | None
     rest: Places
 
 
@@ -92,7 +96,7 @@ class Engine:
 
     def kind_of(self, form: int) -> np.dtype[Any]:
         """Give the record of a series in the format *form*."""
-        width, kept = (bins.CELLS, cells.KEPT) if self._cells else (1, rates.KEPT)
+        width, kept = (bins.CELLS, cells.KEPT) if self._cells else (1, scan.KEPT)
         return layout(width=width, kept=kept, cells=self._cells, form=form)
 
     def take(self, place: int, record: bytes, form: int) -> None:
@@ -119,38 +123,46 @@ class Engine:
         healed, self._healed = self._healed, []
         return healed
 
-    def update(
-        self, places: Places, values: Floats, times: Floats, index: Places
-    ) -> list[tuple[int, Finding]]:
-        """Take readings, shape (n,) each, in log order; give the findings with their series' places."""
-        blocks = cut(self.columns, places, values, times, index)
-        clock = None
+    def update(self, runs: Runs, given: Readings, limits: tuple[float, float]) -> list[tuple[int, Finding]]:
+        """Take *runs* of the readings *given*, by place; give the findings with their series' places."""
+        blocks = cut(self.columns, runs, given, limits)
+        if not len(blocks.place):
+            return []
         if self._cells:
             blocks = self._learn(blocks)
             cell = bins.cells_of(self.columns, blocks.place, blocks.values)
             totals = bins.count(cell)
-            if self.columns.seasonal[blocks.place].any():
-                clock = season.clock_of_cells(cell, blocks.times)
         else:
             totals = blocks.values.sum(1)[:, None]
-            if self.columns.seasonal[blocks.place].any():
-                clock = season.clock_of(blocks.values, blocks.times)
+        clock, dated = None, np.zeros(len(blocks.place) + 1, np.intp)
+        is_seasonal = self.columns.seasonal[blocks.place] > 0
+        if len(own := is_seasonal.nonzero()[0]):
+            np.add.accumulate(is_seasonal, out=dated[1:], dtype=np.intp)
+            if self._cells:
+                clock = season.clock_of_cells(cell[own], totals[own], blocks.times[own])
+            else:
+                clock = season.clock_of(blocks.values[own], blocks.times[own])
         found: list[tuple[int, Finding]] = []
-        start = np.flatnonzero(np.diff(blocks.place, prepend=-1))
-        end = np.append(start[1:], len(blocks.place))
-        while (some := start < end).any():
+        start = starts(blocks.place)
+        end = np.concatenate((start[1:], [len(blocks.place)]))
+        while len(some := (start < end).nonzero()[0]):
             start, end = start[some], end[some]
             widest = max(1, MOST_AT_ONCE // (len(start) * totals.shape[1]))
-            deep = min(int((end - start).max()), LONGEST, widest)
+            rest = end - start - 1
+            deep = min(int(rest.max()) + 1, LONGEST, widest)
             at = np.minimum(start[:, None] + np.arange(deep), end[:, None] - 1)
+            seasonal, dates = _NONE, None
+            if clock is not None and len(own := is_seasonal[start].nonzero()[0]):
+                seasonal, dates = own, clock.during(dated[start[own]], rest[own], deep)
             now = Stretch(
                 blocks.place[start],
                 totals[at],
-                blocks.times[at, 0],
-                blocks.times[at, -1],
+                blocks.times[:, 0][at],
+                blocks.times[:, -1][at],
                 blocks.last[at],
-                None if clock is None else clock.at(at),
-                end - start - 1,
+                seasonal,
+                dates,
+                rest,
             )
             taken, news = self._take(now)
             found += news
@@ -162,55 +174,60 @@ class Engine:
         columns, places = self.columns, now.place
         stop = np.minimum(now.rest, now.total.shape[1] - 1)
         lately = budget.traffic(columns, places, now.first, now.ends)
-        seasonal = np.flatnonzero(columns.seasonal[places]) if now.clock is not None else _NONE
-        seen = None
-        if now.clock is not None and len(seasonal):
-            clock = now.clock.at(seasonal)
-            seen = season.take_out(columns, places[seasonal], now.total[seasonal], clock)
+        seasonal, seen = now.seasonal, None
+        if now.dates is not None:
+            seen = season.take_out(columns, places[seasonal], now.total[seasonal], now.dates)
             now.total[seasonal] = seen.total
         sums = windows.running(columns, places, now.total, now.first[:, 0])
         bases = baseline.grown(columns, sums, now.total, lately.latest)
         watched = baseline.learned(columns, places, lately.seen, lately.latest)
         ended = windows.nodes(columns, sums)
-        ladders = noise.learn(columns, sums, ended, bases, watched, cells=self._cells)
-        if now.clock is not None and len(seasonal):
-            due = season.are_due(columns, places[seasonal], now.clock.day[seasonal], bases.n[seasonal])
-            first = np.where(due.any(1), due.argmax(1), now.total.shape[1])
-            stop[seasonal] = np.minimum(stop[seasonal], first)
         turns = settled.are_due(columns, places, watched, lately.latest)
-        turns |= told.are_due(columns, places, sums.number)
-        stop = np.minimum(stop, np.where(turns.any(1), turns.argmax(1), now.total.shape[1]))
+        disturbed = (columns.alarmed[places] != WATCHING).nonzero()[0].tolist()
+        if disturbed:
+            turns |= told.are_due(columns, places, sums.number)
+        if now.dates is not None:
+            turns[seasonal] |= season.are_due(columns, places[seasonal], now.dates.day, bases.n[seasonal])
         upto = np.arange(now.total.shape[1]) <= stop[:, None]
-        calm = columns.alarmed[places] == WATCHING
+        is_turn = np.count_nonzero(turns & upto) > 0
+        if is_turn:
+            stop = np.where(turns.any(1), np.minimum(stop, turns.argmax(1)), stop)
+            upto = np.arange(now.total.shape[1]) <= stop[:, None]
         hits = self._look(sums, ended, lately, watched & upto)
         for hit in hits:
             stop[hit.row] = hit.block
-        over = [row for row in np.flatnonzero(~calm).tolist() if self._is_over(sums, row, stop)]
+        over = [row for row in disturbed if self._is_over(sums, row, stop)]
         hits = [hit for hit in hits if hit.row not in over]
         lately.keep(columns, places, stop)
         if seen is not None:
             season.keep(columns, places[seasonal], seen, stop[seasonal])
         baseline.keep(columns, places, bases, stop)
-        noise.keep(columns, places, ladders, stop)
+        noise.learn(columns, sums, ended, bases, watched, stop, cells=self._cells)
         windows.keep(columns, sums, ended, lately.latest, stop)
         news = [(int(places[hit.row]), self._alarm(now, hit, sums)) for hit in hits]
         for row in over:
             self._resolve(int(places[row]))
             self._healed.append((int(places[row]), int(now.last[row, stop[row]])))
+        if is_turn or disturbed:
+            self._turn(now, stop, watched)
+        return stop + 1, news
+
+    def _turn(self, now: Stretch, stop: Places, watched: Bools) -> None:
+        """Do what is due after block *stop* of each series, by what it is now: it may be another one."""
+        columns, places, seasonal = self.columns, now.place, now.seasonal
         caught_up = told.are_due(columns, places, columns.blocks[places][:, None])
         for place in places[caught_up[:, 0]].tolist():
             told.catch_up(columns, place)
         turned = settled.are_due(columns, places, watched, columns.latest[places][:, None])
         turned &= np.arange(now.total.shape[1]) == stop[:, None]
-        if turned.any():
+        if np.count_nonzero(turned):
             settled.turn(columns, places[turned.any(1)])
-        if now.clock is not None and len(seasonal):
-            days = now.clock.day[seasonal, stop[seasonal]][:, None]
+        if now.dates is not None:
+            days = now.dates.day[np.arange(len(seasonal)), stop[seasonal]][:, None]
             due = season.are_due(columns, places[seasonal], days, columns.base_n[places[seasonal]][:, None])
             for row in np.flatnonzero(due[:, 0]).tolist():
                 place = int(places[seasonal[row]])
                 season.refresh(columns, place, int(days[row, 0]), self._cells_at(place))
-        return stop + 1, news
 
     def _look(
         self, sums: windows.Sums, ended: windows.Nodes, lately: budget.Traffic, tested: Bools

@@ -29,7 +29,7 @@ import numpy as np
 
 from stream.detectors.quiet.baseline import LEAST, Bases
 from stream.detectors.quiet.records import BLOCK, RUNGS, WATCHING, Bools, Columns, Floats, Places
-from stream.detectors.quiet.windows import Nodes, Sums, running_sum
+from stream.detectors.quiet.windows import Nodes, Sums, add
 
 PRIOR_CLEAN: Final = 50.0
 PRIOR: Final = 10.0
@@ -66,20 +66,6 @@ TAIL_PRIOR: Final = 10.0
 FORGET: Final = 0.05
 """What is left of the evidence when a season is first taken out, which it had counted as noise. Choice:
 little, yet more than nothing, so that the ladder does not begin at independent readings."""
-
-
-class Ladders(NamedTuple):
-    """What a stretch says of the noise, as each block left it.
-
-    *n*, *q* and *qq* have shape (series, blocks + 1, scales) and begin with what was known before; so do
-    *held*, the same three for what an incident adds.
-    """
-
-    n: Floats
-    q: Floats
-    qq: Floats
-    held: tuple[Floats, Floats, Floats]
-    rows: Rows | None
 
 
 class Ladder(NamedTuple):
@@ -128,73 +114,61 @@ class Ladder(NamedTuple):
         return max(1.0 - 6.0 * spread, 0.0) / spread * float(one.sum()) / max(float(self.n[near].sum()), 1.0)
 
 
-class Rows(NamedTuple):
-    """Rows of runs of a stretch: *which* (series, scale) they belong to, and what was added to them.
-
-    *turns* (rows, blocks) is the number of runs that each row had after each block; *sums* (rows, turns of
-    8, 9, width) and *squares* are what a row holds after 0 to 8 of them: rates, and their squares.
-    """
-
-    which: Places
-    turns: Places
-    sums: Floats
-    squares: Floats
-
-
 def spread(rates: Floats, *, cells: bool) -> Floats:
     """Give what a squared deviation of *rates*, shape (..., width), is divided by, before the sizes."""
     if cells:
         return np.maximum(rates, 1e-12)
-    return np.clip(rates * (1.0 - rates), 1e-6, 0.25)
+    return np.minimum(np.maximum(rates * (1.0 - rates), 1e-6), 0.25)
 
 
 def learn(
-    columns: Columns, sums: Sums, ended: Nodes, bases: Bases, watched: Bools, *, cells: bool
-) -> Ladders:
-    """Take in the nodes that ended; *watched* tells of which blocks the series is tested."""
-    places = sums.place
-    weight, value = np.zeros((2, *watched.shape, RUNGS))
+    columns: Columns, sums: Sums, ended: Nodes, bases: Bases, watched: Bools, stop: Places, *, cells: bool
+) -> None:
+    """Take in the nodes that ended up to block *stop* of each series.
+
+    *watched* tells of which blocks the series is tested.
+    """
+    places, row, block = sums.place, ended.row, ended.block
     freedom = columns.cells[places] - 1.0 if cells else np.ones(len(places))
-    begun = sums.number[ended.row, ended.block] - (1 << ended.scale)
-    joined = bases.growing[ended.row, ended.block] & (begun >= columns.healed[places[ended.row]])
-    left = bases.n[ended.row, ended.block] - ended.size
-    beside = joined & (left >= np.maximum(ended.size, LEAST))
-    if beside.any():
+    begun = sums.number[row, block] - (1 << ended.scale)
+    joined = bases.growing[row, block] & (begun >= columns.healed[places][row])
+    size = bases.n[row, block]
+    left = size - ended.size
+    here = block <= stop[row]
+    beside = (joined & here & (left >= np.maximum(ended.size, LEAST))).nonzero()[0]
+    weight, value = np.zeros((2, len(row)))
+    if len(beside):
         own, rest = ended.at(beside), left[beside, None]
-        base, size = bases.total[own.row, own.block], own.size[:, None]
-        apart = own.total / size - (base - own.total) / rest
-        scale = spread(base / bases.n[own.row, own.block, None], cells=cells)
-        q = (apart * apart / scale).sum(1) / ((1.0 / size + 1.0 / rest)[:, 0] * freedom[own.row])
-        weight[own.row, own.block, own.scale] = 1.0
-        value[own.row, own.block, own.scale] = q
-    among = ~joined & watched[ended.row, ended.block]
-    rows = None
-    if among.any():
+        base, each = bases.total[own.row, own.block], own.size[:, None]
+        apart = own.total / each - (base - own.total) / rest
+        scale = spread(base / size[beside, None], cells=cells)
+        q = (apart * apart / scale).sum(1) / ((1.0 / each + 1.0 / rest)[:, 0] * freedom[own.row])
+        weight[beside], value[beside] = 1.0, q
+    among = (~joined & here & watched[row, block]).nonzero()[0]
+    if len(among):
         own = ended.at(among)
-        base = bases.total[own.row, own.block] / bases.n[own.row, own.block, None]
-        rows = _line_up(columns, places, own, spread(base, cells=cells), freedom, weight=weight, value=value)
-    return _count(columns, places, weight, value, freedom, rows)
+        base = bases.total[own.row, own.block] / size[among, None]
+        full, within = _line_up(columns, places, own, spread(base, cells=cells), freedom)
+        weight[among[full]], value[among[full]] = IN_A_ROW - 1.0, within
+    told = weight.nonzero()[0]
+    if len(told):
+        _count(
+            columns, places, ended.row[told] * RUNGS + ended.scale[told], weight[told], value[told], freedom
+        )
 
 
 def _line_up(
-    columns: Columns,
-    places: Places,
-    own: Nodes,
-    scale: Floats,
-    freedom: Floats,
-    *,
-    weight: Floats,
-    value: Floats,
-) -> Rows:
-    """Add runs to their rows; rows that are full give their *value* and *weight*."""
-    blocks, key = weight.shape[1], own.row * RUNGS + own.scale
-    which, group = np.unique(key, return_inverse=True)
-    place, rung = places[which // RUNGS], which % RUNGS
-    there = np.zeros((len(which), blocks), np.intp)
-    there[group, own.block] = 1
-    turns = columns.row_n[place, rung][:, None] + np.cumsum(there, 1)
-    turn, position = np.divmod(turns[group, own.block] - 1, IN_A_ROW)
-    rates = own.total / own.size[:, None]
+    columns: Columns, places: Places, own: Nodes, scale: Floats, freedom: Floats
+) -> tuple[Places, Floats]:
+    """Add runs to their rows; give those that make a row full, and what such rows say."""
+    key = own.row * RUNGS + own.scale
+    order = np.argsort(key, kind="stable")
+    which, begin, count = np.unique(key[order], return_index=True, return_counts=True)
+    place, rung, size = places[which // RUNGS], which % RUNGS, own.size[order]
+    group = np.repeat(np.arange(len(which)), count)
+    before = columns.row_n[place, rung].astype(np.intp)
+    turn, position = np.divmod(before[group] + np.arange(len(order)) - begin[group], IN_A_ROW)
+    rates = own.total[order] / size[:, None]
     sums = np.zeros((len(which), int(turn.max()) + 1, IN_A_ROW + 1, rates.shape[1]))
     squares = np.zeros_like(sums)
     # What a row holds already stands at its beginning; zeros until its next run change nothing.
@@ -203,50 +177,51 @@ def _line_up(
     squares[group, turn, position + 1] = rates * rates
     np.add.accumulate(sums, axis=2, out=sums)
     np.add.accumulate(squares, axis=2, out=squares)
+    last, held = np.divmod(before + count, IN_A_ROW)
+    end = np.arange(len(which)), np.minimum(last, sums.shape[1] - 1), held
+    columns.row_n[place, rung] = held
+    columns.row_sum[place, rung] = np.where(held[:, None] > 0, sums[end], 0.0)
+    columns.row_square[place, rung] = np.where(held[:, None] > 0, squares[end], 0.0)
     full = np.flatnonzero(position == IN_A_ROW - 1)
-    if len(full):
-        end, at = (group[full], turn[full], IN_A_ROW), (own.row[full], own.block[full], own.scale[full])
-        within = ((squares[end] - sums[end] ** 2 / IN_A_ROW) / scale[full]).sum(1)
-        weight[at] = IN_A_ROW - 1.0
-        value[at] = np.maximum(within, 0.0) * own.size[full] / ((IN_A_ROW - 1) * freedom[own.row[full]])
-    return Rows(which, turns, sums, squares)
+    end, at = (group[full], turn[full], IN_A_ROW), order[full]
+    within = ((squares[end] - sums[end] ** 2 / IN_A_ROW) / scale[at]).sum(1)
+    return at, np.maximum(within, 0.0) * size[full] / ((IN_A_ROW - 1) * freedom[own.row[at]])
 
 
 def _count(
-    columns: Columns, places: Places, weight: Floats, value: Floats, freedom: Floats, rows: Rows | None
-) -> Ladders:
-    """Count what runs say, shape (series, blocks, scales), clipped."""
-    calm = (columns.alarmed[places] == WATCHING)[:, None, None]
-    counted, aside = np.where(calm, weight, 0.0), np.where(calm, 0.0, weight)
-    n = running_sum(columns.rung_n[places], counted)
-    q = running_sum(columns.rung_q[places], counted * value)
-    most = np.where(n >= CLIP_FROM, CLIP * np.maximum(q / np.maximum(n, 1e-9), 1.0), np.inf)
-    wild = (value > most[:, :-1]).any(1)
-    if wild.any():
-        for row, rung in np.argwhere(wild).tolist():
-            _clip(value[row, :, rung], counted[row, :, rung], n[row, :, rung], float(q[row, 0, rung]))
-        q = running_sum(columns.rung_q[places], counted * value)
+    columns: Columns, places: Places, key: Places, weight: Floats, value: Floats, freedom: Floats
+) -> None:
+    """Count what runs say, shape (runs,), by *key*, row * RUNGS + scale, in the log's order; clipped."""
+    row = key // RUNGS
+    calm = (columns.alarmed[places] == WATCHING)[row]
+    counts = np.where(calm, weight, 0.0)
+    if len(far := (value > CLIP).nonzero()[0]):
+        for one in set(key[far].tolist()):
+            own, at = (key == one).nonzero()[0], (places[one // RUNGS], one % RUNGS)
+            n, q = float(columns.rung_n[at]), float(columns.rung_q[at])
+            value[own] = _clipped(value[own].tolist(), counts[own].tolist(), n, q)
     # A row tells the mean of q over 7 runs; a single run of a normal of that variance has this mean square.
-    free = freedom[:, None, None]
+    free = freedom[row]
     square = value * value * (1.0 + 2.0 / free) / (1.0 + 2.0 / (np.maximum(weight, 1.0) * free))
-    qq = running_sum(columns.rung_qq[places], counted * square)
-    held = (
-        running_sum(columns.held_n[places], aside),
-        running_sum(columns.held_q[places], aside * value),
-        running_sum(columns.held_qq[places], aside * square),
-    )
-    return Ladders(n, q, qq, held, rows)
+    for name, own in (("rung", calm), ("held", ~calm)):
+        if np.count_nonzero(own):
+            at, each = key[own], weight[own]
+            parts = [getattr(columns, f"{name}_{part}") for part in ("n", "q", "qq")]
+            kept, size = np.array([part[places] for part in parts]), len(places) * RUNGS
+            amounts = np.concatenate((each, each * value[own], each * square[own]))
+            kept = add(kept, np.concatenate((at, at + size, at + 2 * size)), amounts)
+            for part, after in zip(parts, kept, strict=True):
+                part[places] = after
 
 
-def _clip(value: Floats, counted: Floats, n: Floats, q: float) -> None:
+def _clipped(values: list[float], counts: list[float], n: float, q: float) -> list[float]:
     """Clip the values of one series and scale, one after the other: each tells how far the next may go."""
-    clipped = value.tolist()
-    for block, (one, weight, runs) in enumerate(zip(clipped, counted.tolist(), n.tolist(), strict=False)):
-        most = CLIP * max(q / runs, 1.0) if runs >= CLIP_FROM else one
-        if one > most:
-            clipped[block] = most
-        q += weight * clipped[block]
-    value[:] = clipped
+    for at, (one, count) in enumerate(zip(values, counts, strict=True)):
+        if one > CLIP and n >= CLIP_FROM and one > (most := CLIP * max(q / n, 1.0)):
+            values[at] = most
+        n += count
+        q += count * values[at]
+    return values
 
 
 def inflation(n: Floats, q: Floats, loss: Bools) -> Floats:
@@ -265,26 +240,6 @@ def inflation(n: Floats, q: Floats, loss: Bools) -> Floats:
         if rung == 0 and loss.any():
             least = np.where(loss[:, None], result[:, :, 1], 1.0)
     return result
-
-
-def keep(columns: Columns, places: Places, ladders: Ladders, stop: Places) -> None:
-    """Keep the ladders as block *stop* of each series left them."""
-    at = np.arange(len(stop)), stop + 1
-    columns.rung_n[places], columns.rung_q[places] = ladders.n[at], ladders.q[at]
-    columns.rung_qq[places] = ladders.qq[at]
-    columns.held_n[places], columns.held_q[places], columns.held_qq[places] = (
-        part[at] for part in ladders.held
-    )
-    if ladders.rows is None:
-        return
-    which, turns, sums, squares = ladders.rows
-    row, rung = which // RUNGS, which % RUNGS
-    turn, position = np.divmod(turns[np.arange(len(which)), stop[row]], IN_A_ROW)
-    end = np.arange(len(which)), np.minimum(turn, sums.shape[1] - 1), position
-    begun = position > 0
-    columns.row_n[places[row], rung] = position
-    columns.row_sum[places[row], rung] = np.where(begun[:, None], sums[end], 0.0)
-    columns.row_square[places[row], rung] = np.where(begun[:, None], squares[end], 0.0)
 
 
 def hold(columns: Columns, place: int) -> None:

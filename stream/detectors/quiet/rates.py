@@ -42,6 +42,7 @@ from stream.detectors.quiet.records import (
     Places,
     caught_up_at,
 )
+from stream.detectors.quiet.scan import HAIR, KEPT, SCALES, Windows, far_enough
 from stream.detectors.quiet.settled import Settled
 from stream.detectors.quiet.tails import student_tail
 from stream.detectors.quiet.windows import Sums
@@ -99,20 +100,12 @@ WORSE: Final = 2.0
 Choice: an incident is then told again a few times at most, however far it goes.
 """
 
-KEPT: Final = 8
-"""Boundaries that a scale keeps: those that windows begin at, and no more."""
-
-SCALES: Final = np.array([0, 0, *np.repeat(np.arange(LEVELS), 4)], np.intp)
-BACK: Final = np.array([2, 3, *np.tile(np.arange(4, 8), LEVELS)], np.intp)
-"""The scale of each window, and how many boundaries of it ago the window began."""
-
 _RUNG: Final = np.array([1, 1, *np.repeat(np.arange(LEVELS) + 2, 4)], np.intp)
 """The rung of runs as long as each window's shortest, and the next; *_SHORTEST* is the former's readings."""
 _SHORTEST: Final = BLOCK * 2.0**_RUNG
 _ABOVE: Final = np.minimum(_RUNG + 1, RUNGS - 1)
 
 SPENT: Final = OVERLAP * WEIGHTS[SCALES]
-
 
 _TYPICAL: Final = 5.5 * BLOCK * 2.0 ** np.arange(LEVELS)
 _ALL_SPENT: Final = _TYPICAL * OVERLAP * WEIGHTS
@@ -138,17 +131,13 @@ class Hit(NamedTuple):
     threshold: float
 
 
-class _Windows(NamedTuple):
-    """All windows that end in a stretch, shape (series, blocks, windows)."""
+class _Able(NamedTuple):
+    """Windows that may alarm, flat, with what the test asks of them."""
 
-    n: Floats
-    inside: Floats
-    past_n: Floats
-    past: Floats
+    windows: Windows
     least: Floats
     alpha: Floats
     inflation: Floats
-    slot: Places
 
 
 def look(columns: Columns, sums: Sums, normal: Settled, budget: Floats, tested: Bools) -> list[Hit]:
@@ -157,70 +146,74 @@ def look(columns: Columns, sums: Sums, normal: Settled, budget: Floats, tested: 
     *budget* is lambda, and *tested* tells which blocks to look at; both have shape (series, blocks). A series
     in an incident alarms again where it is much worse than was told (:mod:`.told`).
     """
-    all_of, able = _screen(columns, sums, normal, budget)
-    able &= tested[:, :, None]
+    if (able := _screen(columns, sums, normal, budget, tested)) is None:
+        return []
     best: dict[int, tuple[float, Hit]] = {}
-    for row, block, column in np.argwhere(able).tolist():
+    for one in range(len(able.alpha)):
+        row, block = int(able.windows.row[one]), int(able.windows.block[one])
         if row in best and best[row][1].block < block:
             continue
-        judged = _judge(columns, all_of, int(sums.place[row]), (row, block, column))
+        judged = _judge(columns, able, int(sums.place[row]), one)
         if judged is not None and (row not in best or judged[0] < best[row][0]):
             best[row] = judged
     return [hit for _, hit in best.values()]
 
 
-def _screen(columns: Columns, sums: Sums, normal_of: Settled, budget: Floats) -> tuple[_Windows, Bools]:
-    """Give the windows, and which of them may alarm: a normal approximation that is never too strict."""
-    places, count = sums.place, sums.number[:, :, None]
-    row = np.arange(len(places))[:, None, None]
-    back = (count >> SCALES) - BACK
-    since, slot = back << SCALES, back % KEPT
-    before = sums.at(columns, row, since, SCALES)[:, :, :, 0]
-    n = BLOCK * (count - since).astype(np.float64)
-    inside = sums.total[:, 1:] - before
-    past_n, past = normal_of.without(row, since, before[:, :, :, None])
-    past = past[:, :, :, 0]
-    able = (since >= columns.healed[places][:, None, None]) & (past_n >= np.maximum(n, baseline.LEAST))
-    past_n = np.where(able, past_n, 1.0)
-    normal = past / past_n
-    effect = inside / n - normal
-    both = columns.both[places] > 0
-    if both.any():
-        effect = np.where(both[:, None, None], np.abs(effect), effect)
-    least = np.maximum(LEAST_RELATIVE * normal, LEAST_ABSOLUTE)
-    able &= effect >= least
+def _screen(columns: Columns, sums: Sums, normal_of: Settled, budget: Floats, tested: Bools) -> _Able | None:
+    """Give the windows that may alarm, if any: a normal approximation that is never too strict."""
+    places = sums.place
+    base = normal_of.total[:, 0] / np.maximum(normal_of.n, 1.0)
+    counts = np.maximum(LEAST_RELATIVE * base, LEAST_ABSOLUTE)
+    windows = far_enough(columns, sums, normal_of, counts, tested)
+    fair = windows.past_n >= np.maximum(windows.n, baseline.LEAST)
     is_open = columns.alarmed[places] != WATCHING
-    if is_open.any():
-        told = np.where(is_open, columns.told[places], 0.0)[:, None, None]
-        able &= (np.sign(told) * (inside / n - normal) >= WORSE * np.abs(told)) | (told == 0.0)
+    if np.count_nonzero(is_open):
         after = np.where(is_open, caught_up_at(columns.told_at[places]), 0)
-        able &= since >= after[:, None, None]
+        fair &= windows.since >= after[windows.row]
+    row, _, column, _, n, inside, past_n, past = windows
+    past_n = np.where(fair, past_n, 1.0)
+    normal = past / past_n
+    apart = inside / n - normal
+    effect = np.where(columns.both[places][row] > 0, np.abs(apart), apart)
+    least = np.maximum(LEAST_RELATIVE * normal, LEAST_ABSOLUTE)
+    able = fair & (effect >= least)
+    if np.count_nonzero(is_open):
+        told = np.where(is_open, columns.told[places], 0.0)[row]
+        able &= (np.sign(told) * apart >= WORSE * np.abs(told)) | (told == 0.0)
         effect = effect - np.abs(told)
-    ladders = columns.inflation[places][:, None]
-    inflation = noise_of(ladders, n)
+    ladders = columns.inflation[places][row]
+    inflation = noise_of(ladders, column, n)
     pooled = (inside + past) / (n + past_n)
-    spread = np.clip(pooled * (1.0 - pooled), 1e-6, 0.25)
+    spread = np.minimum(np.maximum(pooled * (1.0 - pooled), 1e-6), 0.25)
     surprise = effect * effect / (spread * inflation * (1.0 / n + 1.0 / past_n))
-    base_n = normal_of.n[:, None]
-    base = normal_of.total / np.maximum(base_n, 1.0)
-    share = budget / spendable(ladders, base, base_n, budget)
-    alpha = np.minimum(ALPHA_MAX, share[:, :, None] * n * SPENT)
-    able &= surprise > 0.5 * _squared_normal(alpha)
-    if able.any():
-        loss = (columns.loss[places] > 0)[:, None]
-        able &= n >= enough(base, ladders[:, :, 1], loss)[:, :, None] * inflation
-        able &= (columns.few[places] == 0)[:, None, None] | (inside >= EVENTS_LEAST)
-    return _Windows(n, inside, past_n, past, least, alpha, inflation, slot), able
+    # The most of its budget that a series can spend of any is known; what it can is worked out for a few.
+    allowed = budget[row, windows.block]
+    alpha = np.minimum(ALPHA_MAX, allowed / SPENDABLE_LEAST * n * SPENT[column])
+    able &= surprise > 0.5 * _squared_normal(alpha) - HAIR
+    if not np.count_nonzero(able):
+        return None
+    base, base_n = base[row], normal_of.n[row]
+    loss = columns.loss[places][row] > 0
+    able &= n >= enough(base, ladders[:, 1], loss) * inflation
+    able &= (columns.few[places][row] == 0) | (inside >= EVENTS_LEAST)
+    if not len(some := able.nonzero()[0]):
+        return None
+    share = allowed[some] / spendable(ladders[some], base[some], base_n[some], allowed[some])
+    alpha = np.minimum(ALPHA_MAX, share * n[some] * SPENT[column[some]])
+    sure = surprise[some] > 0.5 * _squared_normal(alpha)
+    some = some[sure]
+    return _Able(windows.at(some), least[some], alpha[sure], inflation[some])
 
 
-def noise_of(inflation: Floats, n: Floats) -> Floats:
-    """Give the noise of windows of *n* readings, shape (series, blocks, windows), from that of the rungs.
+def noise_of(inflation: Floats, column: Places, n: Floats) -> Floats:
+    """Give the noise of windows of *n* readings, shape (windows,), from that of the rungs, (windows, 11).
 
     A sum's variance lies between those of the sums of half and of twice its size as on a line.
     """
-    lower = inflation[:, :, _RUNG + 1]
-    part = 2.0 - 2.0 * _SHORTEST / np.maximum(n, _SHORTEST)
-    result: Floats = lower + part * (inflation[:, :, _ABOVE + 1] - lower)
+    one, shortest = np.arange(len(n)), _SHORTEST[column]
+    lower = inflation[one, _RUNG[column] + 1]
+    part = 2.0 - 2.0 * shortest / np.maximum(n, shortest)
+    result: Floats = lower + part * (inflation[one, _ABOVE[column] + 1] - lower)
     return result
 
 
@@ -246,31 +239,26 @@ def _squared_normal(alpha: Floats) -> Floats:
 
 
 def spendable(inflation: Floats, base: Floats, past_n: Floats, budget: Floats) -> Floats:
-    """Give the part of its budget that each series can spend, shape (series, blocks).
+    """Give the part of its budget that a series can spend, shape (n,); its noise has shape (n, 11).
 
     Where the least effect is further out than the threshold, only what lies beyond the effect is spent.
     """
     least = np.maximum(LEAST_RELATIVE * base, LEAST_ABSOLUTE)
     reach = least * least / np.clip(base * (1.0 - base), 1e-6, 0.25)
-    sure = reach[:, :, None] / (
-        inflation[:, :, 3:] * (1.0 / _TYPICAL + 1.0 / np.maximum(past_n, 1.0)[:, :, None])
-    )
-    alpha = np.minimum(ALPHA_MAX, budget[:, :, None] * _ALL_SPENT)
+    sure = reach[:, None] / (inflation[:, 3:] * (1.0 / _TYPICAL + 1.0 / np.maximum(past_n, 1.0)[:, None]))
+    alpha = np.minimum(ALPHA_MAX, budget[:, None] * _ALL_SPENT)
     short = np.minimum(_squared_normal(alpha) - sure, 0.0)
-    result: Floats = np.maximum((WEIGHTS * np.exp(0.5 * short)).sum(2), SPENDABLE_LEAST)
+    result: Floats = np.maximum((WEIGHTS * np.exp(0.5 * short)).sum(1), SPENDABLE_LEAST)
     return result
 
 
-def _judge(
-    columns: Columns, windows: _Windows, place: int, at: tuple[int, int, int]
-) -> tuple[float, Hit] | None:
+def _judge(columns: Columns, able: _Able, place: int, one: int) -> tuple[float, Hit] | None:
     """Test one window; give how far below its level it is, and what it shows, or None."""
-    ladder = settled.ladder_of(columns, place)
-    row, block, column = at
-    n, past_n = float(windows.n[at]), float(windows.past_n[at])
-    rung = nearest_rung(column, n)
-    rate, normal = float(windows.inside[at]) / n, float(windows.past[at]) / past_n
-    inflation = float(windows.inflation[at])
+    windows = able.windows
+    n, past_n = float(windows.n[one]), float(windows.past_n[one])
+    column, since = int(windows.column[one]), int(windows.since[one])
+    rate, normal = float(windows.inside[one]) / n, float(windows.past[one]) / past_n
+    inflation = float(able.inflation[one])
     is_open = int(columns.alarmed[place]) != WATCHING
     known = min(max(normal + float(columns.told[place]), 0.0), 1.0) if is_open else normal
     statistic = root_deviance(
@@ -278,26 +266,30 @@ def _judge(
         known,
         n,
         past_n,
-        margin=MARGIN * float(windows.least[at]),
+        margin=MARGIN * float(able.least[one]),
         continuity=0.0 if columns.loss[place] else 0.5 * inflation,
     ) / math.sqrt(inflation)
-    statistic = without_clumps(statistic, rate, known, n, inflation)
+    statistic = max(without_clumps(statistic, rate, known, n, inflation), 0.0)
+    most = float(able.alpha[one]) * (0.5 if columns.both[place] else 1.0)
+    # No tail of Student's is below the normal one, and looks are twice as few as at LOOKS_AT at most.
+    if 0.5 * math.erfc(statistic * math.sqrt(0.5)) > 2.0 * most + HAIR * most:
+        return None
+    ladder, rung = settled.ladder_of(columns, place), nearest_rung(column, n)
     df = freedom(columns, ladder, place, rung)
-    statistic = max(statistic, 0.0)
-    level = float(windows.alpha[at]) * fewer_looks(statistic, df) * (0.5 if columns.both[place] else 1.0)
+    level = float(able.alpha[one]) * fewer_looks(statistic, df) * (0.5 if columns.both[place] else 1.0)
     tail = student_tail(statistic, df)
     if tail >= level:
         return None
     scale = int(SCALES[column])
     hit = Hit(
-        row=row,
-        block=block,
+        row=int(windows.row[one]),
+        block=int(windows.block[one]),
         scale=scale,
         n=int(n),
-        slot=int(windows.slot[at]),
-        total=windows.inside[row, block, column : column + 1],
+        slot=(since >> scale) % KEPT,
+        total=windows.inside[one : one + 1],
         past_n=past_n,
-        past=windows.past[row, block, column : column + 1],
+        past=windows.past[one : one + 1],
         observed=rate,
         expected=normal,
         statistic=statistic,

@@ -19,6 +19,7 @@ block belongs to the day on which it ends, each of its readings to its own hour.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -37,7 +38,7 @@ from stream.detectors.quiet.records import (
     Floats,
     Places,
 )
-from stream.detectors.quiet.windows import running_sum
+from stream.detectors.quiet.windows import add
 
 VISITS_LEAST: Final = 2
 """Days on which an hour or a weekday was seen before it has a shift. Choice: once may be an accident."""
@@ -58,123 +59,189 @@ WEEK_SCALE_SECONDS: Final = 3 * DAY
 """Runs up to this long see a day of the week as noise."""
 
 _HOUR_SECONDS: Final = 3_600.0
+_CELLS: Final = HOURS + WEEKDAYS
 _THURSDAY: Final = 3  # the epoch began on one; Monday is 0
 
 
-class Clock(NamedTuple):
-    """Where in the day and the week blocks lie.
+class Visits(NamedTuple):
+    """Where in the day blocks lie: *n* readings at an *hour*, and their sum, each of shape (visits[, width]).
 
-    Readings by hour, shape (..., 24), and their sums, (..., 24, width); the day on which each block ends, as
-    a number since the epoch, and its weekday, shape (...).
+    Those of a block stand together; *row* and *block* are its place in the stretch.
     """
 
+    row: Places
+    block: Places
+    hour: Places
     n: Floats
     total: Floats
+
+    def at(self, which: Places | Bools) -> Visits:
+        """Give some of them."""
+        row, block, hour, n, total = self
+        return Visits(row[which], block[which], hour[which], n[which], total[which])
+
+
+class Dates(NamedTuple):
+    """When the blocks of a stretch end, as days since the epoch, shape (series, blocks); what they visit."""
+
     day: Places
-    weekday: Places
+    visits: Visits
 
-    def at(self, which: Places | Bools | tuple[Places, Places]) -> Clock:
-        """Give the clock of some of the blocks."""
-        return Clock(self.n[which], self.total[which], self.day[which], self.weekday[which])
+    @property
+    def weekday(self) -> Places:
+        """Give the days of the week, shape (series, blocks)."""
+        return (self.day + _THURSDAY) % WEEKDAYS
 
 
-class Visits(NamedTuple):
-    """What a stretch says of the hours, or weekdays, after each block, shape (series, blocks, 24 or 7).
+class Clock(NamedTuple):
+    """Where in the day and the week blocks lie: the *day* on which each ends, shape (blocks,), and more.
 
-    Readings, days on which there were any, and the last of these.
+    The visits of block i stand from *begin[i]* to before *begin[i + 1]*; their *row* is the block.
     """
 
-    n: Floats
-    visits: Places
     day: Places
+    begin: Places
+    visits: Visits
+
+    def during(self, start: Places, rest: Places, deep: int) -> Dates:
+        """Give the dates of a stretch of *deep* blocks: of those from *start* on, shape (series,).
+
+        *rest* (series,) is the last block of each that is one.
+        """
+        at = np.minimum(start[:, None] + np.arange(deep), (start + rest)[:, None])
+        begin = self.begin[start]
+        count = self.begin[start + np.minimum(rest, deep - 1) + 1] - begin
+        row, visits = np.arange(len(start)).repeat(count), self.visits
+        if len(row) < len(visits.row):
+            visits = visits.at(np.arange(len(row)) + (begin - np.add.accumulate(count) + count)[row])
+        return Dates(self.day[at], Visits(row, visits.block - start[row], *visits[2:]))
 
 
 class Seen(NamedTuple):
     """What a stretch says of the season; *total* (series, blocks, width) are the sums without it.
 
-    *by_hour* (series, blocks, 24, width) and *left* (series, blocks, width), which is without the hours, are
-    what is learned from; *learning* (series,) tells which series do learn.
+    *left* (series, blocks, width), which is without the hours, is what weekdays are learned from; *learning*
+    (series,) tells which series do learn.
     """
 
     total: Floats
-    hours: Visits
-    weekdays: Visits
-    by_hour: Floats
     left: Floats
-    weekday: Places
+    dates: Dates
     learning: Bools
 
 
 def clock_of(values: Floats, times: Floats) -> Clock:
     """Read the clock of blocks: values and times (seconds since the epoch), shape (n, 32)."""
-    hour = np.floor(times / _HOUR_SECONDS).astype(np.intp) % HOURS
-    cell = (np.arange(len(values))[:, None] * HOURS + hour).ravel()
-    shape = (len(values), HOURS)
-    n = np.bincount(cell, minlength=len(values) * HOURS).reshape(shape).astype(np.float64)
-    total = np.bincount(cell, values.ravel(), len(values) * HOURS).astype(np.float64).reshape((*shape, 1))
-    return _dated(n, total, times)
+
+    def summed(of: Places, at: Places, size: int) -> Floats:
+        return np.bincount(at, values[of].ravel(), size).astype(np.float64)[:, None]
+
+    block = np.arange(len(values))
+    return _clock(summed(block, block.repeat(BLOCK), len(values)), times, summed)
 
 
-def clock_of_cells(cell: Places, times: Floats) -> Clock:
-    """Read the clock of blocks of cells: shape (n, 32), as their times in seconds since the epoch."""
-    hour = np.floor(times / _HOUR_SECONDS).astype(np.intp) % HOURS
-    where = ((np.arange(len(cell))[:, None] * HOURS + hour) * CELLS + cell).ravel()
-    total = np.bincount(where, minlength=len(cell) * HOURS * CELLS).astype(np.float64)
-    total = total.reshape(len(cell), HOURS, CELLS)
-    return _dated(total.sum(2), total, times)
+def clock_of_cells(cell: Places, totals: Floats, times: Floats) -> Clock:
+    """Read the clock of blocks of cells, shape (n, 32), with their *totals* and times as above."""
+
+    def counted(of: Places, at: Places, size: int) -> Floats:
+        flat = np.bincount(at * CELLS + cell[of].ravel(), minlength=size * CELLS)
+        return flat.astype(np.float64).reshape(size, CELLS)
+
+    return _clock(totals, times, counted)
 
 
-def _dated(n: Floats, total: Floats, times: Floats) -> Clock:
+def _clock(totals: Floats, times: Floats, summed: Callable[[Places, Places, int], Floats]) -> Clock:
+    """Read the clock of blocks; few lie in more than one hour: *summed* adds up each part of these."""
+    hours = np.floor(times / _HOUR_SECONDS)
+    is_split = (hours != hours[:, :1]).any(1)
+    block, hour = np.arange(len(times)), hours[:, 0].astype(np.intp) % HOURS
+    n = np.full(len(times), float(BLOCK))
+    if is_split.any():
+        split, whole = np.flatnonzero(is_split), np.flatnonzero(~is_split)
+        at = np.arange(len(split)).repeat(BLOCK) * HOURS + hours[split].astype(np.intp).ravel() % HOURS
+        size = len(split) * HOURS
+        count = np.bincount(at, minlength=size)
+        some = np.flatnonzero(count)
+        block = np.concatenate((whole, split[some // HOURS]))
+        hour = np.concatenate((hour[whole], some % HOURS))
+        n = np.concatenate((n[whole], count[some]))
+        totals = np.concatenate((totals[whole], summed(split, at, size)[some]))
+        order = np.argsort(block, kind="stable")
+        block, hour, n, totals = block[order], hour[order], n[order], totals[order]
+    begin = np.searchsorted(block, np.arange(len(times) + 1))
     day = np.floor(times[:, -1] / DAY).astype(np.intp)
-    return Clock(n, total, day, (day + _THURSDAY) % WEEKDAYS)
+    return Clock(day, begin, Visits(block, block, hour, n, totals))
 
 
-def take_out(columns: Columns, places: Places, total: Floats, clock: Clock) -> Seen:
-    """Take the season out of sums of shape (series, blocks, width); learn from those outside of incidents."""
-    left = total - _by_hour(clock.n, columns.hour_shift[places])
-    result = left - BLOCK * columns.weekday_shift[places[:, None], clock.weekday]
+def take_out(columns: Columns, places: Places, total: Floats, dates: Dates) -> Seen:
+    """Take the season out of sums of shape (series, blocks, width); see whose season they tell of."""
+    left = total
+    if np.count_nonzero(shift := columns.hour_shift[places]):
+        left = total - _by_hour(dates.visits, shift, total)
+    result = left
+    if np.count_nonzero(columns.weekday_shift[places]):
+        result = left - BLOCK * columns.weekday_shift[places[:, None], dates.weekday]
     learning = (columns.alarmed[places] == WATCHING) | is_new(columns, places)
-    hours = _visited(columns, "hour", places, clock.n * learning[:, None, None], clock.day)
-    on = (clock.weekday[:, :, None] == np.arange(WEEKDAYS)) & learning[:, None, None]
-    weekdays = _visited(columns, "weekday", places, BLOCK * on.astype(np.float64), clock.day)
-    return Seen(result, hours, weekdays, clock.total, left, clock.weekday, learning)
+    return Seen(result, left, dates, learning)
 
 
-def _by_hour(n: Floats, shift: Floats) -> Floats:
+def _by_hour(visits: Visits, shift: Floats, like: Floats) -> Floats:
     """Add up what the hours shift blocks with *n* readings in each, one after the other in any batch."""
-    result = np.zeros((*n.shape[:2], shift.shape[2]))
-    if shift.any():
-        for hour in np.flatnonzero(n.any((0, 1))).tolist():
-            result += n[:, :, hour, None] * shift[:, None, hour]
+    result = np.zeros_like(like)
+    row, block, hour, n, _ = visits
+    by = n[:, None] * shift[row, hour]
+    again = np.zeros(len(row), np.bool_)
+    again[1:] = (block[1:] == block[:-1]) & (row[1:] == row[:-1])
+    result[row[~again], block[~again]] = by[~again]
+    if np.count_nonzero(again):
+        return add(result, row[again] * like.shape[1] + block[again], by[again])
     return result
-
-
-def _visited(columns: Columns, name: str, places: Places, n: Floats, day: Places) -> Visits:
-    was = getattr(columns, f"{name}_day")[places][:, None]
-    here = n > 0
-    days = np.maximum.accumulate(np.concatenate((was, np.where(here, day[:, :, None], was)), 1), 1)
-    new = here & (day[:, :, None] > days[:, :-1])
-    visits = getattr(columns, f"{name}_visits")[places][:, None] + np.cumsum(new, 1)
-    return Visits(running_sum(getattr(columns, f"{name}_n")[places], n)[:, 1:], visits, days[:, 1:])
 
 
 def keep(columns: Columns, places: Places, seen: Seen, stop: Places) -> None:
     """Keep what was seen of the season up to block *stop* of each series."""
-    at = np.arange(len(stop)), stop
-    for name, part in (("hour", seen.hours), ("weekday", seen.weekdays)):
-        getattr(columns, f"{name}_n")[places] = part.n[at]
-        getattr(columns, f"{name}_visits")[places] = part.visits[at]
-        getattr(columns, f"{name}_day")[places] = part.day[at]
-    upto = (np.arange(seen.weekday.shape[1]) <= stop[:, None]) & seen.learning[:, None]
-    if seen.by_hour.shape[3] > 1:
+    last = np.where(seen.learning, stop, -1)
+    visits = seen.dates.visits
+    here = visits.block <= last[visits.row]
+    row, block, hour, n, total = visits if here.all() else visits.at(here)
+    every, now = np.nonzero(np.arange(seen.left.shape[1]) <= last[:, None])
+    days = seen.dates.day
+    weekday = seen.dates.weekday[every, now]
+    key = np.concatenate((row * _CELLS + hour, every * _CELLS + HOURS + weekday))
+    was = np.concatenate((columns.hour_n[places], columns.weekday_n[places]), 1)
+    kept = add(was, key, np.concatenate((n, np.full(len(every), float(BLOCK)))))
+    columns.hour_n[places], columns.weekday_n[places] = kept[:, :HOURS], kept[:, HOURS:]
+    _count_days(columns, places, key, np.concatenate((days[row, block], days[every, now])))
+    if total.shape[1] > 1:
         # Counts are whole numbers: their sum does not depend on the order.
-        columns.hour_sum[places] += np.einsum("sbhk,sb->shk", seen.by_hour, upto.astype(np.float64))
+        columns.hour_sum[places] += add(np.zeros((len(places), HOURS, CELLS)), row * HOURS + hour, total)
     else:
-        added = np.where(upto[:, :, None, None], seen.by_hour, 0.0)
-        columns.hour_sum[places] = running_sum(columns.hour_sum[places], added)[:, -1]
-    for weekday in np.unique(seen.weekday).tolist():
-        added = np.where((upto & (seen.weekday == weekday))[:, :, None], seen.left, 0.0)
-        columns.weekday_sum[places, weekday] = running_sum(columns.weekday_sum[places, weekday], added)[:, -1]
+        columns.hour_sum[places] = add(columns.hour_sum[places], row * HOURS + hour, total)
+    at = every * WEEKDAYS + weekday
+    columns.weekday_sum[places] = add(columns.weekday_sum[places], at, seen.left[every, now])
+
+
+def _count_days(columns: Columns, places: Places, key: Places, day: Places) -> None:
+    """Count the days on which hours and weekdays were visited: those after the last one that there was."""
+    was = np.concatenate((columns.hour_day[places], columns.weekday_day[places]), 1).ravel()
+    later = (day > was[key]).nonzero()[0]
+    if not len(later):
+        return
+    order = later[np.argsort(key[later], kind="stable")]
+    key, day = key[order], day[order]
+    begins = np.concatenate(([True], key[1:] != key[:-1]))
+    # Days of a later key are lifted above all of an earlier one, so that one running maximum does for all.
+    lowest = day.min()
+    lifted = (np.add.accumulate(begins, dtype=np.intp) - 1) * (day.max() - lowest + 1) + (day - lowest)
+    newest = np.maximum.accumulate(lifted)
+    is_new = begins.copy()
+    is_new[1:] |= newest[1:] > newest[:-1]
+    more = np.bincount(key[is_new], minlength=len(was)).reshape(len(places), _CELLS)
+    columns.hour_visits[places] += more[:, :HOURS].astype(np.int32)
+    columns.weekday_visits[places] += more[:, HOURS:].astype(np.int32)
+    was[key[is_new]] = day[is_new]  # the last one, which stays, is the newest
+    days = was.reshape(len(places), _CELLS)
+    columns.hour_day[places], columns.weekday_day[places] = days[:, :HOURS], days[:, HOURS:]
 
 
 def are_due(columns: Columns, places: Places, day: Places, base_n: Floats) -> Bools:
@@ -238,8 +305,9 @@ def move(columns: Columns, place: int, by: Floats) -> None:
 
 def is_new(columns: Columns, places: Places) -> Bools:
     """Tell which series have cells and a season, and have not seen every weekday often enough."""
-    has_cells = columns.bounds.shape[-1] > 1
-    result: Bools = (columns.seasonal[places] > 0) & (columns.week_known[places] == 0) & has_cells
+    if columns.bounds.shape[-1] == 1:
+        return np.zeros(len(places), np.bool_)
+    result: Bools = (columns.seasonal[places] > 0) & (columns.week_known[places] == 0)
     return result
 
 

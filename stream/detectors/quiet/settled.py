@@ -61,9 +61,11 @@ class Settled(NamedTuple):
 
     def without(self, row: Places, since: Places, before: Floats) -> Past:
         """Give baselines without what joined since block number *since*, when the total was *before*."""
-        overlap = self.joined[row] - since
-        shared = np.where((overlap > 0)[..., None], self.joined_total[row] - before, 0.0)
-        return Past(self.n[row] - BLOCK * np.maximum(overlap, 0.0), self.total[row] - shared)
+        overlap, n, total = self.joined[row] - since, self.n[row], self.total[row]
+        if len(some := (overlap > 0).nonzero()[0]):
+            n[some] -= BLOCK * overlap[some]
+            total[some] -= self.joined_total[row[some]] - before[some]
+        return Past(n, total)
 
 
 def baselines(columns: Columns, places: Places) -> Settled:

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from stream.detectors.quiet import baseline, bins, rates, settled
+from stream.detectors.quiet import baseline, bins, rates, scan, settled
 from stream.detectors.quiet.cells import EXPECTED_LEAST, QUARTERS, freedoms, least_index
 from stream.detectors.quiet.cells import OVERLAP as CELLS_OVERLAP
 from stream.detectors.quiet.rates import ALPHA_MAX, ENOUGH, WEIGHTS
@@ -78,13 +78,14 @@ def of_rate(columns: Columns, place: int, allowed: float, readings: float) -> Ch
     past_n, past = settled.baseline_of(columns, place)
     normal = float(past[0]) / max(past_n, 1.0)
     least = max(rates.LEAST_RELATIVE * normal, rates.LEAST_ABSOLUTE)
-    loss, base = columns.loss[place : place + 1, None] > 0, np.array([[normal]])
+    loss, base = columns.loss[place : place + 1] > 0, np.array([normal])
     ladder = settled.ladder_of(columns, place)
-    noise = ladder.inflation[None, None]
-    sizes = float(BLOCK) * rates.BACK * 2.0**rates.SCALES
-    inflations = rates.noise_of(noise, sizes[None, None])[0, 0]
-    enough = float(rates.enough(base, noise[:, :, 1], loss)[0, 0])
-    spent = rates.spendable(noise, base, np.array([[past_n]]), np.array([[allowed]]))[0, 0]
+    noise = ladder.inflation[None]
+    sizes = float(BLOCK) * scan.BACK * 2.0**scan.SCALES
+    windows = np.arange(len(sizes))
+    inflations = rates.noise_of(noise.repeat(len(sizes), 0), windows, sizes)
+    enough = float(rates.enough(base, noise[:, 1], loss)[0])
+    spent = rates.spendable(noise, base, np.array([past_n]), np.array([allowed]))[0]
     levels = np.minimum(rates.ALPHA_MAX, allowed / spent * sizes * rates.SPENT)
     levels *= 0.5 if columns.both[place] else 1.0
     best: Change | None = None

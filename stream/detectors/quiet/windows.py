@@ -19,6 +19,10 @@ from stream.detectors.quiet.records import BLOCK, LEVELS, RUNGS, Bools, Columns,
 
 _RUN: Final = 1 << np.arange(RUNGS)
 
+_ENDED: Final = np.zeros(_RUN[-1] + 1, np.intp)
+"""How many runs end with a block, by the largest power of two that its number is a multiple of."""
+_ENDED[_RUN] = np.arange(1, RUNGS + 1)
+
 
 class Sums(NamedTuple):
     """Running totals of a stretch.
@@ -35,11 +39,13 @@ class Sums(NamedTuple):
     def at(self, columns: Columns, row: Places, boundary: Places, scale: Places) -> Floats:
         """Give the totals of the series at *row* after *boundary* blocks, kept at *scale* or of the stretch.
 
-        All have one shape; the result has one more axis, of the width.
+        All have shape (n,), the result (n, width).
         """
         inside = boundary - self.before[row]
-        kept = columns.bounds[self.place[row], scale, (boundary >> scale) % columns.bounds.shape[2]]
-        result: Floats = np.where((inside >= 0)[..., None], self.total[row, np.maximum(inside, 0)], kept)
+        result: Floats = self.total[row, np.maximum(inside, 0)]
+        kept = (inside < 0).nonzero()[0]
+        row, boundary, scale = row[kept], boundary[kept], scale[kept]
+        result[kept] = columns.bounds[self.place[row], scale, (boundary >> scale) % columns.bounds.shape[2]]
         return result
 
 
@@ -66,7 +72,7 @@ def running(columns: Columns, places: Places, totals: Floats, first: Floats) -> 
     """Add up the blocks of a stretch, sums of shape (series, blocks, width), that begins at *first*."""
     before = columns.blocks[places]
     new = before == 0
-    if new.any():
+    if np.count_nonzero(new):
         columns.bound_times[places[new], :, 0] = first[new, None]
     number = before[:, None] + np.arange(1, totals.shape[1] + 1)
     return Sums(places, before, number, running_sum(columns.total[places], totals))
@@ -78,10 +84,26 @@ def running_sum(before: Floats, added: Floats) -> Floats:
     return result
 
 
+def add(to: Floats, at: Places, amounts: Floats) -> Floats:
+    """Give the array *to* with *amounts* added *at* places of its first axes as if flat, one after the other.
+
+    *amounts* has shape (n[, width]), and *to*, which is used up, ends with the same width.
+    """
+    if amounts.ndim > 1 and amounts.shape[1] > 1:
+        at = (at[:, None] * amounts.shape[1] + np.arange(amounts.shape[1])).ravel()
+    result = to.ravel()
+    np.add.at(result, at, amounts.ravel())
+    return result.reshape(to.shape)
+
+
 def nodes(columns: Columns, sums: Sums) -> Nodes:
     """Give the nodes that end in a stretch."""
-    row, block, scale = np.nonzero((sums.number[:, :, None] & (_RUN - 1)) == 0)
-    begun = sums.number[row, block] - _RUN[scale]
+    number = sums.number.ravel()
+    count = _ENDED[np.minimum(number & -number, _RUN[-1])]
+    at = np.arange(len(number)).repeat(count)
+    scale = np.arange(len(at)) - (np.add.accumulate(count) - count)[at]
+    row, block = np.divmod(at, sums.number.shape[1])
+    begun = number[at] - _RUN[scale]
     total = sums.total[row, block + 1] - sums.at(columns, row, begun, np.minimum(scale, LEVELS - 1))
     return Nodes(row, block, scale, BLOCK * _RUN[scale].astype(np.float64), total)
 
