@@ -16,6 +16,9 @@ from stream.detectors.quiet.windows import Sums
 KEPT: Final = 8
 """Boundaries that a scale keeps: those that windows begin at, and no more."""
 
+_SLOTS: Final = KEPT - 1
+"""A number & this is the number modulo KEPT, which is a power of two, at a fifth of the cost."""
+
 SCALES: Final = np.array([0, 0, *np.repeat(np.arange(LEVELS), 4)], np.intp)
 BACK: Final = np.array([2, 3, *np.tile(np.arange(4, 8), LEVELS)], np.intp)
 """The scale of each window, and how many boundaries of it ago the window began."""
@@ -87,6 +90,6 @@ def _before(columns: Columns, sums: Sums, row: Places, back: Places, since: Plac
     kept = columns.bounds[sums.place].reshape(len(sums.place), LEVELS * KEPT)
     every = np.concatenate((kept, sums.total[:, :, 0]), 1)
     inside = since - sums.before[row, None]
-    at = np.where(inside >= 0, inside + LEVELS * KEPT, back % KEPT + KEPT * SCALES)
+    at = np.where(inside >= 0, inside + LEVELS * KEPT, (back & _SLOTS) + KEPT * SCALES)
     at += every.shape[1] * row[:, None]
     return every.ravel().take(at)
