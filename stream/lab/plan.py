@@ -12,11 +12,11 @@ import msgspec
 
 from stream.lab import annotated, faults, lateness, real, stationary
 from stream.lab.changes import SHAPES, STEPS
-from stream.lab.families import STATIONARY
+from stream.lab.families import STATIONARY, Family, Sort
 from stream.lab.job import EXPERIMENTS, Job, Result
 from stream.lab.river_raw import MAKERS, river
 from stream.lab.sources import DAY_READINGS
-from stream.lab.watchers import ALWAYS, FALSE_ALARMS, NEVER, Watcher, quiet, standardised
+from stream.lab.watchers import ALWAYS, FALSE_ALARMS, NEVER, SHARE, Watcher, quiet, standardised
 
 COPIES_OF_A_JOB: Final = 50
 """Copies that are watched side by side in one job: a run of 200 is four jobs, with a seed each."""
@@ -84,9 +84,9 @@ def _false_alarms(size: Size) -> Iterator[Job]:
                 continue
             if len(family.series) > 1 and watcher.readings is not None:
                 continue  # 21 series at once are shown to what a policy can choose
-            wanted = size.runs if watcher.declares is not None else min(size.runs, FEW)
+            wanted = _copies(size, family) if watcher.declares is not None else min(size.runs, FEW)
             if watcher.key == _LOUDER:
-                wanted = max(1, size.runs // 4)  # it has ten times the alarms
+                wanted = max(1, wanted // 4)  # it has ten times the alarms
             days = size.days
             if watcher.readings is not None:
                 days = min(days, watcher.readings / DAY_READINGS)
@@ -102,6 +102,12 @@ def _false_alarms(size: Size) -> Iterator[Job]:
                     copies=copies,
                     days=days,
                 )
+
+
+def _copies(size: Size, family: Family) -> int:
+    """Give how many copies of *family* declare as many alarms as *size.runs* of an error do, or more."""
+    part = sum(SHARE[sort] for sort in {one.sort for one in family.series})
+    return round(size.runs * max(1.0, SHARE[Sort.ERROR] / part))
 
 
 def _delays(size: Size) -> Iterator[Job]:

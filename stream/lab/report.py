@@ -69,7 +69,7 @@ def _extent(done: int, planned: int, size: Size) -> str:
     end = "" if done == planned else "**; what is missing below was not run"
     return (
         f"{whole} {planned} jobs of this size are done{end}. The size is {size.runs} copies of {size.days:g} days where nothing\n"
-        f"changes (fewer for detectors that promise nothing), {size.runs} copies of each abrupt change, {size.seeds} seeds of\n"
+        f"changes (four times as many of a number, of which a fourth is declared; fewer for detectors that promise nothing), {size.runs} copies of each abrupt change, {size.seeds} seeds of\n"
         "each injected fault. Each table says how much stands behind a line: where that is\n"
         "less than the size, its verdict rests on less."
     )
