@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 EARLY_RECORDS: Final = 50_000
 """Records after which a checkpoint comes early: an alert waits while what they left is written."""
 
-EARLY_SHARE: Final = 0.04
+EARLY_SHARE: Final = 0.08
 """The part of the time that early checkpoints may take, as if all took as long as the last one."""
 
 T = TypeVar("T")
