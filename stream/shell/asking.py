@@ -34,10 +34,12 @@ BACKOFF_SECONDS: Final = 0.02
 class Asking:
     """Sees to the fetches of one fetcher; lives in its thread."""
 
-    def __init__(self, fetcher: Fetcher, heard: Callable[[], None]) -> None:
-        """Call *heard* when all that records waited to hear has been said."""
+    def __init__(self, fetcher: Fetcher, heard: Callable[[], object], arrived: Callable[[], object]) -> None:
+        """Call *heard* when all that records waited to hear was said, *arrived* when records have come."""
         self._fetcher = fetcher
         self._heard = heard
+        self._arrived = arrived
+        self._unread: frozenset[TopicPartition] = frozenset()
         self._came: dict[int, int] = {}
         self._is_awaited = False
         self._plan = fetcher._get_actions_per_node
@@ -61,7 +63,20 @@ class Asking:
         self._fetcher._fetch_max_wait_ms = HURRY_MS if self._is_awaited else idle
         if was_awaited and not self._is_awaited:
             self._heard()
-        return self._plan(assignment)
+        known, self._unread = self._unread, frozenset(self._fetcher._records)
+        if self._unread - known:
+            self._arrived()
+        return self._soon(self._plan(assignment))
+
+    def _soon(self, plan: Any) -> Any:  # noqa: ANN401 - aiokafka has no annotations
+        """Give *plan*, to be made again at once where a fetch has ended and its broker still counts as asked.
+
+        Where records are read in the turn of the event loop in which a fetch ends, aiokafka plans before it
+        hears that the broker is free, asks for nothing, and is woken by nothing for its ``fetcher_timeout``.
+        """
+        fetches, resets, pause, *rest = plan
+        asked = sum(not task.done() for task in self._fetcher._pending_tasks)
+        return (fetches, resets, 0.0 if len(self._fetcher._in_flight) > asked else pause, *rest)
 
     def _awaits(self, assignment: Any) -> bool:  # noqa: ANN401 - aiokafka has no annotations
         """Tell whether a topic was last heard of when records of its partition came, or before."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 
 import aiokafka
@@ -40,11 +41,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         """Start the consumer."""
         await super().on_start()
-        self._asking = Asking(self._ensure_consumer()._fetcher, self._heard)
-
-    def _heard(self) -> None:
         reader: Reader = self.consumer.reader  # type: ignore[attr-defined]  # the transport makes no other
-        self.parent_loop.call_soon_threadsafe(reader.heard)
+        call = self.parent_loop.call_soon_threadsafe
+        fetcher = self._ensure_consumer()._fetcher
+        self._asking = Asking(fetcher, partial(call, reader.heard), partial(call, reader.room.set))
 
     async def _fetch_records(
         self,

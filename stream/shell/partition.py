@@ -29,7 +29,10 @@ from stream.shell.topics import ALERTS, INCIDENTS, Topics
 logger = logging.getLogger(__name__)
 
 EARLY_RECORDS: Final = 50_000
-"""Records after which a checkpoint comes early: an alert waits while what they left is written."""
+"""Records after which a checkpoint comes early: an alert waits while what they left is written.
+
+Where a backlog is made up for, alerts are late anyway.
+"""
 
 EARLY_SHARE: Final = 0.08
 """The part of the time that early checkpoints may take, as if all took as long as the last one."""
@@ -76,11 +79,14 @@ class Partition:
         """Whether records wait for their turn, or a gap to be passed."""
         return bool(self._gaps or len(self.merge))
 
-    def is_checkpoint_due(self, seconds: float) -> bool:
-        """Tell whether *seconds* have passed since the last checkpoint, or less and much was processed."""
+    def is_checkpoint_due(self, seconds: float, lag: int) -> bool:
+        """Tell whether *seconds* have passed since the last checkpoint, or less and much was processed.
+
+        *lag* is how many records of the log have not come yet.
+        """
         passed = clock.steady() - self.last_checkpoint
         is_cheap = self._last_took <= EARLY_SHARE * passed
-        return passed >= seconds or (self._unsaved >= EARLY_RECORDS and is_cheap)
+        return passed >= seconds or (self._unsaved >= EARLY_RECORDS > lag and is_cheap)
 
     def is_full(self, topic: Topic) -> bool:
         """Tell whether no more of *topic* should come: enough waits, or a gap has to be passed first."""

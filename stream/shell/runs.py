@@ -41,7 +41,10 @@ Runs = Mapping[TP, Run]
 
 
 class Reader(Protocol):
-    """Who reads the runs: it says where to start, when it has enough, and by *room* when it wants more."""
+    """Who reads the runs: it says where to start, when it has enough, and by *room* when it wants more.
+
+    *room* is set too when more has come of topics of which it has not enough.
+    """
 
     room: asyncio.Event
 

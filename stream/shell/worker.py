@@ -274,7 +274,7 @@ class Worker:
                     self._save_if_due(partition)
 
     def _save_if_due(self, partition: Partition) -> None:
-        is_due = partition.is_checkpoint_due(self._options.checkpoint_seconds)
+        is_due = partition.is_checkpoint_due(self._options.checkpoint_seconds, self._lag(partition))
         if is_due and partition.number not in self._saving:
             self._saving[partition.number] = saving = asyncio.create_task(self._checkpoint(partition))
             saving.add_done_callback(lambda _: self._news.set())
@@ -291,6 +291,14 @@ class Worker:
             for name, topic in self._inputs.items()
             if topic in positions
         }
+
+    def _lag(self, partition: Partition) -> int:
+        """Give how many records of the log of *partition* have not come yet, as of the last fetch."""
+        expected = {
+            TP(name, partition.number): partition.merge.expected(topic)
+            for name, topic in self._inputs.items()
+        }
+        return sum(max(0, (self._consumer.end_of(tp) or 0) - offset) for tp, offset in expected.items())
 
     def _empty_at(self, partition: Partition) -> dict[Topic, float]:
         """Say of each topic when it was last seen that all of its log had been fetched and handed over."""

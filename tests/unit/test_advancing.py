@@ -31,7 +31,7 @@ class Steps:
         self.stepped.set()
         return 1
 
-    def is_checkpoint_due(self, _seconds: float) -> bool:
+    def is_checkpoint_due(self, _seconds: float, _lag: int) -> bool:
         return self.is_due
 
     async def checkpoint(self) -> Mapping[Topic, int]:
@@ -54,6 +54,7 @@ def a_worker(*partitions: Steps) -> Any:  # noqa: ANN401 - its private parts are
     worker._options = SimpleNamespace(checkpoint_seconds=5.0)
     worker._noted = Noted(lambda _offsets: asyncio.sleep(0, result=True))
     worker._empty_at = lambda _partition: {}
+    worker._lag = lambda _partition: 0
     worker._news.set()
     return worker
 

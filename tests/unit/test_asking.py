@@ -31,19 +31,30 @@ class Asked:
             _records={},
             _fetch_max_wait_ms=None,
             _subscriptions=SimpleNamespace(subscription=SimpleNamespace(assignment=assignment)),
-            _get_actions_per_node=lambda assignment: ("planned", assignment),
+            _get_actions_per_node=lambda assignment: ("planned", assignment, 0.2, False, []),
+            _in_flight=set(),
+            _pending_tasks=set(),
         )
-        self.told = 0
-        self.asking = Asking(self.fetcher, self._tell)
+        self.told = self.arrived = 0
+        self.asking = Asking(self.fetcher, self._tell, self._arrive)
 
     def _tell(self) -> None:
         self.told += 1
 
+    def _arrive(self) -> None:
+        self.arrived += 1
+
     def wait_ms(self) -> int:
         """Plan the next fetch; give how long its answer may be held back."""
-        assignment = self.fetcher._subscriptions.subscription.assignment
-        assert self.fetcher._get_actions_per_node(assignment) == ("planned", assignment)
+        assert self.pause() == 0.2
         return int(self.fetcher._fetch_max_wait_ms)
+
+    def pause(self) -> float:
+        """Plan the next fetch; give the time to the next plan, where nothing happens."""
+        assignment = self.fetcher._subscriptions.subscription.assignment
+        planned, given, pause, *rest = self.fetcher._get_actions_per_node(assignment)
+        assert (planned, given, rest) == ("planned", assignment, [False, []])
+        return float(pause)
 
 
 def test_where_nothing_waits_an_answer_may_be_held_back() -> None:
@@ -91,6 +102,36 @@ def test_without_an_assignment_nothing_is_noted() -> None:
     asked.asking.came([PREDICTIONS])
     asked.fetcher._subscriptions.subscription.assignment = assignment
     assert asked.wait_ms() == HOLD_BACK_MS
+
+
+def test_records_that_came_are_told_of_once() -> None:
+    asked = Asked(predictions=0, commands=0)
+    asked.wait_ms()
+    assert asked.arrived == 0
+    asked.fetcher._records[PREDICTIONS] = object()
+    asked.wait_ms()
+    asked.wait_ms()
+    assert asked.arrived == 1
+    asked.fetcher._records[COMMANDS] = object()
+    asked.wait_ms()
+    assert asked.arrived == 2
+    asked.fetcher._records.clear()
+    asked.wait_ms()
+    assert asked.arrived == 2
+
+
+async def test_a_plan_that_was_made_before_a_fetch_counted_as_ended_is_made_again_at_once() -> None:
+    asked = Asked(predictions=0, commands=0)
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    asked.fetcher._pending_tasks.add(done)
+    asked.fetcher._in_flight.add(1)
+    assert asked.pause() == 0.2
+    done.set_result(None)
+    assert asked.pause() == 0.0
+    asked.fetcher._pending_tasks.clear()
+    assert asked.pause() == 0.0
+    asked.fetcher._in_flight.clear()
+    assert asked.pause() == 0.2
 
 
 class Full:

@@ -194,10 +194,11 @@ async def test_a_checkpoint_is_due_in_time_or_sooner_when_much_was_processed_and
     partition.last_checkpoint = time.now
     assert await place.advance() == 1
     time.now += 4.9
-    assert not partition.is_checkpoint_due(5.0)
+    assert not partition.is_checkpoint_due(5.0, 0)
     place.take(1)
     assert await place.advance() == 1
-    assert partition.is_checkpoint_due(5.0)  # two records
+    assert partition.is_checkpoint_due(5.0, 1)  # two records
+    assert not partition.is_checkpoint_due(5.0, 2)  # and as many more to come: alerts are late anyway
     write = partition.writer.write
 
     async def slowly(rows: Mapping[bytes, bytes | None]) -> int:
@@ -210,13 +211,13 @@ async def test_a_checkpoint_is_due_in_time_or_sooner_when_much_was_processed_and
         place.take(offset)
         assert await place.advance() == 1
     time.now += 4.9
-    assert not partition.is_checkpoint_due(20.0)  # .4 s would be more than a twelfth of them
+    assert not partition.is_checkpoint_due(20.0, 0)  # .4 s would be more than a twelfth of them
     time.now += 0.2
-    assert partition.is_checkpoint_due(20.0)
+    assert partition.is_checkpoint_due(20.0, 0)
     await partition.checkpoint()
-    assert not partition.is_checkpoint_due(20.0)
+    assert not partition.is_checkpoint_due(20.0, 0)
     time.now += 20.1
-    assert partition.is_checkpoint_due(20.0)
+    assert partition.is_checkpoint_due(20.0, 0)
 
 
 async def test_an_event_is_sent_on_with_its_timestamp_unless_no_broker_takes_that(
