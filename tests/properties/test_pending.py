@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from stream.core.entries import Newcomers, Output
+from stream.core.entries import Newcomers
 from stream.core.nouns import PredictionKept
 from stream.core.pending import Pending
+from stream.core.scalars import Output, Scalars, numbers_of
 from stream.core.segments import Named
 from stream.core.waiting import Waiting
 
@@ -50,7 +51,8 @@ def hashes(ids: list[str]) -> NDArray[np.int64]:
 
 def add(pending: Pending, ids: list[str], kept: list[PredictionKept]) -> int:
     times, versions, outputs, scores = zip(*kept, strict=True) if kept else ((), (), (), ())
-    new = Newcomers(ids, hashes(ids), np.array(times, dtype=np.float64), versions, outputs, scores)
+    columns = np.array(times, dtype=np.float64), versions, Scalars.of(outputs), numbers_of(scores)
+    new = Newcomers(ids, hashes(ids), *columns)
     evicted = pending.add(new)
     assert evicted is not None
     return evicted
@@ -114,8 +116,8 @@ class Both:
         found = self.pending.found(places)
         assert found.times.tolist() == [kept.time for kept in want if kept]
         assert found.versions == [kept.version for kept in want if kept]
-        assert found.outputs == [kept.output for kept in want if kept]
-        assert found.scores == [kept.score for kept in want if kept]
+        assert found.outputs.list() == [kept.output for kept in want if kept]
+        np.testing.assert_array_equal(found.scores, numbers_of([kept.score for kept in want if kept]))
         self.pending.take(places, hashes(known))
 
     def expire(self, age: int) -> None:
