@@ -158,7 +158,8 @@ class Arrivals(Sequence[Admitted]):
     def versions(self) -> list[str]:
         """Give the version of each event, all of which are predictions."""
         if self._versions is None:
-            self._versions = cast("list[str]", self.predicted().versions.tolist())
+            versions = self.batch.decoded.predicted.versions[self._rows()]
+            self._versions = cast("list[str]", versions.tolist())
         return self._versions
 
     def event(self, index: int) -> Event:

@@ -55,12 +55,14 @@ class OfTopic:
 
     models: list[str]
     ids: list[str]
+    hashes: Hashes
     times: NDArray[np.float64]
 
     @classmethod
     def of(cls, events: Sequence[Event]) -> OfTopic:
         """Read the columns off *events*."""
-        return cls(list(map(_MODEL, events)), list(map(_ID, events)), times_of(events))
+        ids = list(map(_ID, events))
+        return cls(list(map(_MODEL, events)), ids, hashes_of(ids), times_of(events))
 
 
 @dataclass(slots=True)
@@ -111,7 +113,7 @@ class Decoded:
             if own.ids:
                 places = np.flatnonzero(topics == topic)
                 rows[places] = np.arange(len(places))
-                hashes[places], times[places] = hashes_of(own.ids), own.times
+                hashes[places], times[places] = own.hashes, own.times
                 if models is None:
                     for place, model in zip(places.tolist(), own.models, strict=True):
                         each[place] = model

@@ -14,6 +14,7 @@ from schemas.codec import FAULTS, are_plain, decode_plainly
 from schemas.events import Event, Feedback, Prediction
 from stream.core.contents import Predicted, Said
 from stream.core.decoded import Decoded, Encoded, OfTopic
+from stream.core.hashed import Hashes, hashes_of
 from stream.core.looks import Look, look_of
 from stream.core.nouns import TOPIC_OF, Topic
 from stream.core.stamps import seconds_of
@@ -55,7 +56,7 @@ class Decoding:
 
     def _read(self, values: Sequence[bytes | None], topics: NDArray[np.int8]) -> Decoded | None:
         numbers = np.bincount(topics, minlength=len(Topic)).tolist()
-        columns = [OfTopic([], [], np.empty(0)) for _ in Topic]
+        columns = [OfTopic.of([]) for _ in Topic]
         contents: list[list[Any]] = [[] for _ in Topic]
         for topic in Topic:
             if not numbers[topic]:
@@ -87,6 +88,7 @@ class _Topic:
         """Give the columns of *values*, and what they say in parts; None where one must be judged alone."""
         models: list[str] = []
         ids: list[str] = []
+        hashes: list[Hashes] = []
         times: list[tuple[int, str] | NDArray[np.float64]] = []
         contents: list[Predicted | Said] = []
         for start in range(0, len(values), self._at_hand):
@@ -98,6 +100,7 @@ class _Topic:
                 own = columns["model"]
                 models += [own[0]] * len(own) if own.count(own[0]) == len(own) else own
                 ids += columns["id"]
+                hashes.append(hashes_of(columns["id"]))
                 times.append((cast("Look", self._look).stamp, "".join(columns["time"])))
                 contents.append(content)
                 continue
@@ -108,6 +111,7 @@ class _Topic:
             one = OfTopic.of(events)
             models += one.models
             ids += one.ids
+            hashes.append(one.hashes)
             times.append(one.times)
             if self._kind is Prediction:
                 contents.append(Predicted.of(cast("list[Prediction]", events)))
@@ -117,7 +121,7 @@ class _Topic:
         if seconds is None:
             self._rest = len(values) // self._at_hand + REST_MAX
             return self.read(values)
-        return OfTopic(models, ids, seconds), contents
+        return OfTopic(models, ids, np.concatenate(hashes), seconds), contents
 
     def _alike(self, part: Sequence[bytes]) -> tuple[Any, Predicted | Said] | None:
         """Give the columns of *part* and what it says; None where it does not look as it should."""
@@ -142,7 +146,7 @@ class _Topic:
             return
         self._rest = 0
         look = look_of(cast("bytes", part[0]), events)
-        if look is not None and look != self._look:
+        if look is not None and (look := look.following(self._look)) != self._look:
             self._look, self._decode = look, look.decoder(self._kind).decode
 
 

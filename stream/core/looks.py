@@ -25,6 +25,9 @@ from stream.core.scalars import Objects, Scalars, numbers_of, objects_of
 FEATURES_MAX: Final = 100
 """Features of a look: with more of them none is made."""
 
+NAMES_MAX: Final = 1_000
+"""Names of models, and of versions, that a look knows: with more of them any will do."""
+
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.:/ -]+", re.ASCII)
 """Names of features that need no escape."""
 
@@ -87,18 +90,34 @@ _decode_stamped = msgspec.json.Decoder(_Stamped).decode
 class Look(NamedTuple):
     """How events of one topic look: how long their times are, and which features they have.
 
-    None of either kind are those of events that have no features at all.
+    None of either kind are those of events that have no features at all. *models* and *versions* are those
+    that there are, none where they may be any.
     """
 
     stamp: int
     numeric: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
+    models: frozenset[str] = frozenset()
+    versions: frozenset[str] = frozenset()
+
+    def following(self, before: Look | None) -> Look:
+        """Give the look of events that look so behind those that look as *before*: with all names of both."""
+        if before is None or not before.models:
+            return self if before is None else self._replace(models=before.models, versions=before.versions)
+        models, versions = self.models | before.models, self.versions | before.versions
+        if max(len(models), len(versions)) > NAMES_MAX:
+            models = versions = frozenset()
+        return self._replace(models=models, versions=versions)
 
     def decoder(self, of: type[Event]) -> msgspec.json.Decoder[msgspec.Struct]:
         """Make what decodes events of that class that look so, and refuses all others."""
         stamp = Annotated[str, msgspec.Meta(min_length=self.stamp, max_length=self.stamp)]
         base = _Prediction if of is Prediction else _Feedback
         fields: list[tuple[str, Any]] = [("time", stamp)]
+        if self.models:
+            fields.append(("model", Literal[tuple(sorted(self.models))]))
+        if self.versions:
+            fields.append(("version", Literal[tuple(sorted(self.versions))] | None))
         if of is Prediction:
             fields.append(("features", self._features()))
         tag = base.__struct_config__.tag
@@ -115,11 +134,13 @@ class Look(NamedTuple):
     def predicted(self, columns: Columns) -> Predicted | None:
         """Give what predictions say; None where they have to be looked at one by one."""
         number = len(columns["id"])
-        features: Table | Objects = np.full(number, None)
+        features: Table | Objects
         if self.numeric or self.categorical:
             features = self._table(list(zip(*map(astuple, columns["features"]), strict=True)), number)
             if (np.abs(features.numbers) >= _LARGEST).any():
                 return None
+        else:
+            features = np.full(number, None)
         used, segments, versions = columns["usage"], columns["segments"], columns["version"]
         if None in versions:
             versions = [version or UNVERSIONED for version in versions]
@@ -174,12 +195,14 @@ class Look(NamedTuple):
 
 def look_of(raw: bytes, events: Sequence[Event]) -> Look | None:
     """Give how *events* look, all of one class, the first of them decoded from *raw*; None if not alike."""
-    stamp = len(_decode_stamped(raw).time)
+    stamp, models = len(_decode_stamped(raw).time), frozenset(event.model for event in events)
     if not isinstance(events[0], Prediction):
-        return Look(stamp) if isinstance(events[0], Feedback) else None
-    described = [event.features for event in cast("Sequence[Prediction]", events)]
+        return Look(stamp, models=models) if isinstance(events[0], Feedback) else None
+    predictions = cast("Sequence[Prediction]", events)
+    described = [event.features for event in predictions]
+    versions = frozenset(event.version for event in predictions if event.version is not None)
     if described.count(None) == len(described):
-        return Look(stamp)
+        return Look(stamp, models=models, versions=versions)
     names = sorted(described[0] or ())
     if not (0 < len(names) <= FEATURES_MAX and all(map(_PLAIN.fullmatch, names))):
         return None
@@ -190,7 +213,9 @@ def look_of(raw: bytes, events: Sequence[Event]) -> Look | None:
     }
     numeric = tuple(name for name, kinds in columns.items() if kinds and kinds <= {int, float})
     categorical = tuple(name for name, kinds in columns.items() if kinds == {str})
-    return Look(stamp, numeric, categorical) if len(numeric) + len(categorical) == len(names) else None
+    if len(numeric) + len(categorical) < len(names):
+        return None
+    return Look(stamp, numeric, categorical, models, versions)
 
 
 def alike(names: Sequence[str]) -> Objects:
