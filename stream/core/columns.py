@@ -36,7 +36,7 @@ class Batch:
     topics: NDArray[np.int8] = field(init=False)
     hashes: Hashes = field(init=False)
     events: Sequence[Event] = field(init=False)
-    _ids: dict[int, Objects] = field(init=False, default_factory=dict)
+    _ids: list[Objects] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         """Have at hand what is asked for often."""
@@ -61,9 +61,19 @@ class Batch:
         ids = self.decoded.ids[topic]
         if isinstance(which, slice):
             return ids if which == slice(0, len(ids)) else ids[which]
-        if topic not in self._ids:
-            self._ids[topic] = objects_of(ids)
-        return cast("list[str]", self._ids[topic][which].tolist())
+        return cast("list[str]", self._all_ids()[topic][which].tolist())
+
+    def ids_at(self, places: Places) -> list[str]:
+        """Give the ids of the events at *places*."""
+        by_topic = self._all_ids()
+        starts = np.cumsum([0, *map(len, by_topic[:-1])])
+        which = starts[self.topics[places]] + self.decoded.rows[places]
+        return cast("list[str]", np.concatenate(by_topic)[which].tolist())
+
+    def _all_ids(self) -> list[Objects]:
+        if not self._ids:
+            self._ids = list(map(objects_of, self.decoded.ids))
+        return self._ids
 
 
 class Arrivals(Sequence[Admitted]):

@@ -57,6 +57,35 @@ class Standing:
         self.slots.take(places)
 
 
+class Added(NamedTuple):
+    """Predictions that were just put behind the others: their *places*, and those of their events in a batch.
+
+    Both have shape (n,). In each chunk they stand side by side.
+    """
+
+    places: Places
+    at: NDArray[np.intp]
+
+    def ahead(self, places: Places, said_at: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Tell which feedback on what waits at *places*, -1 for nothing, stands before its prediction.
+
+        *said_at* are the places of the feedback in the batch; all have shape (m,).
+        """
+        if not len(self.places):
+            return np.zeros(len(places), dtype=np.bool_)
+        slots, of = self.places >> SHIFT, np.maximum(places, 0) >> SHIFT
+        firsts = np.concatenate(([0], np.flatnonzero(slots[1:] != slots[:-1]) + 1))
+        begins = np.full(max(int(slots.max()), int(of.max(initial=0))) + 1, CHUNK_PLACES)
+        begins[slots[firsts]] = self.places[firsts] & OFFSET
+        turns = np.zeros(len(begins), dtype=np.intp)
+        turns[slots[firsts]] = firsts
+        ago = (places & OFFSET) - begins[of]
+        is_ahead: NDArray[np.bool_] = (places >= 0) & (ago >= 0)
+        new = np.flatnonzero(is_ahead)
+        is_ahead[new] = self.at[turns[of[new]] + ago[new]] > said_at[new]
+        return is_ahead
+
+
 class Pending:
     """Predictions of a model that wait for their label, at most *bound*; the oldest make room.
 

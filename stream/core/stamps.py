@@ -55,8 +55,9 @@ def seconds_of(stamps: bytes, length: int) -> NDArray[np.float64] | None:
 def _days_of(digits: NDArray[np.uint8], stamps: bytes, length: int) -> NDArray[np.float64] | None:
     """Give the days since the epoch; None where there is no such date. Most stamps have that before them."""
     dates = digits[:, :_DATE]
-    changes = np.flatnonzero((dates[1:] != dates[:-1]).any(axis=1)) + 1
-    starts = [0, *changes.tolist()]
+    starts = [0]
+    if (dates != dates[0]).any():
+        starts += (np.flatnonzero((dates[1:] != dates[:-1]).any(axis=1)) + 1).tolist()
     days: list[int] = []
     try:
         for start in starts:

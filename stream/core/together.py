@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from stream.core.columns import Arrivals, Outcomes
 from stream.core.contents import Predicted, Said
 from stream.core.entries import Newcomers, entries_of
-from stream.core.hashed import Hashes, repeated, where_in
+from stream.core.hashed import Hashes, repeated
 from stream.core.join import Join
 from stream.core.nouns import Tally, Topic
-from stream.core.pending import Standing
+from stream.core.pending import Added, Standing
 from stream.core.segments import Named
 
 _TOGETHER: Final = 2
@@ -83,9 +83,13 @@ def match_together(parts: Sequence[Joined], standing: Standing, tally: Tally) ->
     if len(parts) < _TOGETHER:
         return [join.match(events, tally) for join, events in parts]
     predictions, said = _Row.of(parts, Topic.PREDICTIONS), _Row.of(parts, Topic.FEEDBACK)
-    is_alone = _let_wait(parts, predictions, standing, tally)
+    is_alone, added = _let_wait(parts, predictions, standing, tally)
     is_odd, clocks = is_alone.copy(), _clocks(parts)
-    found = _match(parts, predictions, said, standing, is_odd, clocks)
+    for at, (join, _) in enumerate(parts):
+        orphans = join.orphans
+        if len(orphans) and any(name in orphans for name in predictions.at[at].ids()):
+            is_odd[at] = True
+    found = _match(parts, said, added, standing, is_odd, clocks)
     outcomes: list[list[Outcomes]] = []
     own = zip(parts, is_alone.tolist(), is_odd.tolist(), clocks.tolist(), strict=True)
     for at, ((join, events), alone, odd, clock) in enumerate(own):
@@ -112,15 +116,15 @@ def _clocks(parts: Sequence[Joined]) -> NDArray[np.float64]:
 
 def _let_wait(
     parts: Sequence[Joined], predictions: _Row, standing: Standing, tally: Tally
-) -> NDArray[np.bool_]:
-    """Let predictions wait; give of which parts none does, as they are to be matched alone."""
+) -> tuple[NDArray[np.bool_], Added]:
+    """Let predictions wait; give those, and of which parts none does, as they are to be matched alone."""
     is_alone = np.zeros(len(parts), dtype=np.bool_)
     bounds = predictions.bounds()
     for at, ((join, events), own) in enumerate(zip(parts, predictions.at, strict=True)):
         join.pending.pack()
         is_alone[at] = join.is_crowded(events, own)
     if not len(predictions.rows):
-        return is_alone
+        return is_alone, Added(np.empty(0, dtype=np.int64), predictions.places)
     slots = standing.index.claim(predictions.keys[~is_alone[predictions.of_each]])
     if slots is None:
         is_alone[predictions.of_each[repeated(predictions.keys)]] = True
@@ -138,12 +142,13 @@ def _let_wait(
     entries = entries_of(new)
     plain = [at for at, alone in enumerate(is_alone.tolist()) if not alone and bounds[at][0] < bounds[at][1]]
     places = [parts[at].join.pending.append(new.part(*bounds[at]), entries.part(*bounds[at])) for at in plain]
+    added = np.concatenate(places) if places else np.empty(0, dtype=np.int64)
     if slots is not None and places:
-        standing.index.put(slots, np.concatenate(places))
+        standing.index.put(slots, added)
     for at in plain:
         join = parts[at].join
         join.count_evicted(join.pending.evict(), predictions.at[at], tally)
-    return is_alone
+    return is_alone, Added(added, predictions.places[~is_alone[predictions.of_each]])
 
 
 def _named(
@@ -159,21 +164,17 @@ def _named(
 
 def _match(
     parts: Sequence[Joined],
-    predictions: _Row,
     said: _Row,
+    added: Added,
     standing: Standing,
     is_odd: NDArray[np.bool_],
     clocks: NDArray[np.float64],
 ) -> dict[int, list[Outcomes]]:
     """Match the feedback of the parts that are ordinary; the others are marked in *is_odd*."""
-    for at, (join, _) in enumerate(parts):
-        orphans = join.orphans
-        if len(orphans) and any(name in orphans for name in predictions.at[at].ids()):
-            is_odd[at] = True
     places = standing.index.find(said.keys)
     is_odd[said.of_each[places < 0]] = True
     is_odd[said.of_each[repeated(said.keys)]] = True
-    is_odd[said.of_each[_ahead(said, predictions)]] = True
+    is_odd[said.of_each[added.ahead(places, said.places)]] = True
     waits = np.array([part.join.label_seconds for part in parts])[said.of_each]
     kept = np.array([part.join.kept_seconds for part in parts])[said.of_each]
     said_at = said.times()
@@ -186,15 +187,6 @@ def _match(
         stays = ~is_odd[of]
         which, entries = which[stays], entries[stays]
     return _outcomes(parts, said, standing, which, places[which], entries) if len(which) else {}
-
-
-def _ahead(said: _Row, predictions: _Row) -> NDArray[np.bool_]:
-    """Tell which feedback stands before its prediction in the batch."""
-    if not len(predictions.keys):
-        return np.zeros(len(said.keys), dtype=np.bool_)
-    own = where_in(predictions.keys, said.keys)
-    is_ahead: NDArray[np.bool_] = (own >= 0) & (predictions.places[own] > said.places)
-    return is_ahead
 
 
 def _outcomes(
