@@ -82,7 +82,7 @@ class Predicted:
             objects_of([version or UNVERSIONED for version in map(_VERSION, events)]),
             Scalars.of(list(map(_OUTPUT, events))),
             numbers_of(list(map(_SCORE, events))),
-            None if used.count(None) == len(used) else usage_of(used),
+            usage_of(used),
             objects_of(list(map(_FEATURES, events))),
             None if segments.count(None) == len(segments) else objects_of(segments),
         )
@@ -195,9 +195,14 @@ class Said:
         return truth
 
 
-def usage_of(used: Sequence[Usage | None]) -> Numbers:
-    """Give what predictions cost, at least one of which says so, a row for each of :data:`USAGE`."""
-    told = [_UNSAID if one is None else one for one in used] if None in used else cast("list[Usage]", used)
+def usage_of(used: Sequence[Usage | None]) -> Numbers | None:
+    """Give what predictions cost, a row for each of :data:`USAGE`; None where none of them says so."""
+    kinds = set(map(type, used))  # to compare each with None would cost more
+    if Usage not in kinds:
+        return None
+    told = cast("Sequence[Usage]", used)
+    if len(kinds) > 1:
+        told = [_UNSAID if one is None else one for one in used]
     rows = np.full((len(USAGE), len(used)), np.nan)
     columns = dict(zip(Usage.__struct_fields__, zip(*map(astuple, told), strict=True), strict=True))
     for row, name in zip(rows, USAGE, strict=True):

@@ -8,7 +8,9 @@ columns are taken from these. What does not fit is decoded as any event is: both
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Annotated, Any, Final, Literal, NamedTuple, cast
 
 import msgspec
@@ -142,13 +144,11 @@ class Look(NamedTuple):
         else:
             features = np.full(number, None)
         used, segments, versions = columns["usage"], columns["segments"], columns["version"]
-        if None in versions:
-            versions = [version or UNVERSIONED for version in versions]
         return Predicted(
-            alike(versions),
+            versions_of(versions),
             Scalars.of(columns["output"]),
             numbers_of(columns["score"]),
-            None if used.count(None) == number else usage_of(used),
+            usage_of(used),
             features,
             None if segments.count(None) == number else objects_of(segments),
         )
@@ -169,13 +169,15 @@ class Look(NamedTuple):
 
     def _table(self, given: Sequence[Sequence[Any]], number: int) -> Table:
         """Put the values of features, *number* of each, numeric ones first, into a table."""
-        numbers = np.empty((len(self.numeric), number))
+        rows = len(self.numeric)
+        try:
+            flat = array("d", chain.from_iterable(given[:rows]))
+            numbers = np.array(flat).reshape(rows, number)
+        except TypeError:
+            numbers = np.array(given[:rows], dtype=np.float64)
         categories = np.empty((len(self.categorical), number), dtype=np.object_)
-        for place, column in enumerate(given):
-            if place < len(numbers):
-                numbers[place] = numbers_of(column)
-            else:
-                categories[place - len(numbers)] = column
+        for place, column in enumerate(given[rows:]):
+            categories[place] = column
         return Table(self.numeric, self.categorical, numbers, categories)
 
     def _features(self) -> type[msgspec.Struct] | None:
@@ -218,8 +220,9 @@ def look_of(raw: bytes, events: Sequence[Event]) -> Look | None:
     return Look(stamp, numeric, categorical, models, versions)
 
 
-def alike(names: Sequence[str]) -> Objects:
-    """Give *names*, at least one; where they are one, that stands for all of them."""
-    if names.count(names[0]) < len(names):
-        return objects_of(names)
-    return np.full(len(names), names[0], dtype=np.object_)
+def versions_of(named: Sequence[str | None]) -> Objects:
+    """Give the versions that predictions name; where they are one, that stands for all of them."""
+    first = named[0]
+    if first is not None and named.count(first) == len(named):
+        return np.full(len(named), first, dtype=np.object_)
+    return objects_of([version or UNVERSIONED for version in named])
