@@ -19,6 +19,7 @@ from schemas.codec import (
     encode,
     is_array,
     reject,
+    split_plain_array,
 )
 from schemas.events import Event
 from stream.core.admission import Refusal
@@ -79,12 +80,41 @@ class Intake:
         *decoded* are the events of the records, one each, where whoever has them has done that.
         """
         if not _have_headers(records):
-            topics = topics_of(records)
-            if decoded is None:
-                decoded = self._decoding.read(_values_of(records), topics)
+            values, topics = _values_of(records), topics_of(records)
+            if decoded is None and not (values and is_array(values[0] or b"")):
+                decoded = self._decoding.read(values, topics)
             if decoded is not None and self._are_ordinary(decoded, topics):
                 return Incoming(decoded, records, topics, {})
+            if decoded is None and (spread := self._spread(records, values, topics)) is not None:
+                return spread
         return self._read_one_by_one(records, result)
+
+    def _spread(
+        self, records: Sequence[Record], values: Sequence[bytes | None], topics: NDArray[np.int8]
+    ) -> Incoming | None:
+        """Give the events of *records*, some of which are arrays; None where one must be judged alone."""
+        spread: list[bytes | None] = []
+        sources: list[Record] = []
+        elements: dict[int, int] = {}
+        numbers = np.ones(len(values), dtype=np.intp)
+        for place, (record, value) in enumerate(zip(records, values, strict=True)):
+            many: Sequence[bytes | None] = (value,)
+            if value is not None and is_array(value):
+                cut = split_plain_array(value)
+                if cut is None:
+                    return None
+                elements.update(enumerate(range(len(cut)), start=len(spread)))
+                many = cut
+            spread += many
+            sources += [record] * len(many)
+            numbers[place] = len(many)
+        if not elements:
+            return None
+        topics = topics.repeat(numbers)
+        decoded = self._decoding.read(spread, topics)
+        if decoded is None or not self._are_ordinary(decoded, topics):
+            return None
+        return Incoming(decoded, sources, topics, elements)
 
     def refuse(self, event: Event, refusal: Refusal, record: Record, index: int | None) -> Rejected:
         """Keep an event that was decoded and yet is not taken; *index* is its place in an array."""

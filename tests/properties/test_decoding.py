@@ -15,7 +15,8 @@ from schemas.codec import decode_plainly
 from stream.core.contents import Predicted, Said, Table
 from stream.core.decoded import Decoded
 from stream.core.decoding import Decoding
-from stream.core.nouns import TOPIC_OF, Topic
+from stream.core.intake import Intake
+from stream.core.nouns import TOPIC_OF, Record, Result, Topic
 from stream.core.scalars import Numbers
 from tests.properties.test_pipeline import LONG
 
@@ -175,6 +176,33 @@ def test_events_that_look_alike_are_what_each_is_alone(
         assert contents(got) == contents(Decoded.of(events))
         start, stop = sorted((rng.randint(0, len(events)), rng.randint(0, len(events))))
         assert contents(got.part(start, stop)) == contents(Decoded.of(events[start:stop]))
+
+
+polls = st.lists(st.tuples(st.booleans(), st.lists(st.none() | st.none() | changes, max_size=6)), max_size=8)
+
+
+@settings(LONG, max_examples=600)
+@given(polled=st.lists(polls, max_size=3), seed=st.integers(0, 9))
+def test_records_and_arrays_are_taken_as_each_alone(
+    polled: list[list[tuple[bool, list[Change | None]]]], seed: int
+) -> None:
+    rng, intake = random.Random(seed), Intake(0, "driftline.", lambda model: int(model == "other"))
+    for poll in polled:
+        records: list[Record] = []
+        for is_said, events in poll:
+            made = [an_event(rng.randrange(99), rng, is_said=is_said) for _ in events]
+            pairs = zip(made, events, strict=True)
+            written = [msgspec.json.encode(one) if how is None else changed(one, how) for one, how in pairs]
+            value = written[0] if len(written) == 1 else b"[" + b",".join(written) + b"]"
+            topic = Topic.FEEDBACK if is_said else Topic.PREDICTIONS
+            records.append(Record(topic, 0, len(records), 0.0, value))
+        result, alone = Result(), Result()
+        got, want = intake.read(records, result), intake._read_one_by_one(records, alone)  # noqa: SLF001 - the slow way
+        event("arrays" if got.elements else "no arrays")
+        assert contents(got.decoded) == contents(want.decoded)
+        assert [one.offset for one in got.records] == [one.offset for one in want.records]
+        assert (got.topics.tolist(), got.elements) == (want.topics.tolist(), want.elements)
+        assert (result.rejected, result.forwards) == (alone.rejected, alone.forwards)
 
 
 def test_what_looks_alike_is_decoded_by_its_look() -> None:
