@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from schemas.alerts import Incident
 from schemas.codec import encode
 from stream.core.ahead import Stretch, stretches
-from stream.core.intake import Decoded
+from stream.core.decoded import Decoded
+from stream.core.decoding import Decoding
 from stream.core.lines import parts
 from stream.core.merge import TURN_RECORDS
 from stream.core.nouns import Result, Topic
@@ -189,10 +190,10 @@ def batches(lines: Iterable[bytes]) -> Iterator[Read]:
     Timestamps are 0: nothing asks for them where the order is given.
     """
     numbered = np.zeros(len(Topic), dtype=np.int64)
-    rest = iter(lines)
+    rest, decoding = iter(lines), Decoding()
     while batch := list(islice(rest, BATCH_RECORDS)):
         values: list[bytes | None]
-        if (decoded := Decoded.read(batch)) is not None:
+        if (decoded := decoding.read(batch)) is not None:
             topics, values, models, times = decoded.topics, [*batch], decoded.models, decoded.times
         else:
             read = [part for line in batch for part in parts(line)]

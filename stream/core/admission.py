@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -142,7 +142,7 @@ def admit_together(
         first = np.array([store.position for store in seen]) - ends[:-1]
         chunks = (first[of_each] + np.arange(len(keys))) // CHUNK_IDS
         index.put(slots, chunks[~is_odd[of_each]])
-    ids = list(chain.from_iterable(group.events.ids() for group in groups))
+    ids = batch.ids_at(places)
     for at in plain:
         start, end = bounds[at]
         seen[at].append(ids[start:end], hashes[start:end])

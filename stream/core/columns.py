@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from operator import attrgetter
-from typing import TypeVar, cast, overload
+from dataclasses import dataclass, field
+from math import isnan
+from typing import cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.events import Event, Feedback, Scalar
-from stream.core.hashed import Hashes, hashes_of
-from stream.core.nouns import UNVERSIONED, Admitted, Outcome, PredictionKept, Record, Topic
+from schemas.events import Event, Feedback
+from stream.core.contents import Predicted, Said
+from stream.core.decoded import Decoded
+from stream.core.hashed import Hashes
+from stream.core.nouns import Admitted, Outcome, PredictionKept, Record, Topic
+from stream.core.scalars import Numbers, Objects, Scalars, numbers_of, objects_of
 
-_VERSION = attrgetter("version")
-
-T = TypeVar("T")
+Places = NDArray[np.intp]
 
 
 @dataclass(slots=True)
@@ -24,41 +25,61 @@ class Batch:
     """The events of a step, in the log's order: columns of one length.
 
     Times are in seconds since the epoch; *topics* are those of the records; *hashes* are those of the events'
-    *ids* in this process; *seqs* are the events' numbers in the pipeline's order, and mean nothing for an
-    event that was not taken.
+    ids in this process; *seqs* are the events' numbers in the pipeline's order, and mean nothing for an event
+    that was not taken.
     """
 
-    events: Sequence[Event]
+    decoded: Decoded
     records: Sequence[Record]
-    times: NDArray[np.float64]
-    topics: NDArray[np.int8]
-    ids: Sequence[str]
-    hashes: Hashes
     seqs: NDArray[np.int64]
+    times: NDArray[np.float64] = field(init=False)
+    topics: NDArray[np.int8] = field(init=False)
+    hashes: Hashes = field(init=False)
+    events: Sequence[Event] = field(init=False)
+    _ids: list[Objects] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Have at hand what is asked for often."""
+        decoded = self.decoded
+        self.times, self.topics = decoded.times, decoded.topics
+        self.hashes, self.events = decoded.hashes, decoded.events
 
     @classmethod
     def of(cls, admitted: Sequence[Admitted]) -> Batch:
         """Put events that were taken one by one into columns."""
-        ids = [at.event.id for at in admitted]
-        return cls(
-            [at.event for at in admitted],
-            [at.record for at in admitted],
-            np.array([at.time for at in admitted], dtype=np.float64),
-            np.array([at.record.topic for at in admitted], dtype=np.int8),
-            ids,
-            hashes_of(ids),
-            np.array([at.seq for at in admitted], dtype=np.int64),
-        )
+        decoded = Decoded.of([at.event for at in admitted])
+        decoded.times = np.array([at.time for at in admitted], dtype=np.float64)
+        seqs = np.array([at.seq for at in admitted], dtype=np.int64)
+        return cls(decoded, [at.record for at in admitted], seqs)
 
     def all(self) -> Arrivals:
         """Give all of its events."""
-        return Arrivals(self, np.arange(len(self.events)))
+        return Arrivals(self, np.arange(len(self.topics)))
+
+    def ids(self, topic: int, which: slice | Places) -> list[str]:
+        """Give the ids of the events at *which* of those of a *topic*."""
+        ids = self.decoded.ids[topic]
+        if isinstance(which, slice):
+            return ids if which == slice(0, len(ids)) else ids[which]
+        return cast("list[str]", self._all_ids()[topic][which].tolist())
+
+    def ids_at(self, places: Places) -> list[str]:
+        """Give the ids of the events at *places*."""
+        by_topic = self._all_ids()
+        starts = np.cumsum([0, *map(len, by_topic[:-1])])
+        which = starts[self.topics[places]] + self.decoded.rows[places]
+        return cast("list[str]", np.concatenate(by_topic)[which].tolist())
+
+    def _all_ids(self) -> list[Objects]:
+        if not self._ids:
+            self._ids = list(map(objects_of, self.decoded.ids))
+        return self._ids
 
 
 class Arrivals(Sequence[Admitted]):
     """Some events of a batch, in the log's order, by their places in it."""
 
-    __slots__ = ("_by_topic", "_events", "_ids", "_versions", "batch", "places")
+    __slots__ = ("_by_topic", "_ids", "_predicted", "_said", "_versions", "batch", "places")
 
     def __init__(
         self, batch: Batch, places: NDArray[np.intp], by_topic: dict[int, Arrivals] | None = None
@@ -66,8 +87,9 @@ class Arrivals(Sequence[Admitted]):
         """Take events by their *places*; *by_topic* are their parts, where these are known."""
         self.batch = batch
         self.places = places
-        self._events: list[Event] | None = None
         self._ids: list[str] | None = None
+        self._predicted: Predicted | None = None
+        self._said: Said | None = None
         self._versions: list[str] | None = None
         self._by_topic = by_topic
 
@@ -121,32 +143,46 @@ class Arrivals(Sequence[Admitted]):
         """Give the hashes of the events' ids, shape (n,)."""
         return self.batch.hashes[self.places]
 
-    def events(self) -> list[Event]:
-        """Give the events themselves."""
-        if self._events is None:
-            self._events = self._own(self.batch.events)
-        return self._events
-
     def ids(self) -> list[str]:
-        """Give the ids of the events."""
+        """Give the ids of the events, all of which came by one topic."""
         if self._ids is None:
-            self._ids = self._own(self.batch.ids)
+            self._ids = (
+                self.batch.ids(int(self.batch.topics[self.places[0]]), self._rows()) if len(self) else []
+            )
         return self._ids
+
+    def predicted(self) -> Predicted:
+        """Give what the events say, all of which are predictions."""
+        if self._predicted is None:
+            own = self.batch.decoded.predicted
+            self._predicted = own if len(self) == len(own) else own.take(self._rows())
+        return self._predicted
+
+    def said(self) -> Said:
+        """Give what the events say, all of which are feedback."""
+        if self._said is None:
+            own = self.batch.decoded.said
+            self._said = own if len(self) == len(own) else own.take(self._rows())
+        return self._said
 
     def versions(self) -> list[str]:
         """Give the version of each event, all of which are predictions."""
         if self._versions is None:
-            self._versions = versions_of(self.events())
+            versions = self.batch.decoded.predicted.versions[self._rows()]
+            self._versions = cast("list[str]", versions.tolist())
         return self._versions
 
-    def hold(self, events: list[Event], ids: list[str]) -> Arrivals:
-        """Take the events and their ids from who has them at hand."""
-        self._events, self._ids = events, ids
-        return self
+    def event(self, index: int) -> Event:
+        """Give one event itself."""
+        return self.batch.events[int(self.places[index])]
 
-    def _own(self, column: Sequence[T]) -> list[T]:
-        """Give what a *column* of the batch has at the places, which differ and are in order."""
-        return list(column) if len(self.places) == len(column) else _at(column, self.places)
+    def _rows(self) -> slice | Places:
+        """Give where the events, all of which came by one topic, stand among those of the batch."""
+        rows = self.batch.decoded.rows[self.places]
+        if not len(rows):
+            return slice(0, 0)
+        first, stop = int(rows[0]), int(rows[-1]) + 1
+        return slice(first, stop) if stop - first == len(rows) else rows
 
 
 @dataclass(slots=True)
@@ -155,17 +191,19 @@ class Outcomes(Sequence[Outcome]):
 
     *at* are the events that completed them. Times are in seconds since the epoch: *times* when both sides
     were there, *predicted* and *said_at* when the prediction and the feedback were. *segments* are those that
-    predictions are in; None where none is in any.
+    predictions are in; None where none is in any. *feedback* are the events themselves, where these are not
+    the ones that completed the outcomes.
     """
 
     at: Arrivals
     predicted: NDArray[np.float64]
     versions: list[str]
-    outputs: list[Scalar | None]
-    scores: list[float | None]
-    feedback: list[Feedback]
+    outputs: Scalars
+    scores: Numbers
+    said: Said
     said_at: NDArray[np.float64]
     segments: list[tuple[str, ...]] | None = None
+    feedback: list[Feedback] | None = None
 
     @property
     def times(self) -> NDArray[np.float64]:
@@ -175,18 +213,20 @@ class Outcomes(Sequence[Outcome]):
     @classmethod
     def of(cls, batch: Batch, found: Sequence[tuple[int, Outcome]]) -> Outcomes:
         """Put outcomes, each with the place in *batch* of the event that completed it, into columns."""
+        feedback = [one.feedback for _, one in found]
         return cls(
             Arrivals(batch, np.array([place for place, _ in found], dtype=np.intp)),
             np.array([one.prediction.time for _, one in found], dtype=np.float64),
             cast("list[str]", [one.prediction.version for _, one in found]),  # set apart by the join
-            [one.prediction.output for _, one in found],
-            [one.prediction.score for _, one in found],
-            [one.feedback for _, one in found],
+            Scalars.of([one.prediction.output for _, one in found]),
+            numbers_of([one.prediction.score for _, one in found]),
+            Said.of(feedback),
             np.array([one.feedback_time for _, one in found], dtype=np.float64),
+            feedback=feedback,
         )
 
     def __len__(self) -> int:
-        return len(self.feedback)
+        return len(self.versions)
 
     @overload
     def __getitem__(self, index: int) -> Outcome: ...
@@ -196,9 +236,13 @@ class Outcomes(Sequence[Outcome]):
         """Give one outcome as an object."""
         if isinstance(index, slice):
             return [self[place] for place in range(*index.indices(len(self)))]
-        predicted, said_at = float(self.predicted[index]), float(self.said_at[index])
-        kept = PredictionKept(predicted, self.versions[index], self.outputs[index], self.scores[index])
-        return Outcome(self.at[index], max(predicted, said_at), kept, self.feedback[index], said_at)
+        predicted, said_at, score = (
+            float(column[index]) for column in (self.predicted, self.said_at, self.scores)
+        )
+        output = self.outputs.at(index)
+        kept = PredictionKept(predicted, self.versions[index], output, None if isnan(score) else score)
+        feedback = cast("Feedback", self.at.event(index)) if self.feedback is None else self.feedback[index]
+        return Outcome(self.at[index], max(predicted, said_at), kept, feedback, said_at)
 
     def only(self, which: Sequence[int]) -> Outcomes:
         """Give the part at the places *which*."""
@@ -207,11 +251,12 @@ class Outcomes(Sequence[Outcome]):
             self.at.only(places),
             self.predicted[places],
             [self.versions[place] for place in which],
-            [self.outputs[place] for place in which],
-            [self.scores[place] for place in which],
-            [self.feedback[place] for place in which],
+            self.outputs.take(places),
+            self.scores[places],
+            self.said.take(places),
             self.said_at[places],
             self.segments and [self.segments[place] for place in which],
+            self.feedback and [self.feedback[place] for place in which],
         )
 
 
@@ -226,24 +271,13 @@ def by_model(batch: Batch, names: Sequence[str], part: range) -> dict[str, Arriv
     places = np.argsort(of, kind="stable") + part.start
     places_by_topic = np.argsort(with_topic, kind="stable") + part.start
     numbers = np.bincount(with_topic, minlength=len(codes) * len(Topic)).reshape(len(codes), len(Topic))
-    events, ids = _at(batch.events, places_by_topic), _at(batch.ids, places_by_topic)
     arrivals: dict[str, Arrivals] = {}
     start = 0
     for name, of_topic in zip(codes, numbers.tolist(), strict=True):
         begin, parts = start, {}
         for topic, number in enumerate(of_topic):
             if number:
-                here = slice(start, start + number)
-                parts[topic] = Arrivals(batch, places_by_topic[here]).hold(events[here], ids[here])
+                parts[topic] = Arrivals(batch, places_by_topic[start : start + number])
                 start += number
         arrivals[name] = Arrivals(batch, places[begin:start], parts)
     return arrivals
-
-
-def _at(column: Sequence[T], places: NDArray[np.intp]) -> list[T]:
-    return list(map(column.__getitem__, places.tolist()))
-
-
-def versions_of(predictions: Sequence[Event]) -> list[str]:
-    """Give the version of each of *predictions*."""
-    return [version or UNVERSIONED for version in map(_VERSION, predictions)]

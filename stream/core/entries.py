@@ -10,30 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.core.hashed import Hashes
+from stream.core.scalars import Numbers, Scalars
 from stream.core.segments import Named
-
-Output = bool | int | float | str | None
 
 ENTRY: Final = np.dtype(
     [("time", "<f8"), ("score", "<f8"), ("value", "<i8"), ("version", "<u2"), ("kind", "u1")]
 )
 """One prediction: 27 bytes. *version* is a place in its chunk's versions.
 
-*kind* says what *value* is, with :data:`SCORED` added where *score* counts.
+*kind* says what *value* is, as of scalars, with :data:`SCORED` added where *score* counts; of a text it is a
+place in the chunk's texts.
 """
 
-GONE, NONE, FALSE, TRUE, INT, FLOAT, TEXT = range(7)
-"""Kinds: waits no longer; the outputs None, False and True, which have no value; an integer; the bits of a
-float; a place in the chunk's texts."""
 SCORED: Final = 8
 
 ENTRY_BYTES: Final = ENTRY.itemsize
 KIND_BYTE: Final = ENTRY_BYTES - 1
 ENTRY_STRUCT: Final = struct.Struct("<ddqHB")
-
-_float = struct.Struct("<d")
-_bits = struct.Struct("<q")
-_KIND_OF: Final = {type(None): NONE, bool: FALSE, int: INT, float: FLOAT, str: TEXT}
 
 
 class Newcomers(NamedTuple):
@@ -46,8 +39,8 @@ class Newcomers(NamedTuple):
     hashes: Hashes
     times: NDArray[np.float64]
     versions: Sequence[Named]
-    outputs: Sequence[Output]
-    scores: Sequence[float | None]
+    outputs: Scalars
+    scores: Numbers
 
     def part(self, start: int, stop: int) -> Newcomers:
         """Give those from *start* to before *stop*."""
@@ -55,7 +48,7 @@ class Newcomers(NamedTuple):
             return self
         own = slice(start, stop)
         ids, hashes, times, versions, outputs, scores = self
-        return Newcomers(ids[own], hashes[own], times[own], versions[own], outputs[own], scores[own])
+        return Newcomers(ids[own], hashes[own], times[own], versions[own], outputs.take(own), scores[own])
 
 
 class Entries(NamedTuple):
@@ -70,19 +63,18 @@ class Entries(NamedTuple):
 
 
 def entries_of(new: Newcomers) -> Entries:
-    """Make entries of newcomers. Outputs of one type, as most are, need no look at each."""
+    """Make entries of newcomers."""
     entries = np.zeros(len(new.ids), dtype=ENTRY)
     entries["time"] = new.times
-    kinds, entries["value"] = _codes(new.outputs)
-    if None in new.scores:
-        is_scored = np.array([score is not None for score in new.scores])
-        entries["score"] = [0.0 if score is None else score for score in new.scores]
-        kinds = kinds + SCORED * is_scored
+    entries["value"] = new.outputs.values
+    absent = np.isnan(new.scores)
+    if absent.any():
+        entries["score"] = np.where(absent, 0.0, new.scores)
+        entries["kind"] = new.outputs.kinds + SCORED * ~absent
     else:
         entries["score"] = new.scores
-        kinds = kinds + SCORED
-    entries["kind"] = kinds
-    return Entries(entries, str in set(map(type, new.outputs)))
+        entries["kind"] = new.outputs.kinds + SCORED
+    return Entries(entries, new.outputs.texts is not None)
 
 
 def kinds_of(entries: NDArray[np.void]) -> NDArray[np.uint8]:
@@ -91,54 +83,7 @@ def kinds_of(entries: NDArray[np.void]) -> NDArray[np.uint8]:
     return kinds
 
 
-def scores_of(entries: NDArray[np.void]) -> list[float | None]:
-    """Give the scores of *entries*, None where there is none."""
-    scores: list[float | None] = entries["score"].tolist()
-    is_scored = entries["kind"] & SCORED
-    if is_scored.all():
-        return scores
-    return [score if there else None for score, there in zip(scores, is_scored.tolist(), strict=True)]
-
-
-def coded(output: Output) -> tuple[int, int]:
-    """Give the kind and the value of an output; of a text the value is 0."""
-    if output is None:
-        return NONE, 0
-    if isinstance(output, bool):
-        return TRUE if output else FALSE, 0
-    if isinstance(output, int):
-        return INT, output
-    if isinstance(output, float):
-        bits: int = _bits.unpack(_float.pack(output))[0]
-        return FLOAT, bits
-    return TEXT, 0
-
-
-def output_of(kind: int, value: int, texts: Sequence[str]) -> Output:
-    """Give the output of that kind, without what it says of the score, and value."""
-    if kind == INT:
-        return value
-    if kind == FLOAT:
-        number: float = _float.unpack(_bits.pack(value))[0]
-        return number
-    if kind == TEXT:
-        return texts[value]
-    return None if kind == NONE else kind == TRUE
-
-
-def _codes(outputs: Sequence[Output]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    types = set(map(type, outputs))
-    kind = _KIND_OF[types.pop()] if len(types) == 1 else GONE
-    number = len(outputs)
-    kinds = np.full(number, kind, dtype=np.uint8)
-    if kind == INT:
-        return kinds, np.array(outputs, dtype=np.int64)
-    if kind == FLOAT:
-        return kinds, np.array(outputs, dtype=np.float64).view(np.int64)
-    if kind == FALSE:
-        return kinds + np.array(outputs, dtype=np.uint8), np.zeros(number, dtype=np.int64)
-    if kind in {NONE, TEXT}:
-        return kinds, np.zeros(number, dtype=np.int64)
-    each = [coded(output) for output in outputs]
-    kinds = np.fromiter((kind for kind, _ in each), dtype=np.uint8, count=number)
-    return kinds, np.fromiter((value for _, value in each), dtype=np.int64, count=number)
+def scores_of(entries: NDArray[np.void]) -> Numbers:
+    """Give the scores of *entries*, shape (n,)."""
+    scores: Numbers = np.where(entries["kind"] & SCORED, entries["score"], np.nan)
+    return scores

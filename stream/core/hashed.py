@@ -46,13 +46,16 @@ class HashIndex:
     does not start where the environment fixes the salt.
 
     Open addressing with linear probing. At most six slots of ten are in use, those of removed keys
-    included; then the table is made anew, twice as large if it must be.
+    included; then the table is made anew, twice as large if it must be. It gets smaller where most keys were
+    removed, but never than as many need as were added last, some times: what comes and goes in turns must not
+    make it anew each time.
     """
 
     def __init__(self, expected: int = 0) -> None:
         self._live = 0
         self._used = 0
         self._salts = 0
+        self._lately = 0
         self._allocate(_slots_for(expected))
 
     def new_salt(self) -> int:
@@ -180,8 +183,10 @@ class HashIndex:
         self._keys[last] = _EMPTY
         self._used -= len(last)
         self._live -= len(slots)
-        if self._live < _SHRINK_BELOW * len(self._keys) and len(self._keys) > _LEAST_SLOTS:
-            self._rebuild(self._live * 2)
+        if self._live < _SHRINK_BELOW * len(self._keys):
+            expected = max(self._live * 2, self._live + _AHEAD * self._lately)
+            if _slots_for(expected) < len(self._keys):
+                self._rebuild(expected)
 
     def _probe(self, key: int, past: int) -> int:
         """Give the slot of *key*, -1 where it is absent; the first *past* slots of its row are not its."""
@@ -244,6 +249,7 @@ class HashIndex:
         self._live += 1
 
     def _make_room(self, more: int, ahead: int = _AHEAD) -> None:
+        self._lately = more
         if self._used + more > self._most:
             self._rebuild(self._live + ahead * more)
 

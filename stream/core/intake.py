@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
-from itertools import chain
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 import msgspec
@@ -17,15 +15,16 @@ from schemas.codec import (
     TIMES,
     decode_plain,
     decode_plain_array,
-    decode_plainly,
     decode_record,
     encode,
     is_array,
     reject,
+    split_plain_array,
 )
 from schemas.events import Event
 from stream.core.admission import Refusal
-from stream.core.hashed import Hashes, hashes_of
+from stream.core.decoded import Decoded
+from stream.core.decoding import Decoding
 from stream.core.nouns import TOPIC_OF, TYPE_NAMES, Forward, Record, Result, Topic
 from stream.core.records import Records
 
@@ -50,67 +49,6 @@ PartitionOf = Callable[[str], int]
 """Gives the input partition of a model name."""
 
 _TOPIC, _VALUE, _HEADERS = (itemgetter(Record._fields.index(name)) for name in ("topic", "value", "headers"))
-AT_HAND: Final = 512
-"""Events that are decoded at a time: more of them than a core's cache holds are looked up in memory."""
-
-_ID, _TIME, _MODEL = attrgetter("id"), attrgetter("time"), attrgetter("model")
-_NUMBER_OF: Final[Mapping[type, int]] = {kind: int(topic) for kind, topic in TOPIC_OF.items()}
-
-
-class Decoded(NamedTuple):
-    """Events in columns of one length.
-
-    *hashes* are those of the *ids*; times are in epoch seconds; *topics* are those on which they belong.
-    """
-
-    events: list[Event]
-    models: list[str]
-    ids: list[str]
-    hashes: Hashes
-    times: NDArray[np.float64]
-    topics: NDArray[np.int8]
-
-    @classmethod
-    def of(cls, events: list[Event]) -> Decoded:
-        """Read the columns off *events*."""
-        number = len(events)
-        models, ids = list(map(_MODEL, events)), list(map(_ID, events))
-        if len(set(models)) == 1:
-            models = models[:1] * number  # one name, not one of each event, is looked at from now on
-        times = np.fromiter(map(datetime.timestamp, map(_TIME, events)), dtype=np.float64, count=number)
-        topics = np.fromiter(map(_NUMBER_OF.__getitem__, map(type, events)), dtype=np.int8, count=number)
-        return cls(events, models, ids, hashes_of(ids), times, topics)
-
-    @classmethod
-    def read(cls, values: Sequence[bytes | None]) -> Decoded | None:
-        """Decode *values*, an event each; None where one of them must be judged alone.
-
-        So many at a time that what is read off them is still at hand.
-        """
-        parts: list[Decoded] = []
-        for start in range(0, len(values), AT_HAND):
-            events = decode_plainly(values[start : start + AT_HAND])
-            if events is None:
-                return None
-            parts.append(cls.of(events))
-        if len(parts) == 1:
-            return parts[0]
-        if not parts:
-            return cls.of([])
-        return cls(
-            list(chain.from_iterable(part.events for part in parts)),
-            list(chain.from_iterable(part.models for part in parts)),
-            list(chain.from_iterable(part.ids for part in parts)),
-            np.concatenate([part.hashes for part in parts]),
-            np.concatenate([part.times for part in parts]),
-            np.concatenate([part.topics for part in parts]),
-        )
-
-    def part(self, start: int, stop: int) -> Decoded:
-        """Give those from *start* to before *stop*."""
-        if start == 0 and stop == len(self.events):
-            return self
-        return Decoded(*(column[start:stop] for column in self))  # type: ignore[arg-type]
 
 
 class Incoming(NamedTuple):
@@ -134,6 +72,7 @@ class Intake:
         self._prefix = prefix
         self._partition_of = partition_of
         self._is_own: dict[str, bool] = {}
+        self._decoding = Decoding()
 
     def read(self, records: Sequence[Record], result: Result, decoded: Decoded | None = None) -> Incoming:
         """Give the events of *records* that are this partition's; the rest goes to *result*.
@@ -141,13 +80,41 @@ class Intake:
         *decoded* are the events of the records, one each, where whoever has them has done that.
         """
         if not _have_headers(records):
-            if decoded is None:
-                decoded = Decoded.read(_values_of(records))
-            if decoded is not None:
-                topics = topics_of(records)
-                if self._are_ordinary(decoded, topics):
-                    return Incoming(decoded, records, topics, {})
+            values, topics = _values_of(records), topics_of(records)
+            if decoded is None and not (values and is_array(values[0] or b"")):
+                decoded = self._decoding.read(values, topics)
+            if decoded is not None and self._are_ordinary(decoded, topics):
+                return Incoming(decoded, records, topics, {})
+            if decoded is None and (spread := self._spread(records, values, topics)) is not None:
+                return spread
         return self._read_one_by_one(records, result)
+
+    def _spread(
+        self, records: Sequence[Record], values: Sequence[bytes | None], topics: NDArray[np.int8]
+    ) -> Incoming | None:
+        """Give the events of *records*, some of which are arrays; None where one must be judged alone."""
+        spread: list[bytes | None] = []
+        sources: list[Record] = []
+        elements: dict[int, int] = {}
+        numbers = np.ones(len(values), dtype=np.intp)
+        for place, (record, value) in enumerate(zip(records, values, strict=True)):
+            many: Sequence[bytes | None] = (value,)
+            if value is not None and is_array(value):
+                cut = split_plain_array(value)
+                if cut is None:
+                    return None
+                elements.update(enumerate(range(len(cut)), start=len(spread)))
+                many = cut
+            spread += many
+            sources += [record] * len(many)
+            numbers[place] = len(many)
+        if not elements:
+            return None
+        topics = topics.repeat(numbers)
+        decoded = self._decoding.read(spread, topics)
+        if decoded is None or not self._are_ordinary(decoded, topics):
+            return None
+        return Incoming(decoded, sources, topics, elements)
 
     def refuse(self, event: Event, refusal: Refusal, record: Record, index: int | None) -> Rejected:
         """Keep an event that was decoded and yet is not taken; *index* is its place in an array."""
@@ -167,7 +134,7 @@ class Intake:
     def _are_all_own(self, events: Sequence[Event], topic: Topic) -> bool:
         """Tell whether all of *events*, which came on *topic*, belong there and to this partition."""
         belong = {TOPIC_OF[type(event)] for event in events}
-        return belong == {topic} and all(map(self._owns, set(map(_MODEL, events))))
+        return belong == {topic} and all(map(self._owns, {event.model for event in events}))
 
     def _owns(self, model: str) -> bool:
         """Tell whether *model* is this partition's; names that were asked for lately are remembered."""

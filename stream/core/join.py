@@ -9,35 +9,25 @@ batch is cut.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from operator import attrgetter
 from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.events import Event, Feedback, Prediction
+from schemas.events import Feedback, Prediction
 from schemas.policy import Policy
 from stream.core.columns import Arrivals, Outcomes
+from stream.core.contents import Said
 from stream.core.entries import Newcomers
-from stream.core.hashed import Hashes, hashes_of, repeated, where_in
-from stream.core.nouns import (
-    TRUTH,
-    Outcome,
-    PredictionKept,
-    Tally,
-    Topic,
-    says_what_was_true,
-)
+from stream.core.hashed import Hashes, repeated, where_in
+from stream.core.nouns import Outcome, PredictionKept, Tally, Topic, says_what_was_true
 from stream.core.pending import Pending, Standing
 from stream.core.rows import Moment
 from stream.core.segments import Named, apart, with_segments
 from stream.core.texts import to_keep
 from stream.core.waiting import Waiting
-
-_PREDICTION_ID = attrgetter("prediction_id")
-_OUTPUT, _SCORE = attrgetter("output"), attrgetter("score")
-_KIND, _LABEL, _SEGMENTS = attrgetter("kind"), attrgetter("label"), attrgetter("segments")
 
 
 class Orphans(NamedTuple):
@@ -47,18 +37,29 @@ class Orphans(NamedTuple):
     feedback: list[Feedback]
 
 
-class _Said(NamedTuple):
-    """The feedback of a batch: which it is, the predictions meant, and the model's clock at each of it."""
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """The feedback of a batch: which it is, what it says, and the model's clock at each of it."""
 
     at: Arrivals
-    feedback: list[Feedback]
-    hashes: Hashes
+    said: Said
     clocks: NDArray[np.float64]
 
-    def only(self, which: NDArray[np.intp]) -> _Said:
+    def __len__(self) -> int:
+        return len(self.clocks)
+
+    @property
+    def hashes(self) -> Hashes:
+        """The hashes of the ids of the predictions that are meant."""
+        return self.said.about
+
+    def event(self, place: int) -> Feedback:
+        """Give one event itself."""
+        return cast("Feedback", self.at.event(place))
+
+    def only(self, which: NDArray[np.intp]) -> _Heard:
         """Give the part at the places *which*."""
-        feedback = [self.feedback[place] for place in which.tolist()]
-        return _Said(self.at.only(which), feedback, self.hashes[which], self.clocks[which])
+        return _Heard(self.at.only(which), self.said.take(which), self.clocks[which])
 
 
 class Join:
@@ -90,6 +91,11 @@ class Join:
         self._segments = policy.segments
         self._has_segments = bool(policy.segments)
 
+    @property
+    def declares_segments(self) -> bool:
+        """Whether predictions are told apart by segments."""
+        return bool(self._segments)
+
     def restored(self) -> None:
         """Take note that what waits was restored: some of it may be in segments, whatever is declared now."""
         self._has_segments = self._has_segments or self.pending.has_segments()
@@ -99,7 +105,9 @@ class Join:
         versions = predictions.versions()
         if not self._segments:
             return versions
-        return with_segments(versions, list(map(_SEGMENTS, predictions.events())), self._segments)
+        if (segments := predictions.predicted().segments) is None:
+            return versions
+        return with_segments(versions, segments.tolist(), self._segments)
 
     def match(self, events: Arrivals, tally: Tally) -> list[Outcomes]:
         """Take predictions and feedback in the log's order; give the outcomes they complete, in order."""
@@ -132,7 +140,7 @@ class Join:
         predictions = events.of(Topic.PREDICTIONS)
         ids = predictions.ids()
         is_single = len(events) == 1
-        if not is_single and self.is_crowded(events, ids):
+        if not is_single and self.is_crowded(events, predictions):
             yield from self._match_runs(events, tally)
             return
         if ids and not self._add(predictions, ids, tally, may_replace=is_single):
@@ -147,14 +155,14 @@ class Join:
         if len(clocks):
             self.clock = float(clocks[-1])
         by_topic = events.batch.topics[events.places]
-        feedback = self._said(said, clocks[by_topic == Topic.FEEDBACK])
+        heard = _Heard(said, said.said(), clocks[by_topic == Topic.FEEDBACK])
         singles: list[tuple[int, Outcome]] = []
-        if ids and feedback.feedback:
-            feedback = self._put_aside(feedback, predictions, tally)
+        if ids and len(heard):
+            heard = self._put_aside(heard, predictions, tally)
         if ids and len(self.orphans):
             ticks = clocks[by_topic == Topic.PREDICTIONS]
             self._meet_orphans(predictions, ids, ticks, singles, tally)
-        together = self._follow(feedback, singles, tally) if len(feedback.feedback) else None
+        together = self._follow(heard, singles, tally) if len(heard) else None
         yield from _in_order(events, together, singles)
 
     def _match_runs(self, events: Arrivals, tally: Tally) -> Iterator[Outcomes]:
@@ -162,18 +170,19 @@ class Join:
             yield from self._match(part, tally)
             self._expire(tally)
 
-    def is_crowded(self, events: Arrivals, ids: Sequence[str]) -> bool:
+    def is_crowded(self, events: Arrivals, predictions: Arrivals) -> bool:
         """Tell whether a bound decides what becomes of one of *events*, beside its own prediction.
 
-        *ids* are those of the predictions among them. Events of every topic move the clock.
+        *predictions* are those among them. Events of every topic move the clock.
         """
         said = len(events.of(Topic.FEEDBACK))
         if len(self.orphans) + said > self._bounds.orphans:
             return True
-        excess = len(self.pending) + len(ids) - self._bounds.pending
-        if not ids or excess <= 0:
+        number = len(predictions)
+        excess = len(self.pending) + number - self._bounds.pending
+        if not number or excess <= 0:
             return False
-        if said or len(ids) > self._bounds.pending or any(name in self.orphans for name in ids):
+        if said or number > self._bounds.pending or any(name in self.orphans for name in predictions.ids()):
             return True
         newest = max(self.clock, float(events.times().max()))
         return bool((self.pending.oldest_times(excess) < newest - self.kept_seconds).any())
@@ -183,8 +192,15 @@ class Join:
 
         That is an id whose first event was long forgotten.
         """
-        hashes, times, versions = predictions.hashes(), predictions.times(), self.named(predictions)
-        new = newcomers(predictions.events(), ids, hashes, times, versions)
+        told = predictions.predicted()
+        columns = (
+            predictions.hashes(),
+            predictions.times(),
+            self.named(predictions),
+            told.outputs,
+            told.scores,
+        )
+        new = Newcomers(ids, *columns)
         evicted = self.pending.add(new, may_replace=may_replace)
         self.count_evicted(evicted or 0, predictions, tally)
         return evicted is not None
@@ -195,19 +211,15 @@ class Join:
             self._dropped("pending", predictions.batch.seqs[predictions.places[-number:]].tolist())
             tally.count("evicted_total", "pending", by=number)
 
-    def _said(self, said: Arrivals, clocks: NDArray[np.float64]) -> _Said:
-        feedback = cast("list[Feedback]", said.events())
-        return _Said(said, feedback, hashes_of(list(map(_PREDICTION_ID, feedback))), clocks)
-
-    def _put_aside(self, said: _Said, predictions: Arrivals, tally: Tally) -> _Said:
+    def _put_aside(self, heard: _Heard, predictions: Arrivals, tally: Tally) -> _Heard:
         """Let feedback wait whose prediction comes later in the batch; give the rest."""
-        own = where_in(predictions.hashes(), said.hashes)
-        is_ahead = (own >= 0) & (predictions.places[own] > said.at.places)
+        own = where_in(predictions.hashes(), heard.hashes)
+        is_ahead = (own >= 0) & (predictions.places[own] > heard.at.places)
         if not is_ahead.any():
-            return said
+            return heard
         for place in np.flatnonzero(is_ahead).tolist():
-            self._wait(said, place, tally)
-        return said.only(np.flatnonzero(~is_ahead))
+            self._wait(heard, place, tally)
+        return heard.only(np.flatnonzero(~is_ahead))
 
     def _meet_orphans(
         self,
@@ -229,32 +241,32 @@ class Join:
                 else:
                     self._complete(predictions, place, kept, feedback, singles, tally)
 
-    def _follow(self, said: _Said, singles: list[tuple[int, Outcome]], tally: Tally) -> Outcomes | None:
+    def _follow(self, heard: _Heard, singles: list[tuple[int, Outcome]], tally: Tally) -> Outcomes | None:
         """Match feedback with predictions that wait; what is out of the ordinary goes one by one."""
-        places = self.pending.find(said.hashes)
+        places = self.pending.find(heard.hashes)
         there = places >= 0
         predicted = np.zeros(len(places))
         predicted[there] = self.pending.times_at(places[there])
-        odd = ~there | (predicted < said.clocks - self.kept_seconds)
-        if len(twice := repeated(said.hashes)):
-            odd |= np.isin(said.hashes, said.hashes[twice])
+        odd = ~there | (predicted < heard.clocks - self.kept_seconds)
+        if len(twice := repeated(heard.hashes)):
+            odd |= np.isin(heard.hashes, heard.hashes[twice])
         if odd.any():
             for place in np.flatnonzero(odd).tolist():
-                self._take_feedback(said, place, singles, tally)
+                self._take_feedback(heard, place, singles, tally)
             plain = np.flatnonzero(~odd)
-            said, places, predicted = said.only(plain), places[plain], predicted[plain]
-        said_at = said.at.times()
+            heard, places, predicted = heard.only(plain), places[plain], predicted[plain]
+        said_at = heard.at.times()
         in_time = said_at - predicted <= self.label_seconds
         if not in_time.all():
             tally.count("orphans_total", self.model, by=float(np.count_nonzero(~in_time)))
             which = np.flatnonzero(in_time)
-            said, places = said.only(which), places[which]
+            heard, places = heard.only(which), places[which]
             predicted, said_at = predicted[which], said_at[which]
-        return self._outcomes(said, places, predicted, said_at) if len(places) else None
+        return self._outcomes(heard, places, predicted, said_at) if len(places) else None
 
     def _outcomes(
         self,
-        said: _Said,
+        heard: _Heard,
         places: NDArray[np.intp],
         predicted: NDArray[np.float64],
         said_at: NDArray[np.float64],
@@ -262,17 +274,17 @@ class Join:
         """Complete the predictions at *places* of those that wait, each with its own feedback."""
         found = self.pending.found(places)
         outcomes = Outcomes(
-            said.at,
+            heard.at,
             predicted,
             cast("list[str]", found.versions),
             found.outputs,
             found.scores,
-            said.feedback,
+            heard.said,
             said_at,
         )
-        delays, hashes = np.maximum(said_at - predicted, 0.0), said.hashes
-        is_truth = says_truth(said.feedback)
-        if is_truth is not None:
+        delays, hashes = np.maximum(said_at - predicted, 0.0), heard.hashes
+        is_truth = heard.said.is_truth()
+        if not is_truth.all():
             places, hashes, delays = places[is_truth], hashes[is_truth], delays[is_truth]
         self.pending.take(places, hashes)
         self.labelled += len(places)
@@ -280,22 +292,22 @@ class Join:
         return outcomes
 
     def _take_feedback(
-        self, said: _Said, place: int, singles: list[tuple[int, Outcome]], tally: Tally
+        self, heard: _Heard, place: int, singles: list[tuple[int, Outcome]], tally: Tally
     ) -> None:
-        feedback, clock = said.feedback[place], float(said.clocks[place])
+        feedback, clock = heard.event(place), float(heard.clocks[place])
         kept = self.pending.get(feedback.prediction_id)
         if kept is not None and kept.time < clock - self.kept_seconds:
             self.pending.take_id(feedback.prediction_id)
             self._count_unlabelled(1, tally)
             kept = None
         if kept is None:
-            self._wait(said, place, tally)
+            self._wait(heard, place, tally)
         else:
-            self._complete(said.at, place, kept, feedback, singles, tally)
+            self._complete(heard.at, place, kept, feedback, singles, tally)
 
-    def _wait(self, said: _Said, place: int, tally: Tally) -> None:
+    def _wait(self, heard: _Heard, place: int, tally: Tally) -> None:
         """Let the feedback at *place* wait for its prediction, from now on unless there is older one."""
-        feedback, clock = said.feedback[place], float(said.clocks[place])
+        feedback, clock = heard.event(place), float(heard.clocks[place])
         waiting = self.orphans.take(feedback.prediction_id)
         if waiting is None or self._is_expired(waiting, clock, tally):
             waiting = Orphans(clock, [])
@@ -304,7 +316,7 @@ class Join:
         del waiting.feedback[:evicted]
         evicted += self.orphans.add(feedback.prediction_id, waiting)
         if evicted:
-            self._dropped("orphans", [said.at.seq(place)])
+            self._dropped("orphans", [heard.at.seq(place)])
             tally.count("evicted_total", "orphans", by=evicted)
 
     def _dropped(self, store: str, seqs: list[int]) -> None:
@@ -347,26 +359,6 @@ class Join:
     def _count_unlabelled(self, number: int, tally: Tally) -> None:
         self.unlabelled += number
         tally.count("unlabelled_total", self.model, by=number)
-
-
-def newcomers(
-    predictions: Sequence[Event],
-    ids: Sequence[str],
-    hashes: Hashes,
-    times: NDArray[np.float64],
-    versions: Sequence[Named],
-) -> Newcomers:
-    """Give of *predictions* what waits for their labels."""
-    return Newcomers(
-        ids, hashes, times, versions, list(map(_OUTPUT, predictions)), list(map(_SCORE, predictions))
-    )
-
-
-def says_truth(feedback: Sequence[Feedback]) -> NDArray[np.bool_] | None:
-    """Tell which of *feedback* say what was true, shape (n,); None where all of it does."""
-    if None in list(map(_LABEL, feedback)) or not TRUTH.issuperset(map(_KIND, feedback)):
-        return np.array(list(map(says_what_was_true, feedback)))
-    return None
 
 
 def _id_of(at: Arrivals, place: int) -> str:

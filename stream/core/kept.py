@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import msgspec
 import numpy as np
@@ -15,19 +15,16 @@ from stream.core.entries import (
     ENTRY,
     ENTRY_BYTES,
     ENTRY_STRUCT,
-    GONE,
     KIND_BYTE,
     SCORED,
-    TEXT,
     Entries,
     Newcomers,
-    coded,
     kinds_of,
-    output_of,
 )
 from stream.core.hashed import Hashes, hashes_of
 from stream.core.nouns import PredictionKept
 from stream.core.packed import PackedIds, decode_ids, encode_ids
+from stream.core.scalars import GONE, TEXT, Objects, coded, scalar_of
 from stream.core.segments import Named
 from stream.core.texts import all_short, short
 
@@ -132,7 +129,7 @@ class Chunk:
         return PredictionKept(
             time,
             self.versions[version],
-            output_of(kind & ~SCORED, value, self.texts),
+            scalar_of(kind & ~SCORED, value, self.texts[value] if kind & ~SCORED == TEXT else ""),
             score if kind & SCORED else None,
         )
 
@@ -169,7 +166,8 @@ class Chunk:
         added["version"] = self._version_codes(new.versions)
         if coded.with_text:
             places = np.flatnonzero(kinds_of(added) == TEXT)
-            added["value"][places] = [self._text_code(str(new.outputs[place])) for place in places.tolist()]
+            texts = cast("Objects", new.outputs.texts)[places].tolist()
+            added["value"][places] = list(map(self._text_code, texts))
         self._open_ids().extend(new.ids)
         if self._hashes is not None:
             self._hashes = np.concatenate((self._hashes, new.hashes))

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from operator import attrgetter, ne, sub
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.baselines import PublishedBaseline
-from schemas.events import Feedback, FeedbackKind, Scalar
+from schemas.events import FeedbackKind
 from schemas.policy import Policy, Task
+from stream.core.contents import CODE_OF, Said
 from stream.core.forms import Feature, Features, Form, Forms, Shape, kind_of, series_of
-from stream.core.nouns import TRUTH, SeriesKey, SeriesSpec, Tally, says_what_was_true
+from stream.core.nouns import SeriesKey, SeriesSpec, Tally
+from stream.core.scalars import (
+    FALSE,
+    FLOAT,
+    INT,
+    TEXT,
+    Numbers,
+    Objects,
+    Output,
+    Scalars,
+    numbers_of,
+    objects_of,
+)
 from stream.core.segments import key_of
 from stream.core.texts import all_short, short
 
 BeginsWith = Callable[[SeriesKey], PublishedBaseline | None]
-
-_KIND, _LABEL = attrgetter("kind"), attrgetter("label")
 
 
 class Observer:
@@ -197,28 +207,36 @@ class Observer:
             self._form = None
 
 
-def errors(task: Task, outputs: Sequence[Scalar | None], said: Sequence[Feedback]) -> list[float | None]:
-    """Give what :func:`error` gives for each, all at once where they are of one kind.
+def errors(task: Task, outputs: Scalars, said: Said) -> Numbers:
+    """Give what :func:`error` gives for each, all at once where they are of one kind; NaN for None.
 
     Outputs are as predictions that wait keep them: long texts are short.
     """
-    labels = list(map(_LABEL, said))
-    kinds = set(map(type, labels)) | set(map(type, outputs))
-    if type(None) not in kinds and TRUTH.issuperset(map(_KIND, said)):
-        if kinds == {str}:
-            return list(map(float, map(ne, outputs, all_short(cast("list[str]", labels)))))
-        if kinds == {bool} or (task is Task.CLASSIFICATION and str not in kinds):
-            return list(map(float, map(ne, outputs, labels)))
-        if kinds <= {int, float}:
-            numbers = cast("list[list[float]]", [outputs, labels])
-            return list(map(abs, map(sub, *(map(float, side) for side in numbers))))
-    return [error(task, output, feedback) for output, feedback in zip(outputs, said, strict=True)]
+    labels, kinds = said.labels, {outputs.kind(), said.labels.kind()}
+    if said.is_truth().all():
+        differ: NDArray[np.bool_] | None = None
+        if kinds == {TEXT}:
+            texts = all_short(cast("Objects", labels.texts).tolist())
+            differ = cast("Objects", outputs.texts) != objects_of(texts)
+        elif kinds == {FALSE}:
+            differ = outputs.kinds != labels.kinds
+        elif kinds == {INT} and task is Task.CLASSIFICATION:
+            differ = outputs.values != labels.values
+        elif kinds == {FLOAT} and task is Task.CLASSIFICATION:
+            differ = outputs.numbers() != labels.numbers()
+        elif kinds <= {INT, FLOAT} and task is not Task.CLASSIFICATION:
+            with np.errstate(over="ignore"):
+                distances: Numbers = np.abs(outputs.numbers() - labels.numbers())
+            return distances
+        if differ is not None:
+            return differ.astype(np.float64)
+    truth = zip(outputs.list(), labels.list(), said.is_truth().tolist(), strict=True)
+    return numbers_of([error(task, output, label) if told else None for output, label, told in truth])
 
 
-def error(task: Task, output: Scalar | None, feedback: Feedback) -> float | None:
+def error(task: Task, output: Output, label: Output) -> float | None:
     """Give 0 or 1 for classes and the absolute error for numbers; None where either side is missing."""
-    label = feedback.label
-    if output is None or label is None or not says_what_was_true(feedback):
+    if output is None or label is None:
         return None
     if isinstance(output, str) or isinstance(label, str):
         return float(output != (short(label) if isinstance(label, str) else label))
@@ -227,9 +245,11 @@ def error(task: Task, output: Scalar | None, feedback: Feedback) -> float | None
     return abs(float(output) - float(label))
 
 
-def opinions(kind: FeedbackKind, said: Sequence[Feedback]) -> list[float | None]:
-    """Give the values of the feedback of one *kind*, None elsewhere; thumbs are 1 where they are down."""
-    values = [None if one.value is None or one.kind is not kind else float(one.value) for one in said]
+def opinions(kind: FeedbackKind, said: Said) -> Numbers:
+    """Give the values of the feedback of one *kind*, NaN elsewhere; thumbs are 1 where they are down."""
+    if said.values is None:
+        return np.full(len(said), np.nan)
+    values = np.where(said.kinds == CODE_OF[kind], said.values, np.nan)
     if kind is not FeedbackKind.THUMBS:
         return values
-    return [None if value is None else 1.0 - bool(value) for value in values]
+    return np.where(np.isnan(values), np.nan, values == 0.0)

@@ -10,6 +10,9 @@ import msgspec
 encode_ids = msgspec.msgpack.Encoder().encode
 decode_ids = msgspec.msgpack.Decoder(list[str]).decode
 
+LOOSE_MAX: Final = 128
+"""Ids that wait to be packed together: packing few costs as much as packing many."""
+
 _SHORT: Final = 16
 _LONG: Final = 65_536
 """Lists of fewer elements have a head of one byte, of three, else of five."""
@@ -18,10 +21,11 @@ _LONG: Final = 65_536
 class PackedIds:
     """A list of ids that grows, up to what its owner lets it hold; an id takes its bytes and one to five."""
 
-    __slots__ = ("_body", "_size")
+    __slots__ = ("_body", "_loose", "_size")
 
     def __init__(self, ids: Sequence[str] = ()) -> None:
         self._body = bytearray()
+        self._loose: list[str] = []
         self._size = 0
         self.extend(ids)
 
@@ -30,21 +34,28 @@ class PackedIds:
 
     def append(self, event_id: str) -> None:
         """Put one id behind the others."""
-        self._body += encode_ids(event_id)
-        self._size += 1
+        self.extend((event_id,))
 
     def extend(self, ids: Sequence[str]) -> None:
         """Put *ids* behind the others."""
-        self._body += memoryview(encode_ids(ids))[len(_head(len(ids))) :]
+        self._loose += ids
         self._size += len(ids)
+        if len(self._loose) >= LOOSE_MAX:
+            self._pack()
 
     def row(self) -> bytes:
         """Give the list as it is written in a row of state."""
+        self._pack()
         return b"".join((_head(self._size), self._body))
 
     def ids(self) -> list[str]:
         """Give the ids."""
         return decode_ids(self.row())
+
+    def _pack(self) -> None:
+        if self._loose:
+            self._body += memoryview(encode_ids(self._loose))[len(_head(len(self._loose))) :]
+            self._loose = []
 
 
 def _head(size: int) -> bytes:

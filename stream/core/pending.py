@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import isnan
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.core.chunks import OFFSET, SHIFT, Chunks, Slots
-from stream.core.entries import INT, Entries, Newcomers, Output, entries_of, kinds_of, output_of, scores_of
+from stream.core.entries import Entries, Newcomers, entries_of, kinds_of, scores_of
 from stream.core.hashed import FEW, Hashes, HashIndex, Places
 from stream.core.kept import CHUNK_PLACES, Chunk
 from stream.core.nouns import PredictionKept
+from stream.core.scalars import TEXT, Numbers, Objects, Scalars, numbers_of, objects_of
 from stream.core.segments import Named
 
 
@@ -21,8 +23,8 @@ class Found(NamedTuple):
 
     times: NDArray[np.float64]
     versions: list[Named]
-    outputs: list[Output]
-    scores: list[float | None]
+    outputs: Scalars
+    scores: Numbers
 
 
 class Standing:
@@ -37,19 +39,51 @@ class Standing:
 
     def found(self, places: Places, entries: NDArray[np.void]) -> Found:
         """Give the predictions at *places*, where *entries* stand, both of shape (n,)."""
-        chunks = [self.slots.chunks[slot] for slot in (places >> SHIFT).tolist()]
-        codes, values, kinds = entries["version"].tolist(), entries["value"].tolist(), kinds_of(entries)
-        outputs: list[Output] = values
-        if not (kinds == INT).all():
-            texts = [chunk.texts for chunk in chunks]
-            outputs = list(map(output_of, kinds.tolist(), values, texts))
-        versions = [chunk.versions[code] for chunk, code in zip(chunks, codes, strict=True)]
-        return Found(entries["time"], versions, outputs, scores_of(entries))
+        chunks, slots = self.slots.chunks, places >> SHIFT
+        there = np.flatnonzero(np.bincount(slots)).tolist()
+        kinds, values = kinds_of(entries), entries["value"].copy()
+        versions = _named(slots, {slot: chunks[slot].versions for slot in there}, entries["version"])
+        texts, is_text = None, kinds == TEXT
+        if is_text.any():
+            texts = np.full(len(places), None)
+            known = {slot: chunks[slot].texts for slot in there}
+            texts[is_text] = _named(slots[is_text], known, values[is_text])
+            values[is_text] = 0
+        return Found(entries["time"], versions.tolist(), Scalars(kinds, values, texts), scores_of(entries))
 
     def take(self, places: Places, keys: Hashes) -> None:
         """Let the predictions at *places*, which differ and all wait, under *keys*, wait no longer."""
         self.index.remove(keys)
         self.slots.take(places)
+
+
+class Added(NamedTuple):
+    """Predictions that were just put behind the others: their *places*, and those of their events in a batch.
+
+    Both have shape (n,). In each chunk they stand side by side.
+    """
+
+    places: Places
+    at: NDArray[np.intp]
+
+    def ahead(self, places: Places, said_at: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Tell which feedback on what waits at *places*, -1 for nothing, stands before its prediction.
+
+        *said_at* are the places of the feedback in the batch; all have shape (m,).
+        """
+        if not len(self.places):
+            return np.zeros(len(places), dtype=np.bool_)
+        slots, of = self.places >> SHIFT, np.maximum(places, 0) >> SHIFT
+        firsts = np.concatenate(([0], np.flatnonzero(slots[1:] != slots[:-1]) + 1))
+        begins = np.full(max(int(slots.max()), int(of.max(initial=0))) + 1, CHUNK_PLACES)
+        begins[slots[firsts]] = self.places[firsts] & OFFSET
+        turns = np.zeros(len(begins), dtype=np.intp)
+        turns[slots[firsts]] = firsts
+        ago = (places & OFFSET) - begins[of]
+        is_ahead: NDArray[np.bool_] = (places >= 0) & (ago >= 0)
+        new = np.flatnonzero(is_ahead)
+        is_ahead[new] = self.at[turns[of[new]] + ago[new]] > said_at[new]
+        return is_ahead
 
 
 class Pending:
@@ -153,8 +187,8 @@ class Pending:
             return Found(
                 times,
                 [one.version for one in kept],
-                [one.output for one in kept],
-                [one.score for one in kept],
+                Scalars.of([one.output for one in kept]),
+                numbers_of([one.score for one in kept]),
             )
         return self._standing.found(places, self._standing.slots.entries_at(places))
 
@@ -254,7 +288,8 @@ class Pending:
         index, chunk, evicted = self._index, self._chunks.last(), 0
         first_place = chunk.first_place
         keys = (new.hashes ^ self.salt).tolist()
-        all_kept = map(PredictionKept, new.times.tolist(), new.versions, new.outputs, new.scores)
+        scores = [None if isnan(score) else score for score in new.scores.tolist()]
+        all_kept = map(PredictionKept, new.times.tolist(), new.versions, new.outputs.list(), scores)
         for event_id, key, kept in zip(new.ids, keys, all_kept, strict=True):
             place = index.get(key)
             if place >= 0:
@@ -306,3 +341,19 @@ class Pending:
         if np.any(met >= 0):
             self.take(met[met >= 0], hashes[met >= 0])
         self._index.insert(hashes ^ self.salt, there + chunk.first_place)
+
+
+def _named(
+    slots: Places, names: Mapping[int, Sequence[object]], codes: NDArray[np.uint16] | NDArray[np.int64]
+) -> Objects:
+    """Give what *codes* mean, each in the list of *names* of its slot; both of shape (n,)."""
+    if len(names) == 1:
+        only: Objects = objects_of(*names.values())[codes]
+        return only
+    starts = np.zeros(max(names) + 1, dtype=np.int64)
+    listed: list[object] = []
+    for slot, own in names.items():
+        starts[slot] = len(listed)
+        listed += own
+    named: Objects = objects_of(listed)[starts[slots] + codes]
+    return named

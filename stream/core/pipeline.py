@@ -22,9 +22,10 @@ from stream.core.admission import Group, Refusal, admit_together, takes_first
 from stream.core.alert import decide
 from stream.core.bounds import bound_key, watch_bound
 from stream.core.columns import Arrivals, Batch, by_model
+from stream.core.decoded import Decoded
 from stream.core.detect import Banks
 from stream.core.incident import Incidents
-from stream.core.intake import Decoded, Intake, PartitionOf, topics_of
+from stream.core.intake import Intake, PartitionOf, topics_of
 from stream.core.lost import Gap, follow_reading, lost_input, lost_key
 from stream.core.model import Model, RowKey, lead
 from stream.core.nouns import TOPIC_OF, TYPE_NAMES, Change, Record, Result, Tally, Topic
@@ -116,9 +117,8 @@ class Pipeline:
         """
         result = Result()
         incoming = self._intake.read(records, result, decoded)
-        (events, names, ids, hashes, times, _), topics = incoming.decoded, incoming.topics
-        seqs = np.zeros(len(topics), dtype=np.int64)
-        batch = Batch(events, incoming.records, times, topics, ids, hashes, seqs)
+        names, topics = incoming.decoded.models, incoming.topics
+        batch = Batch(incoming.decoded, incoming.records, np.zeros(len(topics), dtype=np.int64))
         is_judged, is_taken = np.zeros((2, len(names)), dtype=np.bool_)
         step = _Step(batch, incoming.elements, now, result, is_judged, is_taken)
 
@@ -338,17 +338,18 @@ class Pipeline:
 
     def _refuse(self, step: _Step, group: Group, refusals: Sequence[Refusal | None]) -> None:
         """Mark which of *group* are not taken; say why."""
-        model, events, tally = group.admission.model, group.events.events(), step.result.tally
+        model, tally = group.admission.model, step.result.tally
         for place, refusal in enumerate(refusals):
             if refusal is None:
                 continue
             own = int(group.events.places[place])
             step.is_taken[own] = False
             if refusal.reason is None:
-                tally.count("duplicates_total", model, TYPE_NAMES[type(events[place])])
+                tally.count("duplicates_total", model, _TYPE_NAMES[group.topic])
             else:
                 record, index = step.batch.records[own], step.elements.get(own)
-                step.result.rejected.append(self._intake.refuse(events[place], refusal, record, index))
+                event = group.events.event(place)
+                step.result.rejected.append(self._intake.refuse(event, refusal, record, index))
 
     def _enter_all(self, came: Sequence[tuple[Model, Arrivals]], result: Result) -> list[list[Portion]]:
         """Join the events of all models; give for each the portions that go through the other stages."""

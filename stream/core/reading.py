@@ -5,27 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from operator import attrgetter
-from typing import NamedTuple, cast
+from math import isnan
+from typing import NamedTuple
 
 import numpy as np
 
-from schemas.events import Feedback, FeedbackKind, Prediction, Scalar, Usage
+from schemas.events import FeedbackKind
 from schemas.policy import Signals, Task
 from stream.core.columns import Arrivals, Outcomes
+from stream.core.contents import Predicted, Said, Table
 from stream.core.forms import COLUMN, OTHER, USAGE, Features, FeatureValue, Form, Forms
 from stream.core.nouns import Tally, Topic
 from stream.core.observe import Observer, errors, opinions
+from stream.core.scalars import TEXT, Numbers, Scalars
 from stream.core.segmented import Segmented, read_segments
 from stream.core.sheets import Block, Places, Sheet, Stands, blank, runs_of_lanes, sheet_of
 from stream.core.texts import all_short
 from stream.core.values import absent_of, categories_of, numbers_of
 
-_OUTPUT, _SCORE, _USED, _FEATURES = map(attrgetter, ("output", "score", "usage", "features"))
-_USAGE = {name: attrgetter(name) for name in USAGE}
-_KIND = attrgetter("kind")
 _OPINIONS = {FeedbackKind.THUMBS: "thumbs_down", FeedbackKind.RATING: "rating"}
-_NONE = type(None)
 
 
 class Source(NamedTuple):
@@ -68,10 +66,12 @@ class _Lanes:
 class _Part:
     """Predictions of the versions of one form: those with features, and those whose output is a class.
 
-    Each with its *places* among all predictions; *columns* are the features' where all of them have all.
+    Each with its places among all predictions. Features are in a *table* where all of them have those of the
+    form; else they are *described* one by one, in *columns* where all of them have all.
     """
 
     form: Form
+    table: Table | None
     described: Sequence[Features]
     described_at: Places
     columns: list[list[FeatureValue]] | None
@@ -81,18 +81,10 @@ class _Part:
 
 @dataclass(slots=True)
 class _Predictions:
-    """Predictions in the order of their forms, then of their versions, then of the log.
-
-    Where there is an *order* it is that of *stands* alone, and puts in it what stands in the log's: objects
-    are read fastest as they came, and numbers are moved in an array.
-    """
+    """Predictions in the order of their forms, then of their versions, then of the log: what they say."""
 
     stands: Stands
-    order: Places | None
-    events: Sequence[Prediction]
-    outputs: Sequence[Scalar | None]
-    scores: Sequence[float | None]
-    used: Sequence[Usage | None]
+    said: Predicted
     parts: list[_Part]
 
 
@@ -100,8 +92,8 @@ class _Completed(NamedTuple):
     """Outcomes in the order of their versions, then of the log."""
 
     stands: Stands
-    outputs: Sequence[Scalar | None]
-    feedback: Sequence[Feedback]
+    outputs: Scalars
+    said: Said
     segments: Sequence[tuple[str, ...]] | None
 
 
@@ -142,20 +134,20 @@ class Reader:
         Versions get to know features and classes that are new; what finds no room counts as evicted.
         """
         lanes = _Lanes(sources)
-        stands, events = _predictions(sources, lanes)
+        stands, said = _predictions(sources, lanes)
         blocks: list[Block] = []
-        if events:
-            told, met = self._arranged(stands, events, lanes.observers), _Met()
+        if said is not None:
+            told, met = self._arranged(stands, said, lanes.observers), _Met()
             if self._meet(told, met, lanes.observers, sources[0], tally):
-                told = self._arranged(told.stands, told.events, lanes.observers)
+                told = self._arranged(told.stands, told.said, lanes.observers)
             stands, full = told.stands, _Full(told.stands, sources[0], lanes.observers, tally)
             blocks += self._read_predictions(told)
             for part in told.parts:
                 blocks += self._read_features(part, told, met, full)
                 blocks += _read_classes(part, told, met, full)
         completed = _completed(sources, lanes)
-        if completed.feedback:
-            places = np.arange(len(events), len(events) + len(completed.feedback))
+        if len(completed.said):
+            places = np.arange(len(stands.lane), len(stands.lane) + len(completed.said))
             full = _Full(completed.stands, sources[0], lanes.observers, tally)
             blocks += self._read_outcomes(completed, places, full)
             stands = completed.stands.behind(stands)
@@ -166,54 +158,40 @@ class Reader:
         sheet = sheet_of(lanes.observers, stands, blocks)
         return sheet if len(sheet.values) else None
 
-    def _arranged(
-        self, stands: Stands, events: Sequence[Prediction], lanes: Sequence[Observer]
-    ) -> _Predictions:
+    def _arranged(self, stands: Stands, said: Predicted, lanes: Sequence[Observer]) -> _Predictions:
         forms = [lane.form(self._forms) for lane in lanes]
         numbers = {form: number for number, form in enumerate(dict.fromkeys(forms))}
-        ends, order = [len(events)], None
+        ends = [len(said)]
         if len(lanes) > 1:
             of_lane = np.fromiter(map(numbers.__getitem__, forms), dtype=np.intp, count=len(forms))
             keys = of_lane[stands.lane] * len(lanes) + stands.lane
             if (keys[1:] < keys[:-1]).any():
                 order = np.argsort(keys, kind="stable")
-                stands = stands.only(order)
+                stands, said = stands.only(order), said.take(order)
             ends = np.bincount(of_lane[stands.lane], minlength=len(numbers)).cumsum().tolist()
-        outputs, scores, used, all_features = (
-            list(map(read, events)) for read in (_OUTPUT, _SCORE, _USED, _FEATURES)
-        )
-        has_classes = self._signals.output and str in set(map(type, outputs))
-        if order is not None:
-            columns = None
-            if len(numbers) == 1 and not has_classes and None not in all_features:
-                columns = forms[0].columns_of(cast("list[Features]", all_features))
-            if columns is not None:
-                described = cast("list[Features]", all_features)
-                part = _Part(forms[0], described, np.arange(len(events)), columns, (), np.empty(0, np.intp))
-                return _Predictions(stands, order, events, outputs, scores, used, [part])
-            events, outputs, scores, used, all_features = (
-                [column[place] for place in order.tolist()]
-                for column in (events, outputs, scores, used, all_features)
-            )
-        parts = []
-        for form, (start, stop) in zip(numbers, pairwise([0, *ends]), strict=True):
-            given: Sequence[Features | None] = all_features[start:stop]
-            features = cast("Sequence[Features]", given)
-            described_at = np.arange(start, stop)
-            if None in given:
-                described_at = described_at[[one is not None for one in given]]
-                features = [one for one in given if one is not None]
-            classes_at = (
-                [place for place in range(start, stop) if isinstance(outputs[place], str)]
-                if has_classes
-                else []
-            )
-            classes = all_short([cast("str", outputs[place]) for place in classes_at])
-            columns = form.columns_of(features) if features else None
-            parts.append(
-                _Part(form, features, described_at, columns, classes, np.array(classes_at, dtype=np.intp))
-            )
-        return _Predictions(stands, None, events, outputs, scores, used, parts)
+        parts = [
+            self._part(form, said, start, stop)
+            for form, (start, stop) in zip(numbers, pairwise([0, *ends]), strict=True)
+        ]
+        return _Predictions(stands, said, parts)
+
+    def _part(self, form: Form, said: Predicted, start: int, stop: int) -> _Part:
+        """Give the part of a form, the predictions from *start* to before *stop*."""
+        own = said if (start, stop) == (0, len(said)) else said.take(slice(start, stop))
+        table, described, described_at = own.table_of(form), list[Features](), np.arange(start, stop)
+        columns = None
+        if table is None:
+            given = own.described()
+            described_at = described_at[[one is not None for one in given]]
+            described = [one for one in given if one is not None]
+            columns = form.columns_of(described) if described else None
+        classes: Sequence[str] = ()
+        classes_at = np.empty(0, dtype=np.intp)
+        if self._signals.output and own.outputs.texts is not None:
+            classes_at = np.flatnonzero(own.outputs.kinds == TEXT)
+            classes = all_short(own.outputs.texts[classes_at].tolist())
+            classes_at += start
+        return _Part(form, table, described, described_at, columns, classes, classes_at)
 
     def _meet(
         self, told: _Predictions, met: _Met, lanes: Sequence[Observer], source: Source, tally: Tally
@@ -222,7 +200,8 @@ class Reader:
         seqs = source.events.batch.seqs
         for part in told.parts:
             form = part.form
-            if part.columns is None and not form.rows.keys() >= set().union(*part.described):
+            is_known = part.table is not None or part.columns is not None
+            if not is_known and not form.rows.keys() >= set().union(*part.described):
                 for lane, start, stop in runs_of_lanes(told.stands.lane[part.described_at]):
                     starts, refused = lanes[lane].meet(part.described[start:stop])
                     if starts:
@@ -238,45 +217,38 @@ class Reader:
 
     def _read_predictions(self, told: _Predictions) -> Iterator[Block]:
         """Give score, output and usage."""
-        rows: dict[str, Sequence[FeatureValue]] = {}
+        said = told.said
+        rows: dict[str, Numbers] = {}
         if self._signals.score:
-            rows["score"] = told.scores
+            rows["score"] = said.scores
         if self._signals.output:
-            rows["output"] = told.outputs
-            if any(len(part.classes) for part in told.parts):
-                rows["output"] = [None if isinstance(output, str) else output for output in told.outputs]
-        if self._signals.usage:
-            used = told.used
-            kinds = set(map(type, used))
-            for name, get in _USAGE.items() if kinds != {_NONE} else ():
-                rows[name] = (
-                    list(map(get, used))
-                    if _NONE not in kinds
-                    else [None if one is None else get(one) for one in used]
-                )
-        yield from _block(rows, np.arange(len(told.events)), told.order)
+            rows["output"] = said.outputs.numbers()
+        if self._signals.usage and said.usage is not None:
+            rows |= zip(USAGE, said.usage, strict=True)
+        yield from _block(rows, np.arange(len(said)))
 
     def _read_features(self, part: _Part, told: _Predictions, met: _Met, full: _Full) -> Iterator[Block]:
         """Give the values of features, whether they are missing, whether categories are new."""
-        form, given, places = part.form, part.described, part.described_at
-        if not given or not form.names:
+        form, given, places, table = part.form, part.described, part.described_at, part.table
+        signals, number = self._signals, len(part.described_at)
+        if not number or not form.names:
             return
-        signals, columns = self._signals, part.columns
-        if columns is None:
-            columns = [[features.get(name) for features in given] for name in form.names]
-        numbers, is_complete = np.empty((0, len(given))), True
-        if signals.features or signals.missing:
-            numbers, is_complete = numbers_of(columns[: len(form.numeric)], len(given))
-        categories: list[Sequence[str | None]] = []
-        if signals.missing or signals.new_category:
-            categories = list(map(categories_of, columns[len(form.numeric) :]))
-        if told.order is not None:
-            numbers, order = numbers[:, told.order], told.order.tolist()
-            categories = [[column[place] for place in order] for column in categories]
+        numbers, is_complete = np.empty((0, number)), True
+        with_categories = signals.missing or signals.new_category
+        columns: Sequence[Sequence[FeatureValue]] = ()
+        if table is not None:
+            numbers, is_complete = table.numbers, not np.isnan(table.numbers).any()
+            columns = table.categories.tolist() if with_categories else ()
+        else:
+            columns = part.columns or [[features.get(name) for features in given] for name in form.names]
+            if signals.features or signals.missing:
+                numbers, is_complete = numbers_of(columns[: len(form.numeric)], number)
+            columns = columns[len(form.numeric) :]
+        categories = list(map(categories_of, columns)) if with_categories else []
         if signals.features and form.numeric:
             yield Block(range(form.feature_at, form.missing_at), places, numbers)
         if signals.missing:
-            absent = absent_of(None if is_complete else numbers, len(form.numeric), categories, len(given))
+            absent = absent_of(None if is_complete else numbers, len(form.numeric), categories, number)
             blank(absent, form.rows, met.features, told.stands.lane[places])
             yield Block(range(form.missing_at, form.new_at), places, absent)
         if signals.new_category and categories:
@@ -285,20 +257,20 @@ class Reader:
 
     def _read_outcomes(self, completed: _Completed, places: Places, full: _Full) -> Iterator[Block]:
         """Give the errors, those in segments too, and what people said."""
-        rows: dict[str, Sequence[FeatureValue]] = {}
+        rows: dict[str, Numbers] = {}
         if self._signals.error:
-            own = rows["error"] = errors(self._task, completed.outputs, completed.feedback)
+            own = rows["error"] = errors(self._task, completed.outputs, completed.said)
             if completed.segments is not None:
                 stands = Segmented(runs_of_lanes(full.stands.lane), full.lanes, completed.segments, places)
                 yield from read_segments(stands, own, self._forms, full.note)
-        if self._signals.feedback and not _OPINIONS.keys().isdisjoint(map(_KIND, completed.feedback)):
+        if self._signals.feedback and completed.said.values is not None:
             for kind, signal in _OPINIONS.items():
-                rows[signal] = opinions(kind, completed.feedback)
+                rows[signal] = opinions(kind, completed.said)
         yield from _block(rows, places)
 
 
-def _predictions(sources: Sequence[Source], lanes: _Lanes) -> tuple[Stands, list[Prediction]]:
-    """Give the predictions of all *sources*, in the log's order."""
+def _predictions(sources: Sequence[Source], lanes: _Lanes) -> tuple[Stands, Predicted | None]:
+    """Give the predictions of all *sources*, in the log's order, and what they say; None where none is."""
     numbers: list[int] = []
     parts: list[Arrivals] = []
     for number, source in enumerate(sources):
@@ -307,43 +279,38 @@ def _predictions(sources: Sequence[Source], lanes: _Lanes) -> tuple[Stands, list
             numbers += lanes.of(number, predictions.versions())
             parts.append(predictions)
     if not parts:
-        return Stands.of([], [], []), []
+        return Stands.of([], [], []), None
     batch = parts[0].batch
     places = np.concatenate([own.places for own in parts])
     stands = Stands(np.array(numbers, dtype=np.intp), places, batch.times[places])
     if len(parts) == 1:
-        return stands, cast("list[Prediction]", parts[0].events())
+        return stands, parts[0].predicted()
     stands = stands.only(np.argsort(places, kind="stable"))
-    return stands, cast("list[Prediction]", list(map(batch.events.__getitem__, stands.place.tolist())))
+    return stands, Arrivals(batch, stands.place).predicted()
 
 
 def _completed(sources: Sequence[Source], lanes: _Lanes) -> _Completed:
     numbers: list[int] = []
-    outputs: list[Scalar | None] = []
-    feedback: list[Feedback] = []
     parts: list[Outcomes] = []
     segments: list[tuple[str, ...]] = []
     for number, source in enumerate(sources):
         for part in source.outcomes:
             numbers += lanes.of(number, part.versions)
-            outputs += part.outputs
-            feedback += part.feedback
             parts.append(part)
             if part.segments is not None:
-                segments += [()] * (len(feedback) - len(part) - len(segments))
+                segments += [()] * (len(numbers) - len(part) - len(segments))
                 segments += part.segments
     if segments:
-        segments += [()] * (len(feedback) - len(segments))
+        segments += [()] * (len(numbers) - len(segments))
     stands = Stands.of(numbers, [part.at.places for part in parts], [part.times for part in parts])
+    outputs, said = Scalars.joined([one.outputs for one in parts]), Said.joined([one.said for one in parts])
     lane = stands.lane
     if numbers and (min(numbers) < 0 or (lane[1:] < lane[:-1]).any()):
         order = np.argsort(lane, kind="stable")
         order = order[np.count_nonzero(lane < 0) :]  # what is no longer watched stands first
-        listed = order.tolist()
-        stands = stands.only(order)
-        outputs, feedback = [outputs[place] for place in listed], [feedback[place] for place in listed]
-        segments = [segments[place] for place in listed] if segments else []
-    return _Completed(stands, outputs, feedback, segments or None)
+        stands, outputs, said = stands.only(order), outputs.take(order), said.take(order)
+        segments = [segments[place] for place in order.tolist()] if segments else []
+    return _Completed(stands, outputs, said, segments or None)
 
 
 def _novelty(
@@ -384,15 +351,10 @@ def _read_classes(part: _Part, told: _Predictions, met: _Met, full: _Full) -> It
     yield Block(range(form.class_at, form.segment_at), part.classes_at, rates)
 
 
-def _block(
-    rows: Mapping[str, Sequence[FeatureValue]], places: Places, order: Places | None = None
-) -> Iterator[Block]:
-    """Give the table of the signals *rows*, without those of which there is no reading; put it in *order*."""
+def _block(rows: Mapping[str, Numbers], places: Places) -> Iterator[Block]:
+    """Give the table of the signals *rows*, without those of which there is no reading."""
     there = {
-        COLUMN[signal]: row
-        for signal, row in rows.items()
-        if row[0] is not None or row.count(None) < len(row)
+        COLUMN[signal]: row for signal, row in rows.items() if not isnan(row[0]) or not np.isnan(row).all()
     }
     if there:
-        values = numbers_of(list(there.values()), len(places))[0]
-        yield Block(list(there), places, values if order is None else values[:, order])
+        yield Block(list(there), places, np.array(list(there.values())))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from math import isnan
 from typing import NamedTuple
 
 import numpy as np
 
 from stream.core.forms import Forms
 from stream.core.observe import Observer
+from stream.core.scalars import Numbers
 from stream.core.sheets import Block, Places
 
 
@@ -27,7 +29,7 @@ class Segmented(NamedTuple):
 
 def read_segments(
     outcomes: Segmented,
-    errors: Sequence[float | None],
+    errors: Numbers,
     forms: Forms,
     note: Callable[[str, int, Places], None],
 ) -> Iterator[Block]:
@@ -37,11 +39,11 @@ def read_segments(
     """
     for lane, start, stop in outcomes.runs:
         observer, stands = outcomes.lanes[lane], outcomes.places[start:stop]
-        pairs = zip(outcomes.segments[start:stop], errors[start:stop], strict=True)
+        pairs = zip(outcomes.segments[start:stop], errors[start:stop].tolist(), strict=True)
         told = [
             (place, name, error)
             for place, (names, error) in enumerate(pairs)
-            if error is not None
+            if not isnan(error)
             for name in names
         ]
         if refused := observer.meet_segments([name for _, name, _ in told]):

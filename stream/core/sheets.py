@@ -87,7 +87,8 @@ def sheet_of(lanes: Sequence[Observer], stands: Stands, blocks: Sequence[Block])
     if absent.any():
         there = np.flatnonzero(~absent)
         columns, stand, values = columns[there], stand[there], values[there]
-    values = np.minimum(np.maximum(values, -LARGEST), LARGEST)
+    values = np.maximum(values, -LARGEST)
+    np.minimum(values, LARGEST, out=values)
     slots = [lane.slots for lane in lanes]
     starts = np.array([0, *accumulate(map(len, slots[:-1]))], dtype=np.intp)
     cell = columns if len(lanes) == 1 else starts[stands.lane[stand]] + columns

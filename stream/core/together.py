@@ -8,24 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain, compress, pairwise
-from operator import attrgetter
 from typing import Final, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.events import Event, Feedback
 from stream.core.columns import Arrivals, Outcomes
-from stream.core.entries import entries_of
-from stream.core.hashed import Hashes, hashes_of, repeated, where_in
-from stream.core.join import Join, newcomers, says_truth
+from stream.core.contents import Predicted, Said
+from stream.core.entries import Newcomers, entries_of
+from stream.core.hashed import Hashes, repeated
+from stream.core.join import Join
 from stream.core.nouns import Tally, Topic
-from stream.core.pending import Standing
+from stream.core.pending import Added, Standing
+from stream.core.segments import Named
 
 _TOGETHER: Final = 2
 """Parts from which on they are matched together."""
-
-_PREDICTION_ID = attrgetter("prediction_id")
 
 
 class Joined(NamedTuple):
@@ -40,14 +38,14 @@ class _Row(NamedTuple):
 
     Those of part k are from ``ends[k]`` to before ``ends[k + 1]``; *of_each* tells the part of each event.
     *hashes* are those of the ids of the predictions that are meant; *keys* have the salts of their models.
+    *rows* tell where the events stand among those of the topic in the batch.
     """
 
     at: list[Arrivals]
     ends: NDArray[np.intp]
     of_each: NDArray[np.intp]
     places: NDArray[np.intp]
-    events: list[Event]
-    ids: list[str]
+    rows: NDArray[np.intp]
     hashes: Hashes
     keys: Hashes
 
@@ -57,19 +55,21 @@ class _Row(NamedTuple):
         sizes = np.array([len(one) for one in at])
         of_each = np.repeat(np.arange(len(parts)), sizes)
         places = np.concatenate([one.places for one in at])
-        events = list(chain.from_iterable(one.events() for one in at))
-        if topic is Topic.PREDICTIONS:
-            ids = list(chain.from_iterable(one.ids() for one in at))
-            hashes = parts[0].events.batch.hashes[places]
-        else:
-            ids = list(map(_PREDICTION_ID, events))
-            hashes = hashes_of(ids)
+        batch = parts[0].events.batch
+        rows = batch.decoded.rows[places]
+        hashes = batch.hashes[places] if topic is Topic.PREDICTIONS else batch.decoded.said.about[rows]
         salts = np.array([part.join.pending.salt for part in parts])
         ends = np.concatenate(([0], np.cumsum(sizes)))
-        return cls(at, ends, of_each, places, events, ids, hashes, hashes ^ salts[of_each])
+        return cls(at, ends, of_each, places, rows, hashes, hashes ^ salts[of_each])
 
     def bounds(self) -> list[tuple[int, int]]:
         return list(pairwise(self.ends.tolist()))
+
+    def predicted(self) -> Predicted:
+        return self.at[0].batch.decoded.predicted.take(self.rows)
+
+    def said(self, which: NDArray[np.intp]) -> Said:
+        return self.at[0].batch.decoded.said.take(self.rows[which])
 
     def times(self) -> NDArray[np.float64]:
         return self.at[0].batch.times[self.places]
@@ -83,16 +83,20 @@ def match_together(parts: Sequence[Joined], standing: Standing, tally: Tally) ->
     if len(parts) < _TOGETHER:
         return [join.match(events, tally) for join, events in parts]
     predictions, said = _Row.of(parts, Topic.PREDICTIONS), _Row.of(parts, Topic.FEEDBACK)
-    is_alone = _let_wait(parts, predictions, standing, tally)
+    is_alone, added = _let_wait(parts, predictions, standing, tally)
     is_odd, clocks = is_alone.copy(), _clocks(parts)
-    found = _match(parts, predictions, said, standing, is_odd, clocks)
+    for at, (join, _) in enumerate(parts):
+        orphans = join.orphans
+        if len(orphans) and any(name in orphans for name in predictions.at[at].ids()):
+            is_odd[at] = True
+    found = _match(parts, said, added, standing, is_odd, clocks)
     outcomes: list[list[Outcomes]] = []
-    own = zip(parts, predictions.bounds(), is_alone.tolist(), is_odd.tolist(), clocks.tolist(), strict=True)
-    for at, ((join, events), (start, end), alone, odd, clock) in enumerate(own):
+    own = zip(parts, is_alone.tolist(), is_odd.tolist(), clocks.tolist(), strict=True)
+    for at, ((join, events), alone, odd, clock) in enumerate(own):
         if alone:
             outcomes.append(join.match(events, tally))
         elif odd:
-            ids = predictions.ids[start:end]
+            ids = predictions.at[at].ids()
             outcomes.append(join.finish(join.match_waiting(events, ids, tally), tally))
         else:
             join.clock = clock
@@ -112,57 +116,65 @@ def _clocks(parts: Sequence[Joined]) -> NDArray[np.float64]:
 
 def _let_wait(
     parts: Sequence[Joined], predictions: _Row, standing: Standing, tally: Tally
-) -> NDArray[np.bool_]:
-    """Let predictions wait; give of which parts none does, as they are to be matched alone."""
+) -> tuple[NDArray[np.bool_], Added]:
+    """Let predictions wait; give those, and of which parts none does, as they are to be matched alone."""
     is_alone = np.zeros(len(parts), dtype=np.bool_)
     bounds = predictions.bounds()
-    for at, ((join, events), (start, end)) in enumerate(zip(parts, bounds, strict=True)):
+    for at, ((join, events), own) in enumerate(zip(parts, predictions.at, strict=True)):
         join.pending.pack()
-        is_alone[at] = join.is_crowded(events, predictions.ids[start:end])
-    if not predictions.ids:
-        return is_alone
+        is_alone[at] = join.is_crowded(events, own)
+    if not len(predictions.rows):
+        return is_alone, Added(np.empty(0, dtype=np.int64), predictions.places)
     slots = standing.index.claim(predictions.keys[~is_alone[predictions.of_each]])
     if slots is None:
         is_alone[predictions.of_each[repeated(predictions.keys)]] = True
         is_alone[predictions.of_each[standing.index.find(predictions.keys) >= 0]] = True
         slots = standing.index.claim(predictions.keys[~is_alone[predictions.of_each]])
-    own = zip(parts, predictions.at, is_alone.tolist(), strict=True)
-    versions = [one.versions() if alone else part.join.named(one) for part, one, alone in own]
-    new = newcomers(
-        predictions.events,
-        predictions.ids,
+    told = predictions.predicted()
+    new = Newcomers(
+        parts[0].events.batch.ids(Topic.PREDICTIONS, predictions.rows),
         predictions.hashes,
         predictions.times(),
-        list(chain.from_iterable(versions)),
+        _named(parts, predictions.at, told, is_alone),
+        told.outputs,
+        told.scores,
     )
     entries = entries_of(new)
     plain = [at for at, alone in enumerate(is_alone.tolist()) if not alone and bounds[at][0] < bounds[at][1]]
     places = [parts[at].join.pending.append(new.part(*bounds[at]), entries.part(*bounds[at])) for at in plain]
+    added = np.concatenate(places) if places else np.empty(0, dtype=np.int64)
     if slots is not None and places:
-        standing.index.put(slots, np.concatenate(places))
+        standing.index.put(slots, added)
     for at in plain:
         join = parts[at].join
         join.count_evicted(join.pending.evict(), predictions.at[at], tally)
-    return is_alone
+    return is_alone, Added(added, predictions.places[~is_alone[predictions.of_each]])
+
+
+def _named(
+    parts: Sequence[Joined], predictions: Sequence[Arrivals], told: Predicted, is_alone: NDArray[np.bool_]
+) -> Sequence[Named]:
+    """Give the version of each prediction, with its segments where its model's are declared."""
+    if not any(part.join.declares_segments for part in parts):
+        return cast("list[Named]", told.versions.tolist())
+    own = zip(parts, predictions, is_alone.tolist(), strict=True)
+    versions = [one.versions() if alone else part.join.named(one) for part, one, alone in own]
+    return list(chain.from_iterable(versions))
 
 
 def _match(
     parts: Sequence[Joined],
-    predictions: _Row,
     said: _Row,
+    added: Added,
     standing: Standing,
     is_odd: NDArray[np.bool_],
     clocks: NDArray[np.float64],
 ) -> dict[int, list[Outcomes]]:
     """Match the feedback of the parts that are ordinary; the others are marked in *is_odd*."""
-    for at, (start, end) in enumerate(predictions.bounds()):
-        orphans = parts[at].join.orphans
-        if len(orphans) and any(name in orphans for name in predictions.ids[start:end]):
-            is_odd[at] = True
     places = standing.index.find(said.keys)
     is_odd[said.of_each[places < 0]] = True
     is_odd[said.of_each[repeated(said.keys)]] = True
-    is_odd[said.of_each[_ahead(said, predictions)]] = True
+    is_odd[said.of_each[added.ahead(places, said.places)]] = True
     waits = np.array([part.join.label_seconds for part in parts])[said.of_each]
     kept = np.array([part.join.kept_seconds for part in parts])[said.of_each]
     said_at = said.times()
@@ -177,15 +189,6 @@ def _match(
     return _outcomes(parts, said, standing, which, places[which], entries) if len(which) else {}
 
 
-def _ahead(said: _Row, predictions: _Row) -> NDArray[np.bool_]:
-    """Tell which feedback stands before its prediction in the batch."""
-    if not len(predictions.keys):
-        return np.zeros(len(said.keys), dtype=np.bool_)
-    own = where_in(predictions.keys, said.keys)
-    is_ahead: NDArray[np.bool_] = (own >= 0) & (predictions.places[own] > said.places)
-    return is_ahead
-
-
 def _outcomes(
     parts: Sequence[Joined],
     said: _Row,
@@ -196,11 +199,12 @@ def _outcomes(
 ) -> dict[int, list[Outcomes]]:
     """Complete the predictions at *places* by the feedback at *which* of *said*: whole parts of it."""
     found = standing.found(places, entries)
-    feedback = cast("list[Feedback]", [said.events[at] for at in which.tolist()])
+    heard = said.said(which)
     said_at, of = said.times()[which], said.of_each[which]
     delays, keys = np.maximum(said_at - found.times, 0.0).tolist(), said.keys[which]
-    is_truth = says_truth(feedback)
-    if is_truth is None:
+    is_truth = heard.is_truth()
+    is_all = bool(is_truth.all())
+    if is_all:
         standing.take(places, keys)
     else:
         standing.take(places[is_truth], keys[is_truth])
@@ -209,7 +213,7 @@ def _outcomes(
     for start, end in pairwise([0, *ends.tolist(), len(of)]):
         at = int(of[start])
         join, own = parts[at].join, slice(start, end)
-        told = delays[own] if is_truth is None else list(compress(delays[own], is_truth[own]))
+        told = delays[own] if is_all else list(compress(delays[own], is_truth[own]))
         join.labelled += len(told)
         join.delays += told
         outcomes[at] = [
@@ -217,9 +221,9 @@ def _outcomes(
                 said.at[at],
                 found.times[own],
                 cast("list[str]", found.versions[own]),
-                found.outputs[own],
+                found.outputs.take(own),
                 found.scores[own],
-                feedback[own],
+                heard.take(own),
                 said_at[own],
             )
         ]

@@ -52,8 +52,11 @@ class Scale(NamedTuple):
     def of(self, values: Values) -> Values:
         """Give standardised *values*, shape (n,) or (n, k)."""
         with np.errstate(over="ignore"):
-            scaled = (values.T - self.mean) / self.sd
-        return np.minimum(np.maximum(scaled, -self.clip), self.clip).T
+            scaled = values.T - self.mean
+            scaled /= self.sd
+        np.maximum(scaled, -self.clip, out=scaled)
+        np.minimum(scaled, self.clip, out=scaled)
+        return scaled.T
 
     def at(self, places: Places) -> Scale:
         """Give the scale of those at *places*."""

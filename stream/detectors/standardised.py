@@ -114,7 +114,8 @@ class Standardised:
             return []
         runs, places = group(slots)
         self._check(runs.slots)
-        values = np.minimum(np.maximum(values, -LARGEST), LARGEST)
+        values = np.maximum(values, -LARGEST)
+        np.minimum(values, LARGEST, out=values)
         if places is not None:
             values, times = values[places], times[places]
         if not self._is_warm[runs.slots].all():

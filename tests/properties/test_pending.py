@@ -10,9 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from stream.core.entries import Newcomers, Output
+from stream.core.entries import Newcomers, entries_of
+from stream.core.hashed import where_in
+from stream.core.kept import CHUNK_PLACES
 from stream.core.nouns import PredictionKept
-from stream.core.pending import Pending
+from stream.core.pending import Added, Pending, Standing
+from stream.core.scalars import Output, Scalars, numbers_of
 from stream.core.segments import Named
 from stream.core.waiting import Waiting
 
@@ -50,7 +53,8 @@ def hashes(ids: list[str]) -> NDArray[np.int64]:
 
 def add(pending: Pending, ids: list[str], kept: list[PredictionKept]) -> int:
     times, versions, outputs, scores = zip(*kept, strict=True) if kept else ((), (), (), ())
-    new = Newcomers(ids, hashes(ids), np.array(times, dtype=np.float64), versions, outputs, scores)
+    columns = np.array(times, dtype=np.float64), versions, Scalars.of(outputs), numbers_of(scores)
+    new = Newcomers(ids, hashes(ids), *columns)
     evicted = pending.add(new)
     assert evicted is not None
     return evicted
@@ -114,8 +118,8 @@ class Both:
         found = self.pending.found(places)
         assert found.times.tolist() == [kept.time for kept in want if kept]
         assert found.versions == [kept.version for kept in want if kept]
-        assert found.outputs == [kept.output for kept in want if kept]
-        assert found.scores == [kept.score for kept in want if kept]
+        assert found.outputs.list() == [kept.output for kept in want if kept]
+        np.testing.assert_array_equal(found.scores, numbers_of([kept.score for kept in want if kept]))
         self.pending.take(places, hashes(known))
 
     def expire(self, age: int) -> None:
@@ -222,3 +226,36 @@ def test_a_state_of_the_former_layout_goes_on(seed: int, count: int, share: floa
     both.expire(-100)
     keep(both.pending, both.rows)
     assert both.rows == {}
+
+
+@LONG
+@given(
+    before=st.lists(st.sampled_from([0, 1, CHUNK_PLACES - 3, CHUNK_PLACES]), min_size=1, max_size=3),
+    numbers=st.lists(st.sampled_from([0, 1, 2, 5, 40, CHUNK_PLACES + 7]), min_size=3, max_size=3),
+    seed=st.integers(0, 9),
+)
+def test_feedback_that_is_ahead_of_its_prediction_is_told_by_where_that_waits(
+    before: list[int], numbers: list[int], seed: int
+) -> None:
+    rng, standing = random.Random(seed), Standing()
+    places: list[NDArray[np.int64]] = []
+    ids: list[str] = []
+    for model, (old, number) in enumerate(zip(before, numbers, strict=False)):
+        pending = Pending(1_000_000, standing)
+        kept = PredictionKept(0.0, "1", None, None)
+        add(pending, [f"{model}-old-{n}" for n in range(old)], [kept] * old)
+        own = [f"{model}-{n}" for n in range(number)]
+        columns = np.zeros(number), ["1"] * number, Scalars.of([None] * number), np.full(number, np.nan)
+        new = Newcomers(own, hashes(own), *columns)
+        if own:
+            places.append(pending.append(new, entries_of(new)))
+            pending._index.insert(new.hashes ^ pending.salt, places[-1])  # noqa: SLF001 - as they are joined
+        ids += own
+        ids_before = [f"{model}-old-{n}" for n in range(min(old, 3))]
+        said = rng.choices([*own, *ids_before, "nobody"], k=min(50, 2 * number + 3))
+        at = np.arange(len(ids))
+        added = Added(np.concatenate(places) if places else np.empty(0, dtype=np.int64), at)
+        said_at = np.array([rng.randrange(len(ids) + 1) for _ in said])
+        where = where_in(hashes(ids), hashes(said))
+        want = (where >= 0) & (at[where] > said_at) if len(ids) else where >= 0
+        assert added.ahead(pending.find(hashes(said)), said_at).tolist() == want.tolist()

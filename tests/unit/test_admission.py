@@ -14,7 +14,7 @@ from stream.core.admission import KNOWN, Admission, Group, Refusal, admit_togeth
 from stream.core.columns import Batch, by_model
 from stream.core.hashed import HashIndex, hashes_of
 from stream.core.nouns import Admitted, Record, Topic
-from tests.flow.timeline import at, prediction, to_bytes
+from tests.flow.timeline import at, label, lifecycle, prediction, to_bytes
 
 FAR = float("inf")
 
@@ -126,7 +126,7 @@ def verdicts_of(
         part = asking[start : start + size]
         batch = Batch.of(
             [
-                Admitted(0, at(time), an_event(name), Record(topic, 0, 0, 0.0, b""))
+                Admitted(0, at(time), an_event(topic, name), Record(topic, 0, 0, 0.0, b""))
                 for _, topic, name, time in part
             ]
         )
@@ -136,11 +136,11 @@ def verdicts_of(
             for topic, events in arrivals.by_topic().items()
         ]
         for group, verdicts in zip(groups, admit_together(groups, index, at(now)), strict=True):
-            for turn, (event, place) in enumerate(
-                zip(group.events.events(), group.events.places.tolist(), strict=True)
+            for turn, (name, place) in enumerate(
+                zip(group.events.ids(), group.events.places.tolist(), strict=True)
             ):
                 verdict = None if verdicts is None else verdicts[turn]
-                found.append((start + place, group.admission.model, group.topic, event.id, verdict))
+                found.append((start + place, group.admission.model, group.topic, name, verdict))
         start += size
     for admission in models.values():
         admission.release()
@@ -148,6 +148,13 @@ def verdicts_of(
     return [one[1:] for one in sorted(found, key=lambda one: one[0])]
 
 
-def an_event(name: str) -> Event:
-    event: Event = msgspec.json.decode(to_bytes(at(0), prediction(name, 1)), type=Event)
+def an_event(topic: Topic, name: str) -> Event:
+    fields = {"id": name, "incident_id": "i", "action": "a", "actor_id": "n", "actor_role": "r"}
+    made = {
+        Topic.LIFECYCLE: lifecycle(name),
+        Topic.PREDICTIONS: prediction(name, 1),
+        Topic.FEEDBACK: {**label("p", 1), "id": name},
+        Topic.COMMANDS: {"type": "command", "model": "credit-risk", **fields},
+    }
+    event: Event = msgspec.json.decode(to_bytes(at(0), made[topic]), type=Event)
     return event

@@ -14,6 +14,7 @@ from stream.core.entries import Newcomers
 from stream.core.kept import CHUNK_PLACES
 from stream.core.nouns import PredictionKept
 from stream.core.pending import Pending
+from stream.core.scalars import Scalars, numbers_of
 from stream.core.waiting import Waiting
 
 Rows = dict[str, bytes]
@@ -28,7 +29,8 @@ def add(pending: Pending, numbers: Iterable[int]) -> int | None:
     ids = [str(number) for number in numbers]
     count = len(ids)
     times = np.array(numbers, dtype=np.float64)
-    return pending.add(Newcomers(ids, hashes(numbers), times, ["1"] * count, [True] * count, [None] * count))
+    outputs, scores = Scalars.of([True] * count), np.full(count, np.nan)
+    return pending.add(Newcomers(ids, hashes(numbers), times, ["1"] * count, outputs, scores))
 
 
 def take(pending: Pending, numbers: Iterable[int]) -> None:
@@ -144,7 +146,8 @@ def test_what_is_packed_from_several_chunks_keeps_its_version_and_its_output() -
         want |= dict(zip(numbers, kept, strict=True))
         times, of_each, out, scores = zip(*kept, strict=True)
         ids = [str(n) for n in numbers]
-        pending.add(Newcomers(ids, hashes(numbers), np.array(times), of_each, out, scores))
+        columns = np.array(times), of_each, Scalars.of(out), numbers_of(scores)
+        pending.add(Newcomers(ids, hashes(numbers), *columns))
     take(pending, (number for number in want if number % 41))
     rows = keep(pending, {})
     assert list(rows) == ["0"]

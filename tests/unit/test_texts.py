@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from schemas.events import Feedback
 from schemas.policy import Policy, Task
+from stream.core.contents import Said
 from stream.core.join import Join, Orphans
 from stream.core.observe import error, errors
+from stream.core.scalars import Scalars
 from stream.core.texts import TEXT_MAX_LENGTH, all_short, short, to_keep
 from tests.flow.timeline import Alarms, at, feedback, label, prediction, to_bytes, watch
 
@@ -43,11 +45,12 @@ def said(text: str, kind: str = "label") -> Feedback:
 @pytest.mark.parametrize("task", list(Task))
 @pytest.mark.parametrize("kind", ["label", "override"])
 def test_an_answer_that_was_kept_short_is_right_by_its_whole_label(task: Task, kind: str) -> None:
-    assert error(task, short(LONG), said(LONG, kind)) == 0
-    assert error(task, short(LONG), said(OTHER, kind)) == 1
-    assert errors(task, [short(LONG)] * 2, [said(LONG), said(OTHER)]) == [0, 1]
-    mixed: list[str | int] = [short(LONG), short(LONG), 1]
-    assert errors(Task.CLASSIFICATION, mixed, [said(LONG), said(OTHER), said(LONG)]) == [0, 1, 1]
+    assert error(task, short(LONG), LONG) == 0
+    assert error(task, short(LONG), OTHER) == 1
+    both, all_three = [said(LONG, kind), said(OTHER, kind)], [said(LONG), said(OTHER, kind), said(LONG)]
+    assert errors(task, Scalars.of([short(LONG)] * 2), Said.of(both)).tolist() == [0, 1]
+    mixed = Scalars.of([short(LONG), short(LONG), 1])
+    assert errors(Task.CLASSIFICATION, mixed, Said.of(all_three)).tolist() == [0, 1, 1]
 
 
 @pytest.mark.parametrize("first", ["prediction", "label"])
