@@ -2,7 +2,10 @@
 
     q = sum_k (a_k - b_k)^2 / p_k / [(K - 1) (1/n + 1/N)]
 
-over the noise v of the scale is compared with Fisher's F(nu, nu df). Where readings depend on each other,
+is what noise is counted in, and what says which windows to look at. Their verdict is that of Cressie and
+Read's statistic, in between Pearson's and the deviance: its tails are the closest to chi-squared where cells
+hold some ten readings (Read and Cressie, 1988), and clumps of readings make them less heavy than Pearson's.
+Over the noise v of the scale it is compared with Fisher's F(nu, nu df). Where readings depend on each other,
 some directions among the cells vary more than others, and q is a sum of chi-squareds with unequal weights.
 Its far tail is that of the heaviest: with one weight w and the others equal, the squared coefficient of
 variation of q is 2 / (K - 1) * [1 + (w - 1)^2 / (K - 2)], which gives w; the gamma distribution with the
@@ -109,7 +112,8 @@ def look(
             continue
         nu, df = freedoms(settled.ladder_of(columns, own), at_scale + 2, cells)
         level = float(min(ALPHA_MAX, budget[series, now] * 0.25 * size * OVERLAP * WEIGHTS[at_scale]))
-        statistic = float(q[pair]) / noisy
+        sample = inside[pair, :cells], size
+        statistic = divergence(sample, (known[pair, :cells], left)) / (float(freedom[pair]) * noisy)
         tail = fisher_tail(statistic, nu, nu * df)
         if tail >= level or (series in best and best[series][0] <= tail / level):
             continue
@@ -181,6 +185,19 @@ def stability_index(inside: Floats, n: float, past: Floats, past_n: float, infla
     b = (past + 0.5) / (past_n + 0.5 * cells)
     chance = (cells - 1) * inflation * (1.0 / n + 1.0 / past_n)
     return float(((a - b) * np.log(a / b)).sum()) - chance
+
+
+def divergence(one: tuple[Floats, float], other: tuple[Floats, float]) -> float:
+    """Give Cressie and Read's statistic of two samples: what they hold in each cell, and in all.
+
+    2 / [l (l + 1)] sum O [(O / E)^l - 1] with l = 2/3, the E of both samples by their pooled shares.
+    """
+    share = np.maximum((one[0] + other[0]) / (one[1] + other[1]), 1e-12)
+    total = 0.0
+    for held, n in (one, other):
+        seen = np.maximum(held, 0.0)  # without its season a count may be below 0
+        total += float((seen * (np.cbrt(seen / (n * share)) ** 2 - 1.0)).sum())
+    return 1.8 * total
 
 
 def freedoms(ladder: Ladder, rung: int, cells: int) -> tuple[float, float]:

@@ -67,12 +67,16 @@ Choice: the middle ones, some hundreds to some thousands of readings, see most r
 than a quarter of another, since a budget three times smaller costs a window a tenth of its power.
 """
 
-OVERLAP: Final = 0.5
+OVERLAP: Final = 0.45
 """C, see above. Choice: the worst of the simulated families spend about what is declared."""
 
 LOOKS_AT: Final = 10.0
 """The squared distance, in standard deviations, for which C is. Choice: any would do, C has its inverse;
 this is that of dependent readings at a budget of .3."""
+
+FEWEST_LOOKS: Final = 2.0
+"""Times fewer looks that are taken for independent at most. Choice: what was counted goes down to about half
+of LOOKS_AT, with levels of .01."""
 
 ALPHA_MAX: Final = 0.02
 """The largest level of a single look, whatever the budget: about two standard deviations, so that an alarm
@@ -265,7 +269,6 @@ def _judge(
     columns: Columns, windows: _Windows, place: int, at: tuple[int, int, int]
 ) -> tuple[float, Hit] | None:
     """Test one window; give how far below its level it is, and what it shows, or None."""
-    ladder = settled.ladder_of(columns, place)
     row, block, column = at
     n, past_n = float(windows.n[at]), float(windows.past_n[at])
     rung = nearest_rung(column, n)
@@ -281,10 +284,12 @@ def _judge(
         margin=MARGIN * float(windows.least[at]),
         continuity=0.0 if columns.loss[place] else 0.5 * inflation,
     ) / math.sqrt(inflation)
-    statistic = without_clumps(statistic, rate, known, n, inflation)
-    df = freedom(columns, ladder, place, rung)
-    statistic = max(statistic, 0.0)
-    level = float(windows.alpha[at]) * fewer_looks(statistic, df) * (0.5 if columns.both[place] else 1.0)
+    statistic = max(without_clumps(statistic, rate, known, n, inflation), 0.0)
+    level = float(windows.alpha[at]) * (0.5 if columns.both[place] else 1.0)
+    if 0.5 * math.erfc(statistic / math.sqrt(2.0)) >= FEWEST_LOOKS * level:
+        return None  # not even if the noise were known
+    df = freedom(columns, settled.ladder_of(columns, place), place, rung)
+    level *= fewer_looks(statistic, df)
     tail = student_tail(statistic, df)
     if tail >= level:
         return None
@@ -348,7 +353,7 @@ def fewer_looks(statistic: float, df: float) -> float:
     was large: z^2 = t^2 (df + 1) / (df + t^2).
     """
     squared = statistic * statistic
-    return LOOKS_AT / max(squared * (df + 1.0) / (df + squared), 0.5 * LOOKS_AT)
+    return LOOKS_AT / max(squared * (df + 1.0) / (df + squared), LOOKS_AT / FEWEST_LOOKS)
 
 
 def without_clumps(statistic: float, rate: float, normal: float, n: float, inflation: float) -> float:
