@@ -301,16 +301,33 @@ class Series:
         psi = cell_test.stability_index(np.array(window), n, np.array(past), past_n, v)
         if psi < max(self.psi, 4 * self.told if is_open else 0.0):
             return None
+        nu = self._directions(rung)
+        q = cell_test.divergence((np.array(window), n), (np.array(known), past_n)) / (free * v)
+        alpha = min(0.02, budget * 0.25 * n * self._share_of(scale) / self._spent_by_cells(budget))
+        tail = fisher_tail(q, nu, nu * self.known[rung])
+        return (tail / alpha, q, psi) if tail < alpha else None
+
+    def _share_of(self, scale: int) -> float:
+        return cell_test.OVERLAP * float(rate_test.WEIGHTS[scale])
+
+    def _directions(self, rung: int) -> float:
+        free = self.cells - 1
         runs, kurtosis = self._kurtosis(rung)
         sure = kurtosis - 1 - 2 / free * (1 + math.sqrt((2 + 12 / free) / runs))
         uneven = 0.5 * free * max(0.0, sure * runs / (runs + 10))
-        weight = min(1 + math.sqrt((free - 1) * uneven), free)
-        nu = free / weight
-        both = (np.array(window), n), (np.array(known), past_n)
-        q = cell_test.divergence(*both) / (free * v)
-        alpha = min(0.02, budget * 0.25 * n * cell_test.OVERLAP * float(rate_test.WEIGHTS[scale]))
-        tail = fisher_tail(q, nu, nu * self.known[rung])
-        return (tail / alpha, q, psi) if tail < alpha else None
+        return free / min(1 + math.sqrt((free - 1) * uneven), free)
+
+    def _spent_by_cells(self, budget: float) -> float:
+        """Give the part of the budget that scales can spend at which noise may reach the least index."""
+        spent, past_n, free = 0.0, self.settled.n, self.cells - 1
+        for scale in range(8):
+            n, v, nu = 128.0 * (1 << scale), self.v[scale + 2], self._directions(scale + 2)
+            if past_n >= n >= 64 * v and n * min(self.settled.total) >= 10 * past_n:
+                least = 1 + self.psi / (free * v * (1 / n + 1 / past_n))
+                alpha = min(0.02, budget * 0.25 * n * self._share_of(scale))
+                part = fisher_tail(least, nu, nu * self.known[scale + 2]) / alpha
+                spent += float(rate_test.WEIGHTS[scale]) * min(part, 1.0)
+        return max(spent, 1 / 3)
 
     def _kurtosis(self, rung: int) -> tuple[float, float]:
         while rung > 0 and self.settled.rung[rung][0] < 16:
