@@ -313,7 +313,10 @@ class Series:
     def _directions(self, rung: int) -> float:
         free = self.cells - 1
         runs, kurtosis = self._kurtosis(rung)
-        sure = kurtosis - 1 - 2 / free * (1 + math.sqrt((2 + 12 / free) / runs))
+        chance = 2 / free
+        if self.v[rung] - 1 < 1.645 * math.sqrt(2 / (free * runs)):
+            chance *= 1 + math.sqrt((2 + 12 / free) / runs)
+        sure = kurtosis - 1 - chance
         uneven = 0.5 * free * max(0.0, sure * runs / (runs + 10))
         return free / min(1 + math.sqrt((free - 1) * uneven), free)
 

@@ -47,7 +47,7 @@ QUARTERS: Final = 4
 
 KEPT: Final = 5
 
-OVERLAP: Final = 1.8
+OVERLAP: Final = 2.2
 """What the looks at one window share by overlapping. Choice: by simulation, as that of the rates: independent
 and dependent numbers raise about six tenths of what is declared. Windows that step by a fourth of themselves
 share more than those of rates."""
@@ -248,13 +248,16 @@ def divergence(one: tuple[Floats, float], other: tuple[Floats, float]) -> float:
 def freedoms(ladder: Ladder, rung: int, cells: int) -> tuple[float, float]:
     """Give nu of the statistic, and the degrees of freedom of the noise.
 
-    One standard deviation of what chance makes of the variation of independent runs counts for nothing.
+    One standard deviation of what chance makes of the variation of independent runs counts for nothing, as
+    long as the noise is that of independent readings: where it is clearly more, some directions have more of it.
     """
     free = cells - 1
     runs, variation = ladder.variation(rung)
     weight = 1.0
     if runs > 0.0:
-        chance = 2.0 / free * (1.0 + math.sqrt((2.0 + 12.0 / free) / runs))
+        chance = 2.0 / free
+        if ladder.inflation[rung + 1] - 1.0 < noise.BEYOND * math.sqrt(2.0 / (free * runs)):
+            chance *= 1.0 + math.sqrt((2.0 + 12.0 / free) / runs)
         uneven = 0.5 * free * max(0.0, (variation - chance) * runs / (runs + noise.TAIL_PRIOR))
         weight = min(1.0 + math.sqrt((free - 1) * uneven), float(free))
     return free / weight, ladder.freedom(rung)
