@@ -249,7 +249,7 @@ def freedoms(ladder: Ladder, rung: int, cells: int) -> tuple[float, float]:
     """Give nu of the statistic, and the degrees of freedom of the noise.
 
     One standard deviation of what chance makes of the variation of independent runs counts for nothing, as
-    long as the noise is that of independent readings: where it is clearly more, some directions have more of it.
+    long as the noise is that of independent readings: where it is clearly more, some have more of it.
     """
     free = cells - 1
     runs, variation = ladder.variation(rung)
