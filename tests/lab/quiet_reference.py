@@ -91,7 +91,7 @@ class Series:
         self.prefix.append([a + b for a, b in zip(self.prefix[-1], total, strict=True)])
         self.taken += 1
         c, age = len(self.prefix) - 1, self.latest - self.began
-        complete = self.live.n >= 10_000 and age >= 28 * DAY
+        complete = self.live.n >= 10_000 and age >= 56 * DAY
         growing = self.scale_of_incident < 0 and not complete
         if growing:
             self.live.n += 32
@@ -278,8 +278,7 @@ class Series:
         statistic = rate_test.without_clumps(root / math.sqrt(v), rate, known, n, v)
         df = 1 / (1 / self.known[rung] + 1 / self._tail_df(rung))
         share = float(rate_test.WEIGHTS[scale]) / self._spendable(budget)
-        alpha = min(0.02, budget * n * share * rate_test.OVERLAP)
-        alpha *= 0.5 if self.both else 1.0
+        alpha = min(0.02, budget * n * share * rate_test.OVERLAP) * (0.5 if self.both else 1.0)
         statistic = max(statistic, 0.0)
         alpha *= rate_test.fewer_looks(statistic, df)
         tail = student_tail(statistic, df)

@@ -38,7 +38,7 @@ tenths of what was seen, which costs a test little, and a change may take a fift
 LONGEST_SECONDS: Final = 7 * DAY
 LONGEST_READINGS: Final = COMPLETE_READINGS / 4
 """The time to the next turn at most: the longer of a week and these readings. Choice: a week, with every
-weekday in it, is a quarter of the least complete baseline, and so are the readings."""
+weekday in it; and a quarter of the readings of the least complete baseline."""
 
 SHORTEST_SECONDS: Final = 1.0
 """The same at least: of readings that all came at one time none is older than another."""
