@@ -67,7 +67,7 @@ Choice: the middle ones, some hundreds to some thousands of readings, see most r
 than a quarter of another, since a budget three times smaller costs a window a tenth of its power.
 """
 
-OVERLAP: Final = 0.45
+OVERLAP: Final = 0.4
 """C, see above. Choice: the worst of the simulated families spend about what is declared."""
 
 LOOKS_AT: Final = 10.0
