@@ -18,8 +18,7 @@ is alpha(n) = lambda n w_i C / s, with w_i the part of the budget for the scale;
 the number owes to the distance. s is the part of the budget that can be spent: where noise would have to be
 larger than the least effect to reach the threshold, a scale spends hardly anything, and the others may have
 it. C, what the looks at one window share by overlapping, is no theory: it was set by simulation, on
-independent and on dependent 0/1 readings, so that about as many alarms as are declared are raised at most
-(tests/lab/quiet_runs.py).
+independent and on dependent 0/1 readings, so that no more alarms than are declared are raised (tests/lab/quiet_runs.py).
 """
 
 from __future__ import annotations
@@ -68,7 +67,8 @@ than a quarter of another, since a budget three times smaller costs a window a t
 """
 
 OVERLAP: Final = 0.4
-"""C, see above. Choice: the worst of the simulated families spend about what is declared."""
+"""C, see above. Choice: no simulated family spends more than about three quarters of what is declared, so
+that what was not simulated has some room."""
 
 LOOKS_AT: Final = 10.0
 """The squared distance, in standard deviations, for which C is. Choice: any would do, C has its inverse;
