@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from stream.detectors.quiet import cells, noise
 from stream.detectors.quiet.records import RUNGS, Columns, layout
 
-RUNS = 4_000.0 / 2.0 ** np.arange(RUNGS)
+Row = NDArray[np.float64]
+
+SIZES: Row = np.asarray(32.0 * 2.0 ** np.arange(RUNGS), np.float64)
+RUNS: Row = np.asarray(128_000.0 / SIZES, np.float64)
 STILL = np.zeros((), np.bool_)
 
 
-def inflation(
-    noisy: NDArray[np.float64], runs: NDArray[np.float64] = RUNS, *, of_cells: bool = False
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def inflation(noisy: Row, runs: Row = RUNS, *, of_cells: bool = False) -> tuple[Row, Row]:
     """Work out the noise where the runs of each scale are *noisy* on average."""
     return noise.inflation(runs, runs * noisy, STILL, cells=of_cells)
 
@@ -40,7 +41,7 @@ def test_where_a_scale_is_clearly_louder_its_own_runs_decide(below: float) -> No
 
 def test_a_scale_without_runs_goes_on_as_the_scales_below_it() -> None:
     """The noise of readings that depend for a while: n v = n v_inf - c."""
-    true = 10.0 - 100.0 / (32.0 * 2.0 ** np.arange(RUNGS))
+    true = 10.0 - 100.0 / SIZES
     found, _ = inflation(true, np.where(np.arange(RUNGS) < 4, RUNS, 0.0))
     assert found[1:] == pytest.approx(true, rel=0.03)
 

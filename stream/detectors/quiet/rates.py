@@ -18,7 +18,8 @@ is alpha(n) = lambda n w_i C / s, with w_i the part of the budget for the scale;
 the number owes to the distance. s is the part of the budget that can be spent: where noise would have to be
 larger than the least effect to reach the threshold, a scale spends hardly anything, and the others may have
 it. C, what the looks at one window share by overlapping, is no theory: it was set by simulation, on
-independent and on dependent 0/1 readings, so that no more alarms than are declared are raised (tests/lab/quiet_runs.py).
+independent and on dependent 0/1 readings, so that no more alarms than are declared are raised
+(tests/lab/quiet_runs.py).
 """
 
 from __future__ import annotations
