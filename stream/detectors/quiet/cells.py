@@ -49,7 +49,7 @@ KEPT: Final = 5
 
 OVERLAP: Final = 2.2
 """What the looks at one window share by overlapping. Choice: by simulation, as that of the rates: independent
-and dependent numbers raise about six tenths of what is declared. Windows that step by a fourth of themselves
+and dependent numbers raise about half of what is declared. Windows that step by a fourth of themselves
 share more than those of rates."""
 
 EXPECTED_LEAST: Final = 10.0
