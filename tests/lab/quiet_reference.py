@@ -76,6 +76,7 @@ class Series:
         self.told, self.told_at, self.told_share = 0.0, 0, [0.0] * self.width
         self.held = [[0.0, 0.0, 0.0] for _ in range(10)]
         self.v = [1.0] * 10
+        self.known = [0.0] * 10
         self.rows: list[list[Row]] = [[] for _ in range(10)]
         self.prefix: list[Row] = [[0.0] * self.width]
         self.restart()
@@ -90,7 +91,7 @@ class Series:
         self.prefix.append([a + b for a, b in zip(self.prefix[-1], total, strict=True)])
         self.taken += 1
         c, age = len(self.prefix) - 1, self.latest - self.began
-        complete = self.live.n >= 10_000 and age >= 28 * DAY
+        complete = self.live.n >= 10_000 and age >= 56 * DAY
         growing = self.scale_of_incident < 0 and not complete
         if growing:
             self.live.n += 32
@@ -119,12 +120,19 @@ class Series:
         self._work_out()
 
     def _work_out(self) -> None:
-        below = 1.0
+        before = below = 1.0
         for j in range(10):
-            k = _prior(below)
-            value = (k * below + self.settled.rung[j][1]) / (k + self.settled.rung[j][0])
+            m, q, _ = self.settled.rung[j]
+            k, foretold = _prior(below), below
+            if j and not self.cells:
+                foretold += 0.5 * max(below - before, 0.0) if j > 1 else 0.0
+                k = max(k, 0.5 * self.known[j - 1])
+                if q - m * foretold > 1.645 * foretold * math.sqrt(2 * m):
+                    k = 10.0
+            self.known[j] = k + m
             least = (self.v[0] if j else 1e-3) if self.loss else 1.0
-            below = self.v[j] = max(value, least)
+            before, below = below, max((k * foretold + q) / (k + m), least)
+            self.v[j] = below
         longest = max(7 * DAY, 2_500 * self.lately_seconds / self.lately)
         self.turn = self.latest + max(min(0.25 * (self.latest - self.began), longest), 1.0)
 
@@ -268,10 +276,9 @@ class Series:
             rate, known, n, past_n, margin=rate_test.MARGIN * least, continuity=continuity
         )
         statistic = rate_test.without_clumps(root / math.sqrt(v), rate, known, n, v)
-        df = 1 / (1 / self._df(rung) + 1 / self._tail_df(rung))
+        df = 1 / (1 / self.known[rung] + 1 / self._tail_df(rung))
         share = float(rate_test.WEIGHTS[scale]) / self._spendable(budget)
-        alpha = min(0.02, budget * n * share * rate_test.OVERLAP)
-        alpha *= 0.5 if self.both else 1.0
+        alpha = min(0.02, budget * n * share * rate_test.OVERLAP) * (0.5 if self.both else 1.0)
         statistic = max(statistic, 0.0)
         alpha *= rate_test.fewer_looks(statistic, df)
         tail = student_tail(statistic, df)
@@ -293,17 +300,36 @@ class Series:
         psi = cell_test.stability_index(np.array(window), n, np.array(past), past_n, v)
         if psi < max(self.psi, 4 * self.told if is_open else 0.0):
             return None
-        runs, kurtosis = self._kurtosis(rung)
-        sure = kurtosis - 1 - 2 / free * (1 + math.sqrt((2 + 12 / free) / runs))
-        uneven = 0.5 * free * max(0.0, sure * runs / (runs + 10))
-        weight = min(1 + math.sqrt((free - 1) * uneven), free)
-        nu = free / weight
-        alpha = min(0.02, budget * 0.25 * n * cell_test.OVERLAP * float(rate_test.WEIGHTS[scale]))
-        tail = fisher_tail(q / v, nu, nu * self._df(rung))
-        return (tail / alpha, q / v, psi) if tail < alpha else None
+        nu = self._directions(rung)
+        q = cell_test.divergence((np.array(window), n), (np.array(known), past_n)) / (free * v)
+        alpha = min(0.02, budget * 0.25 * n * self._share_of(scale) / self._spent_by_cells(budget))
+        tail = fisher_tail(q, nu, nu * self.known[rung])
+        return (tail / alpha, q, psi) if tail < alpha else None
 
-    def _df(self, rung: int) -> float:
-        return _prior(self.v[rung - 1] if rung else 1.0) + self.settled.rung[rung][0]
+    def _share_of(self, scale: int) -> float:
+        return cell_test.OVERLAP * float(rate_test.WEIGHTS[scale])
+
+    def _directions(self, rung: int) -> float:
+        free = self.cells - 1
+        runs, kurtosis = self._kurtosis(rung)
+        chance = 2 / free
+        if self.v[rung] - 1 < 1.645 * math.sqrt(2 / (free * runs)):
+            chance *= 1 + math.sqrt((2 + 12 / free) / runs)
+        sure = kurtosis - 1 - chance
+        uneven = 0.5 * free * max(0.0, sure * runs / (runs + 10))
+        return free / min(1 + math.sqrt((free - 1) * uneven), free)
+
+    def _spent_by_cells(self, budget: float) -> float:
+        """Give the part of the budget that scales can spend at which noise may reach the least index."""
+        spent, past_n, free = 0.0, self.settled.n, self.cells - 1
+        for scale in range(8):
+            n, v, nu = 128.0 * (1 << scale), self.v[scale + 2], self._directions(scale + 2)
+            if past_n >= n >= 64 * v and n * min(self.settled.total) >= 10 * past_n:
+                least = 1 + self.psi / (free * v * (1 / n + 1 / past_n))
+                alpha = min(0.02, budget * 0.25 * n * self._share_of(scale))
+                part = fisher_tail(least, nu, nu * self.known[scale + 2]) / alpha
+                spent += float(rate_test.WEIGHTS[scale]) * min(part, 1.0)
+        return max(spent, 1 / 3)
 
     def _kurtosis(self, rung: int) -> tuple[float, float]:
         while rung > 0 and self.settled.rung[rung][0] < 16:

@@ -189,14 +189,14 @@ def test_a_series_is_explained() -> None:
 def test_a_baseline_is_frozen_when_it_is_complete_and_its_digest_stays() -> None:
     bank = new_bank()
     slot = add(bank, ERROR)
-    values = rate((45_000, 0.1))
+    values = rate((90_000, 0.1))
     show(bank, slot, values[:1_000])
     first = bank.explain(slot).baseline
-    show(bank, slot, values[1_000:35_000], start=1_000)
+    show(bank, slot, values[1_000:70_000], start=1_000)
     grown = bank.explain(slot).baseline
-    show(bank, slot, values[35_000:42_000], start=35_000)
+    show(bank, slot, values[70_000:84_000], start=70_000)
     frozen = bank.explain(slot).baseline
-    show(bank, slot, values[42_000:], start=42_000)
+    show(bank, slot, values[84_000:], start=84_000)
     assert first is not None
     assert grown is not None
     assert frozen is not None

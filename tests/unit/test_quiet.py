@@ -333,8 +333,7 @@ def test_dependent_readings_raise_the_noise_and_independent_ones_do_not() -> Non
 
 
 def ladder_of(bank: QuietBank) -> noise.Ladder:
-    columns = bank._engines[0].columns  # noqa: SLF001 - the ladder itself
-    return noise.Ladder(columns.rung_n[0], columns.rung_q[0], columns.rung_qq[0], columns.inflation[0])
+    return noise.present(bank._engines[0].columns, 0)  # noqa: SLF001 - the ladder itself
 
 
 def test_a_burst_that_healed_counts_at_its_own_scale() -> None:

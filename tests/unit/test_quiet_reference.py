@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stream.detectors.quiet import Family, Pool, QuietBank, Spec, bins
 from tests.lab.quiet_reference import Series
 
-STEP_SECONDS = 40.0
+STEP_SECONDS = 80.0
 Values = NDArray[np.float64]
 
 

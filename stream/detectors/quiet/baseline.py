@@ -1,7 +1,7 @@
 """What a series is like when all is well: the sum of the blocks that were neither alarming nor too late.
 
 Each block joins at once and a test takes the window out again, so that nothing is lost between them. A
-baseline of 10,000 readings and 28 days is complete: from then on a slow change cannot become the norm.
+baseline of 10,000 readings and 56 days is complete: from then on a slow change cannot become the norm.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from stream.detectors.quiet.records import BLOCK, DAY, WATCHING, Bools, Columns,
 from stream.detectors.quiet.windows import Sums, running_sum
 
 COMPLETE_READINGS: Final = 10_000
-COMPLETE_SECONDS: Final = 28 * DAY
-"""When a baseline is complete. Choice: four whole weeks hold every weekday alike, and 10,000 readings know
-a rate of .05 to a twentieth, half of the least effect that counts."""
+COMPLETE_SECONDS: Final = 56 * DAY
+"""When a baseline is complete. Choice: of eight whole weeks, which hold every weekday alike, a bad fortnight
+is a quarter, where of four it would be half and the norm; 10,000 readings know a rate of .05 to a twentieth,
+half of the least effect that counts."""
 
 LEARNING_READINGS: Final = 2_000
 LEARNING_SECONDS: Final = 3 * DAY

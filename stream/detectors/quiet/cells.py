@@ -1,15 +1,21 @@
-"""Has a distribution changed? Windows of 128 * 2**i readings, by Pearson's statistic over their cells.
+"""Has a distribution changed? Windows of 128 * 2**i readings, by what their cells hold.
+
+Pearson's statistic,
 
     q = sum_k (a_k - b_k)^2 / p_k / [(K - 1) (1/n + 1/N)]
 
-over the noise v of the scale is compared with Fisher's F(nu, nu df). Where readings depend on each other,
+counts the noise, and says which windows to look at any closer. What decides is Cressie and Read's, which
+lies between Pearson's and the deviance: its tails are the closest to chi-squared where cells hold some ten
+readings (Read and Cressie, 1988), and clumps of readings make them less heavy than Pearson's.
+Over the noise v of the scale it is compared with Fisher's F(nu, nu df). Where readings depend on each other,
 some directions among the cells vary more than others, and q is a sum of chi-squareds with unequal weights.
 Its far tail is that of the heaviest: with one weight w and the others equal, the squared coefficient of
 variation of q is 2 / (K - 1) * [1 + (w - 1)^2 / (K - 2)], which gives w; the gamma distribution with the
 mean of q and the tail of w has nu = (K - 1) / w.
 
 A change has to be sure and large: the population stability index, corrected for what chance alone gives,
-is at least the least that counts. Windows are looked at when a fourth of them is new.
+is at least the least that counts. Windows are looked at when a fourth of them is new. What long windows
+cannot spend of the budget, since chance hardly makes so large an index of them, the others have, as of rates.
 """
 
 from __future__ import annotations
@@ -21,8 +27,17 @@ import numpy as np
 
 from stream.detectors.quiet import baseline, noise, season, settled
 from stream.detectors.quiet.noise import Ladder
-from stream.detectors.quiet.rates import ALPHA_MAX, ENOUGH, WEIGHTS, WORSE, Hit
-from stream.detectors.quiet.records import LEVELS, WATCHING, Bools, Columns, Floats, Places, caught_up_at
+from stream.detectors.quiet.rates import ALPHA_MAX, ENOUGH, SPENDABLE_LEAST, WEIGHTS, WORSE, Hit
+from stream.detectors.quiet.records import (
+    BLOCK,
+    LEVELS,
+    WATCHING,
+    Bools,
+    Columns,
+    Floats,
+    Places,
+    caught_up_at,
+)
 from stream.detectors.quiet.settled import Settled
 from stream.detectors.quiet.tails import fisher_tail
 from stream.detectors.quiet.windows import Nodes, Sums
@@ -32,9 +47,10 @@ QUARTERS: Final = 4
 
 KEPT: Final = 5
 
-OVERLAP: Final = 3.0
-"""What the looks at one window share by overlapping. Choice: by simulation, as that of the rates; windows
-that step by a fourth of themselves share more."""
+OVERLAP: Final = 2.2
+"""What the looks at one window share by overlapping. Choice: by simulation, as that of the rates: independent
+and dependent numbers raise about half of what is declared. Windows that step by a fourth of themselves
+share more than those of rates."""
 
 EXPECTED_LEAST: Final = 10.0
 """Readings that the baseline expects in the window's smallest cell. Choice: twice Cochran's 5, since the
@@ -43,6 +59,10 @@ far tail is asked for."""
 UNKNOWN_WEEK: Final = 2.5
 """Times the index that counts while the days of the week are not known. Choice: by custom .10 is a small
 change and .25 a large one."""
+
+_SIZES: Final = tuple(float(QUARTERS * BLOCK << scale) for scale in range(LEVELS))
+_WEIGHTS: Final = tuple(float(weight) for weight in WEIGHTS)
+"""Readings of a window of each scale, and the part of the budget for it."""
 
 _SCREEN: Final = 8.0
 """Pearson's statistic below which no window is looked at any closer: no level that is used is below it."""
@@ -115,10 +135,14 @@ def look(
         stability = stability_index(inside[pair, :cells], size, past[pair, :cells], left, noisy)
         if stability < least[series]:
             continue
-        nu, df = freedoms(settled.ladder_of(columns, own), at_scale + 2, cells)
-        level = float(min(ALPHA_MAX, budget[series, now] * 0.25 * size * OVERLAP * WEIGHTS[at_scale]))
-        statistic = float(q[pair]) / noisy
+        ladder, allowed = settled.ladder_of(columns, own), float(budget[series, now])
+        nu, df = freedoms(ladder, at_scale + 2, cells)
+        sample = inside[pair, :cells], size
+        statistic = divergence(sample, (known[pair, :cells], left)) / (float(freedom[pair]) * noisy)
         tail = fisher_tail(statistic, nu, nu * df)
+        if tail >= level_of(at_scale, allowed, SPENDABLE_LEAST):
+            continue
+        level = level_of(at_scale, allowed, spendable(columns, ladder, own, allowed))
         if tail >= level or (series in best and best[series][0] <= tail / level):
             continue
         best[series] = (
@@ -191,16 +215,57 @@ def stability_index(inside: Floats, n: float, past: Floats, past_n: float, infla
     return float(((a - b) * np.log(a / b)).sum()) - chance
 
 
+def level_of(scale: int, allowed: float, spent: float) -> float:
+    """Give the level of a look at *scale*, with lambda *allowed*, where that part of it can be *spent*."""
+    return min(ALPHA_MAX, allowed * 0.25 * _SIZES[scale] * OVERLAP * _WEIGHTS[scale] / spent)
+
+
+def spendable(columns: Columns, ladder: Ladder, place: int, allowed: float) -> float:
+    """Give the part of its budget that a series can spend, as :func:`.rates.spendable` does.
+
+    A scale spends nothing whose windows are not tested, and next to nothing where the least index that counts
+    lies further out than its level.
+    """
+    cells, (past_n, past) = int(columns.cells[place]), settled.baseline_of(columns, place)
+    rarest, spent = float(past[:cells].min()) / max(past_n, 1.0), 0.0
+    for scale, n in enumerate(_SIZES):
+        noisy = float(ladder.inflation[scale + 3])
+        if past_n < n or n < ENOUGH * noisy or n * rarest < EXPECTED_LEAST:
+            continue
+        nu, df = freedoms(ladder, scale + 2, cells)
+        # On average the statistic is 1 + PSI / [(K - 1) v (1/n + 1/N)].
+        least = 1.0 + float(columns.psi[place]) / ((cells - 1) * noisy * (1.0 / n + 1.0 / past_n))
+        part = fisher_tail(least, nu, nu * df) / level_of(scale, allowed, 1.0)
+        spent += _WEIGHTS[scale] * min(part, 1.0)
+    return max(spent, SPENDABLE_LEAST)
+
+
+def divergence(one: tuple[Floats, float], other: tuple[Floats, float]) -> float:
+    """Give Cressie and Read's statistic of two samples: what they hold in each cell, and in all.
+
+    2 / [l (l + 1)] sum O [(O / E)^l - 1] with l = 2/3, the E of both samples by their pooled shares.
+    """
+    share = np.maximum((one[0] + other[0]) / (one[1] + other[1]), 1e-12)
+    total = 0.0
+    for held, n in (one, other):
+        seen = np.maximum(held, 0.0)  # without its season a count may be below 0
+        total += float((seen * (np.cbrt(seen / (n * share)) ** 2 - 1.0)).sum())
+    return 1.8 * total
+
+
 def freedoms(ladder: Ladder, rung: int, cells: int) -> tuple[float, float]:
     """Give nu of the statistic, and the degrees of freedom of the noise.
 
-    One standard deviation of what chance makes of the variation of independent runs counts for nothing.
+    One standard deviation of what chance makes of the variation of independent runs counts for nothing, as
+    long as the noise is that of independent readings: where it is clearly more, some have more of it.
     """
     free = cells - 1
     runs, variation = ladder.variation(rung)
     weight = 1.0
     if runs > 0.0:
-        chance = 2.0 / free * (1.0 + math.sqrt((2.0 + 12.0 / free) / runs))
+        chance = 2.0 / free
+        if ladder.inflation[rung + 1] - 1.0 < noise.BEYOND * math.sqrt(2.0 / (free * runs)):
+            chance *= 1.0 + math.sqrt((2.0 + 12.0 / free) / runs)
         uneven = 0.5 * free * max(0.0, (variation - chance) * runs / (runs + noise.TAIL_PRIOR))
         weight = min(1.0 + math.sqrt((free - 1) * uneven), float(free))
     return free / weight, ladder.freedom(rung)

@@ -6,9 +6,15 @@ Derivation. For a run of n independent readings with the baseline's rate p, and 
 
 has the mean 1 (for cells: Pearson's statistic over its K - 1 degrees of freedom). Where readings depend on
 each other, or the world wobbles without being broken, its mean over the runs of a scale is the factor by
-which variances of that scale are larger. Scale j is shrunk towards the scale below with the weight of k
-runs, v_j = (k v_{j-1} + sum q) / (k + m), which is the mean of a posterior with a scaled inverse chi-
-squared prior; k + m is its degrees of freedom (Gelman et al., Bayesian Data Analysis, section 2.6).
+which variances of that scale are larger. Scale j is shrunk towards what the scales below foretell, e_j, with
+the weight of k runs, v_j = (k e_j + sum q) / (k + m), which is the mean of a posterior with a scaled inverse
+chi-squared prior; k + m is its degrees of freedom (Gelman et al., Bayesian Data Analysis, section 2.6).
+
+Of readings that depend on each other for a while, n v = n v_inf - c: from scale to scale v grows by half of
+what it grew by before, so e_j = v_{j-1} + (v_{j-1} - v_{j-2}) / 2. The same readings that are m runs here
+were 2 m below, so half the degrees of freedom below are k: they keep a few large runs that happen to be alike
+from hiding the noise. Where a scale is clearly noisier than foretold, its readings depend on each other for
+longer than that, and its own runs decide. Cells need none of it: each of their runs tells K - 1 numbers.
 
 Bursts make tails heavy. If the runs' deviations are like Student's t with nu degrees of freedom, their
 kurtosis, mean(q^2) / mean(q)^2, is 3 + 6 / (nu - 4); nu comes from that, shrunk to the 3 of independent
@@ -42,6 +48,18 @@ readings can be wrong without harm; 10 let a dependent one grow within days (pro
 CLEAN: Final = 1.25
 """The inflation under which a scale shows no dependence. Choice: one such fifth above 1."""
 
+SHARED: Final = 0.5
+"""Part of the degrees of freedom of the scale below that count at a scale. Choice: two runs make one of the
+next scale, so that no reading counts for more than it does there."""
+
+STEP: Final = 0.5
+"""Part of the last step of the noise, from scale to scale, that is foretold to come next. Choice: that of
+readings that depend on each other for a while."""
+
+BEYOND: Final = 1.645
+"""Standard deviations above what is foretold from where on a scale's own runs decide, PRIOR others beside
+them. Choice: by custom, chance goes there once in twenty times."""
+
 IN_A_ROW: Final = 8
 """Runs that are compared with their own mean. Choice: 7 degrees of freedom, and at the scale of a day
 the row is longer than a week, so that no weekday goes unseen."""
@@ -69,16 +87,20 @@ little, yet more than nothing, so that the ladder does not begin at independent 
 
 
 class Ladder(NamedTuple):
-    """What one series says of its noise; *inflation* is that of no scale (1), and then of every scale."""
+    """What one series says of its noise; *inflation* is that of no scale (1), and then of every scale.
+
+    *known* are the degrees of freedom of every scale's inflation.
+    """
 
     n: Floats
     q: Floats
     qq: Floats
     inflation: Floats
+    known: Floats
 
     def freedom(self, rung: int) -> float:
         """Give the degrees of freedom of one rung's estimate."""
-        return (PRIOR_CLEAN if self.inflation[rung] < CLEAN else PRIOR) + float(self.n[rung])
+        return float(self.known[rung])
 
     def variation(self, rung: int) -> tuple[float, float]:
         """Give how many runs tell of the tails at *rung*, and the squared variation of their q.
@@ -224,22 +246,29 @@ def _clipped(values: list[float], counts: list[float], n: float, q: float) -> li
     return values
 
 
-def inflation(n: Floats, q: Floats, loss: Bools) -> Floats:
-    """Work out the inflation from what was counted, shape (series, blocks, scales), each from the rung below.
+def inflation(n: Floats, q: Floats, loss: Bools, *, cells: bool) -> tuple[Floats, Floats]:
+    """Work out the inflation from what was counted, shape (..., scales), each from the rungs below.
 
-    It is never under 1, or for a *loss* never under that of a single block: a loss varies
-    less than 0 and 1 with the same mean.
+    Gives it, shape (..., scales + 1), and its degrees of freedom, shape (..., scales). It is never under 1,
+    or for a *loss*, shape (...), never under that of a single block: a loss varies less than 0 and 1 with
+    the same mean.
     """
-    result = np.ones((*n.shape[:2], RUNGS + 1))
-    least = np.where(loss, 1e-3, 1.0)[:, None]
+    result, known = np.ones((*n.shape[:-1], RUNGS + 1)), np.zeros(n.shape)
+    least = np.where(loss, 1e-3, 1.0)
     for rung in range(RUNGS):
-        below = result[:, :, rung]
+        below, runs = result[..., rung], n[..., rung]
         k = np.where(below < CLEAN, PRIOR_CLEAN, PRIOR)
-        value = (k * below + q[:, :, rung]) / (k + n[:, :, rung])
-        result[:, :, rung + 1] = np.maximum(value, least)
-        if rung == 0 and loss.any():
-            least = np.where(loss[:, None], result[:, :, 1], 1.0)
-    return result
+        foretold = below
+        if rung > 0 and not cells:
+            if rung > 1:
+                foretold = below + STEP * np.maximum(below - result[..., rung - 1], 0.0)
+            beyond = q[..., rung] - runs * foretold > BEYOND * foretold * np.sqrt(2.0 * runs)
+            k = np.where(beyond, PRIOR, np.maximum(k, SHARED * known[..., rung - 1]))
+        known[..., rung] = k + runs
+        result[..., rung + 1] = np.maximum((k * foretold + q[..., rung]) / known[..., rung], least)
+        if rung == 0:
+            least = np.where(loss, result[..., 1], least)
+    return result, known
 
 
 def hold(columns: Columns, place: int) -> None:
@@ -270,8 +299,12 @@ def forget(columns: Columns, place: int, rungs: int) -> None:
     columns.rung_qq[place, :rungs] *= FORGET
 
 
-def present(columns: Columns, place: int) -> Floats:
-    """Give the inflation of one series by all that its runs say, up to now; shape (scales + 1,)."""
-    n, q = columns.rung_n[place, None, None], columns.rung_q[place, None, None]
-    result: Floats = inflation(n, q, columns.loss[place : place + 1] > 0)[0, 0]
-    return result
+def present(columns: Columns, place: int) -> Ladder:
+    """Give the noise of one series by all that its runs say, up to now."""
+    return ladder(columns, place, columns.rung_n[place], columns.rung_q[place], columns.rung_qq[place])
+
+
+def ladder(columns: Columns, place: int, n: Floats, q: Floats, qq: Floats) -> Ladder:
+    """Give the noise of one series of which so much was counted."""
+    has_cells = columns.bounds.shape[-1] > 1
+    return Ladder(n, q, qq, *inflation(n, q, columns.loss[place] > 0, cells=has_cells))

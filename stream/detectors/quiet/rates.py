@@ -18,7 +18,7 @@ is alpha(n) = lambda n w_i C / s, with w_i the part of the budget for the scale;
 the number owes to the distance. s is the part of the budget that can be spent: where noise would have to be
 larger than the least effect to reach the threshold, a scale spends hardly anything, and the others may have
 it. C, what the looks at one window share by overlapping, is no theory: it was set by simulation, on
-independent and on dependent 0/1 readings, so that about as many alarms as are declared are raised at most
+independent and on dependent 0/1 readings, so that no more alarms than are declared are raised
 (tests/lab/quiet_runs.py).
 """
 
@@ -68,12 +68,17 @@ Choice: the middle ones, some hundreds to some thousands of readings, see most r
 than a quarter of another, since a budget three times smaller costs a window a tenth of its power.
 """
 
-OVERLAP: Final = 0.5
-"""C, see above. Choice: the worst of the simulated families spend about what is declared."""
+OVERLAP: Final = 0.4
+"""C, see above. Choice: no simulated family spends more than about three quarters of what is declared, so
+that what was not simulated has some room."""
 
 LOOKS_AT: Final = 10.0
 """The squared distance, in standard deviations, for which C is. Choice: any would do, C has its inverse;
 this is that of dependent readings at a budget of .3."""
+
+FEWEST_LOOKS: Final = 2.0
+"""Times fewer looks that are taken for independent at most. Choice: what was counted goes down to about half
+of LOOKS_AT, with levels of .01."""
 
 ALPHA_MAX: Final = 0.02
 """The largest level of a single look, whatever the budget: about two standard deviations, so that an alarm
@@ -270,13 +275,11 @@ def _judge(columns: Columns, able: _Able, place: int, one: int) -> tuple[float, 
         continuity=0.0 if columns.loss[place] else 0.5 * inflation,
     ) / math.sqrt(inflation)
     statistic = max(without_clumps(statistic, rate, known, n, inflation), 0.0)
-    most = float(able.alpha[one]) * (0.5 if columns.both[place] else 1.0)
-    # No tail of Student's is below the normal one, and looks are twice as few as at LOOKS_AT at most.
-    if 0.5 * math.erfc(statistic * math.sqrt(0.5)) > 2.0 * most + HAIR * most:
-        return None
-    ladder, rung = settled.ladder_of(columns, place), nearest_rung(column, n)
-    df = freedom(columns, ladder, place, rung)
-    level = float(able.alpha[one]) * fewer_looks(statistic, df) * (0.5 if columns.both[place] else 1.0)
+    level = float(able.alpha[one]) * (0.5 if columns.both[place] else 1.0)
+    if 0.5 * math.erfc(statistic / math.sqrt(2.0)) >= FEWEST_LOOKS * level:
+        return None  # not even if the noise were known
+    df = freedom(columns, settled.ladder_of(columns, place), place, nearest_rung(column, n))
+    level *= fewer_looks(statistic, df)
     tail = student_tail(statistic, df)
     if tail >= level:
         return None
@@ -340,7 +343,7 @@ def fewer_looks(statistic: float, df: float) -> float:
     was large: z^2 = t^2 (df + 1) / (df + t^2).
     """
     squared = statistic * statistic
-    return LOOKS_AT / max(squared * (df + 1.0) / (df + squared), 0.5 * LOOKS_AT)
+    return LOOKS_AT / max(squared * (df + 1.0) / (df + squared), LOOKS_AT / FEWEST_LOOKS)
 
 
 def without_clumps(statistic: float, rate: float, normal: float, n: float, inflation: float) -> float:

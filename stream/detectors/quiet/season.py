@@ -258,7 +258,7 @@ def refresh(columns: Columns, place: int, day: int, cells: int) -> None:
     """Work out the profile of one series anew; *cells* is its number of cells, 0 where it is a rate."""
     columns.season_day[place] = day
     share = np.clip(columns.base[place] / columns.base_n[place], 1e-6, 1 - 1e-6)
-    inflation = noise.present(columns, place)
+    inflation = noise.present(columns, place).inflation
     own = float(inflation[1]) if columns.loss[place] else 1.0
     spread = share * (cells - 1) if cells else share * (1.0 - share) * own
     n, visits = columns.hour_n[place], columns.hour_visits[place]
@@ -272,7 +272,7 @@ def refresh(columns: Columns, place: int, day: int, cells: int) -> None:
         if not columns.season_on[place, 0] and _matters(shift, n, spread):
             columns.season_on[place, 0] = 1
             _begin_anew(columns, place, RUNGS)
-            inflation = noise.present(columns, place)
+            inflation = noise.present(columns, place).inflation
     n, visits = columns.weekday_n[place], columns.weekday_visits[place]
     if visits.min() >= VISITS_LEAST:
         whole = visits - (np.arange(WEEKDAYS) == (day + _THURSDAY) % WEEKDAYS)  # today has only begun

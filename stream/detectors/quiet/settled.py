@@ -38,7 +38,7 @@ tenths of what was seen, which costs a test little, and a change may take a fift
 LONGEST_SECONDS: Final = 7 * DAY
 LONGEST_READINGS: Final = COMPLETE_READINGS / 4
 """The time to the next turn at most: the longer of a week and these readings. Choice: a week, with every
-weekday in it, is a quarter of the least complete baseline, and so are the readings."""
+weekday in it; and a quarter of the readings of the least complete baseline."""
 
 SHORTEST_SECONDS: Final = 1.0
 """The same at least: of readings that all came at one time none is older than another."""
@@ -80,10 +80,10 @@ def baselines(columns: Columns, places: Places) -> Settled:
 
 def ladder_of(columns: Columns, place: int) -> noise.Ladder:
     """Give the noise that tests of one series use, or would use now if it were tested."""
-    prefix = "settled_" if columns.turn[place] else ""
-    n, q, qq = (getattr(columns, f"{prefix}{name}")[place] for name in ("rung_n", "rung_q", "rung_qq"))
-    inflation = columns.inflation[place] if prefix else noise.present(columns, place)
-    return noise.Ladder(n, q, qq, inflation)
+    if not columns.turn[place]:
+        return noise.present(columns, place)
+    n, q, qq = (getattr(columns, f"settled_{name}")[place] for name in ("rung_n", "rung_q", "rung_qq"))
+    return noise.ladder(columns, place, n, q, qq)
 
 
 def baseline_of(columns: Columns, place: int) -> tuple[float, Floats]:
@@ -150,8 +150,9 @@ def leave_out(columns: Columns, place: int, since: int, before: Floats) -> None:
 
 def _work_out(columns: Columns, places: Places) -> None:
     """Work out the noise that tests use, and when the next turn is."""
-    n, q = columns.settled_rung_n[places, None], columns.settled_rung_q[places, None]
-    columns.inflation[places] = noise.inflation(n, q, columns.loss[places] > 0)[:, 0]
+    n, q = columns.settled_rung_n[places], columns.settled_rung_q[places]
+    has_cells = columns.bounds.shape[-1] > 1
+    columns.inflation[places], _ = noise.inflation(n, q, columns.loss[places] > 0, cells=has_cells)
     latest = columns.latest[places]
     seconds = columns.lately_seconds[places] / np.maximum(columns.lately[places], 1.0)
     longest = np.maximum(LONGEST_SECONDS, LONGEST_READINGS * seconds)

@@ -16,9 +16,15 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from stream.detectors.quiet import baseline, bins, rates, scan, settled
-from stream.detectors.quiet.cells import EXPECTED_LEAST, QUARTERS, freedoms, least_index
-from stream.detectors.quiet.cells import OVERLAP as CELLS_OVERLAP
-from stream.detectors.quiet.rates import ALPHA_MAX, ENOUGH, WEIGHTS
+from stream.detectors.quiet.cells import (
+    EXPECTED_LEAST,
+    QUARTERS,
+    freedoms,
+    least_index,
+    level_of,
+    spendable,
+)
+from stream.detectors.quiet.rates import ENOUGH
 from stream.detectors.quiet.records import BLOCK, DAY, LEVELS, Columns
 from stream.detectors.quiet.tails import fisher_tail, student_tail
 
@@ -123,6 +129,7 @@ def of_cells(columns: Columns, place: int, allowed: float, readings: float) -> C
     free, best = cells - 1, None
     least = float(least_index(columns, np.array([place]))[0])
     ladder = settled.ladder_of(columns, place)
+    spent = spendable(columns, ladder, place, allowed)
     for scale in range(LEVELS):
         n = float(QUARTERS * BLOCK * 2**scale)
         inflation = float(ladder.inflation[scale + 3])
@@ -130,7 +137,7 @@ def of_cells(columns: Columns, place: int, allowed: float, readings: float) -> C
             continue
         if n * float(past[:cells].min()) < EXPECTED_LEAST * past_n:
             continue
-        level = min(ALPHA_MAX, allowed * 0.25 * n * CELLS_OVERLAP * float(WEIGHTS[scale]))
+        level = level_of(scale, allowed, spent)
         nu, df = freedoms(ladder, scale + 2, cells)
         threshold = _beyond(lambda f, nu=nu, df=df: fisher_tail(f, nu, nu * df), level)  # type: ignore[misc]
         # On average the statistic is 1 + PSI / [(K - 1) v (1/n + 1/N)].
