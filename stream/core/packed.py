@@ -10,7 +10,7 @@ import msgspec
 encode_ids = msgspec.msgpack.Encoder().encode
 decode_ids = msgspec.msgpack.Decoder(list[str]).decode
 
-LOOSE_MAX: Final = 128
+LOOSE_MAX: Final = 16
 """Ids that wait to be packed together: packing few costs as much as packing many."""
 
 _SHORT: Final = 16
