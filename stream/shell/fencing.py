@@ -56,7 +56,11 @@ STOP_SECONDS: Final = 5.0
 WAITING_RECORDS: Final = 1_000
 """Records that may wait for the next transaction; who has more waits too."""
 
-_BATCH_BYTES: Final = 256 * 1024
+_BATCH_BYTES: Final = 512 * 1024
+"""Records of a partition go in batches of so many bytes, one after the other: half of what a topic takes by
+default. A checkpoint of some megabytes waits for as many answers as there are batches.
+"""
+
 _NO_TRANSACTIONS: Final = (UnknownError, IncompatibleBrokerVersion)
 TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
 _LEFT_OUT: Final = (*TOO_LARGE, OutOfOrderSequenceNumber)
@@ -342,6 +346,7 @@ class Producers:
             **connection.for_aiokafka(),
             acks="all",
             linger_ms=2,
+            max_batch_size=_BATCH_BYTES,
             max_request_size=LARGE_RECORD_BYTES,
             request_timeout_ms=int(publish_timeout_seconds * 1000),
         )
