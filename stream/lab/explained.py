@@ -22,7 +22,7 @@ KNOWN: Final = (
     (
         "new_category:destination",
         date(2013, 4, 1),
-        date(2013, 6, 30),
+        date(2013, 9, 30),
         "destinations of the summer that were not flown to at first (AVL, ABQ, BGR; ACK, MVY, TVC)",
     ),
     ("output", date(2013, 11, 3), date(2013, 12, 31), "the winter's timetable, after 3 November"),
