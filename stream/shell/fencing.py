@@ -38,7 +38,7 @@ from aiokafka.structs import RecordMetadata, TopicPartition
 
 from stream.shell.connection import Connection
 from stream.shell.retried import note_retries
-from stream.shell.topics import LARGE_RECORD_BYTES
+from stream.shell.topics import BATCH_BYTES, LARGE_RECORD_BYTES
 
 logger = logging.getLogger(__name__)
 
@@ -55,11 +55,6 @@ _ABORTED_AFTER_SECONDS: Final = 20.0  # later than that the broker ends a transa
 STOP_SECONDS: Final = 5.0
 WAITING_RECORDS: Final = 1_000
 """Records that may wait for the next transaction; who has more waits too."""
-
-_BATCH_BYTES: Final = 512 * 1024
-"""Records of a partition go in batches of so many bytes, one after the other: half of what a topic takes by
-default. A checkpoint of some megabytes waits for as many answers as there are batches.
-"""
 
 _NO_TRANSACTIONS: Final = (UnknownError, IncompatibleBrokerVersion)
 TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
@@ -134,7 +129,7 @@ class FencedProducer:
             transactional_id=transactional_id,
             transaction_timeout_ms=int((publish_timeout_seconds + _ABORTED_AFTER_SECONDS) * 1000),
             acks="all",
-            max_batch_size=_BATCH_BYTES,
+            max_batch_size=BATCH_BYTES,
             max_request_size=LARGE_RECORD_BYTES,
         )
         self._one_at_a_time = asyncio.Lock()
@@ -346,7 +341,7 @@ class Producers:
             **connection.for_aiokafka(),
             acks="all",
             linger_ms=2,
-            max_batch_size=_BATCH_BYTES,
+            max_batch_size=BATCH_BYTES,
             max_request_size=LARGE_RECORD_BYTES,
             request_timeout_ms=int(publish_timeout_seconds * 1000),
         )

@@ -25,6 +25,11 @@ REJECTED: Final = "rejected"
 POLICIES: Final = "policies"
 STATE: Final = "state"
 
+BATCH_BYTES: Final = 512 * 1024
+"""What workers send goes in batches of so many bytes, those of a partition one after the other: half of what
+a topic takes by default. A checkpoint of some megabytes waits for as many answers as there are batches.
+"""
+
 LARGE_RECORD_BYTES: Final = 8 * 1024 * 1024
 """Largest record of the state and of rejected messages."""
 
