@@ -1,10 +1,11 @@
-"""A transactional producer for each partition: who takes a partition over shuts out who had it before.
+"""Transactional producers: who takes a partition over shuts out who had it before.
 
-The producers of a partition share a transactional id, whichever worker they belong to. When one of them
-starts, the broker ends what the one before it has left open, and refuses everything that still comes from it:
-rows, commits, alerts and incidents that were on their way. Nobody who reads what is committed sees them.
+Of a partition one producer writes the state and another what it publishes. Each has a transactional id,
+the same in whichever worker. When a producer starts, the broker ends what the one before it has left open, and
+refuses everything that still comes from that: rows, commits, alerts and incidents that were on their way.
+Nobody who reads what is committed sees them.
 
-Where the broker has no transactions all partitions share one plain producer, and the claims in the state
+Where the broker has no transactions all partitions share plain producers, and the claims in the state
 topic alone say whose a partition is.
 """
 
@@ -21,7 +22,6 @@ from typing import Any, Final, Literal, Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
-    IncompatibleBrokerVersion,
     InvalidProducerEpoch,
     InvalidTxnState,
     KafkaError,
@@ -31,7 +31,6 @@ from aiokafka.errors import (
     RecordListTooLargeError,
     RequestTimedOutError,
     TransactionalIdAuthorizationFailed,
-    UnknownError,
     UnknownTopicOrPartitionError,
 )
 from aiokafka.structs import RecordMetadata, TopicPartition
@@ -56,7 +55,6 @@ STOP_SECONDS: Final = 5.0
 WAITING_RECORDS: Final = 1_000
 """Records that may wait for the next transaction; who has more waits too."""
 
-_NO_TRANSACTIONS: Final = (UnknownError, IncompatibleBrokerVersion)
 TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
 _LEFT_OUT: Final = (*TOO_LARGE, OutOfOrderSequenceNumber)
 """What a batch is refused with that is too large, and those that follow it."""
@@ -318,83 +316,3 @@ def _is_open(future: asyncio.Future[Any]) -> bool:
 def _heard(future: asyncio.Future[Any]) -> None:
     if not future.cancelled():
         future.exception()
-
-
-class Producers:
-    """Gives every partition what it writes with."""
-
-    def __init__(
-        self,
-        connection: Connection,
-        name: str = "",
-        transactions: Transactions = "off",
-        publish_timeout_seconds: float = PUBLISH_SECONDS,
-    ) -> None:
-        """Let transactional ids begin with *name*, which is that of the group and its topics."""
-        self._connection = connection
-        self._name = name
-        self._transactions = transactions
-        self._patience = publish_timeout_seconds
-        self._fenced: list[FencedProducer] = []
-        self._is_fencing = False
-        self._plain = AIOKafkaProducer(
-            **connection.for_aiokafka(),
-            acks="all",
-            linger_ms=2,
-            max_batch_size=BATCH_BYTES,
-            max_request_size=LARGE_RECORD_BYTES,
-            request_timeout_ms=int(publish_timeout_seconds * 1000),
-        )
-
-    async def start(self) -> None:
-        """Connect, and see what the broker can. Raises TransactionError where it cannot what is wanted."""
-        await self._plain.start()
-        if self._transactions != "off":
-            self._is_fencing = await has_transactions(self._connection, f"{self._name}-probe")
-        if self._transactions == "on" and not self._is_fencing:
-            raise TransactionError(
-                "the broker has no transactions and DRIFTLINE_TRANSACTIONS is on: auto or off does without"
-            )
-        if not self._is_fencing:
-            why = "are switched off" if self._transactions == "off" else "are not what this broker has"
-            logger.info("transactions %s: claims in the state topic say whose a partition is", why)
-
-    async def stop(self) -> None:
-        """Send what is left and disconnect."""
-        await self._let_go()
-        await self._plain.stop()
-
-    async def take(self, partitions: Iterable[int]) -> dict[int, AIOKafkaProducer | FencedProducer]:
-        """Give the producers of *partitions*; those given before are no more.
-
-        What another worker, or an earlier producer of this one, has not committed by then never will be.
-        """
-        await self._let_go()
-        if not self._is_fencing:
-            return dict.fromkeys(partitions, self._plain)
-        taken = {
-            number: FencedProducer(self._connection, f"{self._name}-{number}", self._patience)
-            for number in partitions
-        }
-        self._fenced = list(taken.values())
-        await asyncio.gather(*(producer.start() for producer in self._fenced))
-        return dict(taken)
-
-    async def _let_go(self) -> None:
-        leaving, self._fenced = self._fenced, []
-        await asyncio.gather(*(producer.stop() for producer in leaving))
-
-
-async def has_transactions(connection: Connection, transactional_id: str) -> bool:
-    """Tell whether the broker gives out transactional ids; raises TransactionError where not to this user."""
-    producer = FencedProducer(connection, transactional_id)
-    said_by_aiokafka = logging.getLogger("aiokafka.producer.sender")
-    said_by_aiokafka.disabled = True  # that a broker has none is no error
-    try:
-        with suppress(*_NO_TRANSACTIONS):
-            await producer.start()
-            await producer.stop()
-            return True
-    finally:
-        said_by_aiokafka.disabled = False
-    return False

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
     InvalidTopicError,
     KafkaError,
@@ -32,6 +31,7 @@ from schemas.codec import encode
 from stream.core.nouns import Forward
 from stream.shell.fencing import TOO_LARGE, FencedProducer, TopicRefusedError
 from stream.shell.metrics import Metrics
+from stream.shell.producers import Producer
 from stream.shell.topics import INCIDENTS, REJECTED, Topics
 
 logger = logging.getLogger(__name__)
@@ -89,15 +89,28 @@ class _Message(NamedTuple):
     instead: Rejected | None = None
 
 
-class Outputs:
-    """Sends the messages of one partition, and remembers them until they are acknowledged."""
+class _Sent(NamedTuple):
+    """A message that was given to the producer, how many bytes it has, and what is done when it is taken."""
 
-    def __init__(self, producer: AIOKafkaProducer | FencedProducer, topics: Topics, metrics: Metrics) -> None:
+    message: _Message
+    size: int
+    done: asyncio.Future[Any]
+
+
+class Outputs:
+    """Sends the messages of one partition, and remembers them until they are acknowledged.
+
+    More may be sent while what was sent before is waited for, but none while some are sent again.
+    """
+
+    def __init__(self, producer: Producer, topics: Topics, metrics: Metrics) -> None:
         self._producer = producer
         self._topics = topics
         self._metrics = metrics
-        self._sent: list[tuple[_Message, asyncio.Future[Any]]] = []
+        self._sent: list[_Sent] = []
         self._bytes = 0
+        self._hearing = asyncio.Lock()
+        self._sending = asyncio.Lock()
 
     async def send(self, name: str, key: bytes | None, value: bytes, **more: object) -> None:
         """Send *value* to the topic *name*, without prefix; *more* as aiokafka's ``send`` takes it.
@@ -119,44 +132,52 @@ class Outputs:
         return _Message(self._topics.full(REJECTED), rejected.key, encode(rejected), {}, rejected)
 
     async def acknowledged(self) -> None:
-        """Wait until the broker has taken all that was sent. Raises PublishError where it does not.
+        """Wait until the broker has taken all that was sent before this call. Raises PublishError.
 
         A batch that is too large is refused whole; its messages may be small: each is sent again on its own.
         Of incidents, of which the last message counts, all are, those too that were taken: an older one never
         stands behind a newer one.
         """
+        async with self._hearing:
+            heard = self._sent.copy()
+            if any(await _refused(heard)):
+                async with self._sending:
+                    await self._send_again()
+                return
+            del self._sent[: len(heard)]
+            self._bytes -= sum(one.size for one in heard)
+
+    async def _send_again(self) -> None:
+        """Hear of all that was sent, by now too, and send what was refused."""
         sent, self._sent, self._bytes = self._sent, [], 0
-        answers = await asyncio.gather(*(future for _, future in sent), return_exceptions=True)
-        refused: list[bool] = []
-        for (message, _), answer in zip(sent, answers, strict=True):
-            refused.append(isinstance(answer, TOO_LARGE))
-            if isinstance(answer, BaseException) and not refused[-1]:
-                with refusals_of(message.topic):
-                    raise answer
-        if not any(refused):
-            return
+        refused = await _refused(sent)
         in_order = {self._topics.full(INCIDENTS)}
-        in_order &= {message.topic for (message, _), was in zip(sent, refused, strict=True) if was}
-        for (message, _), was in zip(sent, refused, strict=True):
-            if was or message.topic in in_order:
-                await self._send_alone(message)
+        in_order &= {one.message.topic for one, was in zip(sent, refused, strict=True) if was}
+        for one, was in zip(sent, refused, strict=True):
+            if was or one.message.topic in in_order:
+                await self._send_alone(one.message)
 
     async def _send(self, message: _Message) -> None:
         if len(self._sent) >= UNACKNOWLEDGED_MESSAGES or self._bytes >= UNACKNOWLEDGED_BYTES:
             await self.acknowledged()
-        with refusals_of(message.topic):
-            try:
-                future = await self._producer.send(
-                    message.topic, message.value, key=message.key, **message.more
-                )
-            except TOO_LARGE:  # the producer itself takes none so large
-                if message.instead is None:
-                    raise
-                await self._send(self._not_sent_on(message.instead))
+        async with self._sending:
+            with refusals_of(message.topic):
+                try:
+                    future = await self._producer.send(
+                        message.topic, message.value, key=message.key, **message.more
+                    )
+                except TOO_LARGE:  # the producer itself takes none so large
+                    if message.instead is None:
+                        raise
+                    future = None
+            if future is not None:
+                headers = message.more.get("headers", ())
+                size = len(message.value) + sum(len(name) + len(value or b"") for name, value in headers)
+                self._sent.append(_Sent(message, size, future))
+                self._bytes += size
                 return
-        self._sent.append((message, future))
-        headers = message.more.get("headers", ())
-        self._bytes += len(message.value) + sum(len(name) + len(value or b"") for name, value in headers)
+        assert message.instead is not None  # noqa: S101 - it is raised where there is none
+        await self._send(self._not_sent_on(message.instead))
 
     def _not_sent_on(self, rejected: Rejected) -> _Message:
         self._metrics.count("rejected_total", rejected.reason.value)
@@ -210,3 +231,15 @@ class Outputs:
             known = sorted(await self._producer.partitions_for(message.topic))
             partition = DefaultPartitioner()(key, known, known)
         await (await self._producer.send_batch(batch, message.topic, partition=partition))
+
+
+async def _refused(sent: Sequence[_Sent]) -> list[bool]:
+    """Wait for the answers to what was *sent*; tell which were refused for their size, raise other errors."""
+    answers = await asyncio.gather(*(one.done for one in sent), return_exceptions=True)
+    refused: list[bool] = []
+    for one, answer in zip(sent, answers, strict=True):
+        refused.append(isinstance(answer, TOO_LARGE))
+        if isinstance(answer, BaseException) and not refused[-1]:
+            with refusals_of(one.message.topic):
+                raise answer
+    return refused

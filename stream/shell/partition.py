@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import NamedTuple, TypeVar
 
 from schemas.codec import encode
 from stream.core.errors import NotContiguousError
@@ -28,22 +28,21 @@ from stream.shell.topics import ALERTS, INCIDENTS, Topics
 
 logger = logging.getLogger(__name__)
 
-EARLY_RECORDS: Final = 50_000
-"""Records after which a checkpoint comes early: an alert waits while what they left is written.
-
-Where a backlog is made up for, alerts are late anyway.
-"""
-
-EARLY_SHARE: Final = 0.08
-"""The part of the time that early checkpoints may take, as if all took as long as the last one."""
-
 T = TypeVar("T")
+
+
+class _Snapshot(NamedTuple):
+    """What a checkpoint is to make sure of: rows, and the offsets of the inputs that they reflect."""
+
+    rows: Mapping[bytes, bytes | None]
+    positions: Mapping[Topic, int]
 
 
 @dataclass(slots=True)
 class Partition:
     """Owns one partition while this worker does; one thing at a time happens to it, under its lock.
 
+    Checkpoints alone are written beside that, one after the other: what they hold is taken under the lock.
     When the process was stopped for long (*pauses*) the partition may be another worker's by now: it asks the
     state whose it is before it publishes anything more.
     """
@@ -58,12 +57,12 @@ class Partition:
     pauses: Pauses
     pieces: Pieces = field(default_factory=Pieces)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     last_checkpoint: float = field(default_factory=clock.steady)
     is_changed: bool = False
     is_lost: bool = False
+    _is_over: bool = False
     _gaps: dict[Topic, Gap] = field(default_factory=dict)
-    _unsaved: int = 0
-    _last_took: float = 0.0
     _pauses_known: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -79,14 +78,9 @@ class Partition:
         """Whether records wait for their turn, or a gap to be passed."""
         return bool(self._gaps or len(self.merge))
 
-    def is_checkpoint_due(self, seconds: float, lag: int) -> bool:
-        """Tell whether *seconds* have passed since the last checkpoint, or less and much was processed.
-
-        *lag* is how many records of the log have not come yet.
-        """
-        passed = clock.steady() - self.last_checkpoint
-        is_cheap = self._last_took <= EARLY_SHARE * passed
-        return passed >= seconds or (self._unsaved >= EARLY_RECORDS > lag and is_cheap)
+    def is_checkpoint_due(self, seconds: float) -> bool:
+        """Tell whether *seconds* have passed since the last checkpoint."""
+        return clock.steady() - self.last_checkpoint >= seconds
 
     def is_full(self, topic: Topic) -> bool:
         """Tell whether no more of *topic* should come: enough waits, or a gap has to be passed first."""
@@ -113,39 +107,46 @@ class Partition:
 
     async def advance(self, empty_at: Mapping[Topic, float]) -> int:
         """Process the records whose turn it is and publish what follows; give how many there were."""
-        return await asyncio.shield(self._alone(self._advance(empty_at), 0))
+        return await asyncio.shield(self._done(self._advance(empty_at), 0))
 
     async def checkpoint(self) -> Mapping[Topic, int]:
         """Make sure that all that was processed survives a crash; give the offsets up to which it does.
 
         What was published is acknowledged first, so that a committed checkpoint never lacks an output.
         """
-        return await asyncio.shield(self._alone(self._checkpoint(), {}))
+        return await asyncio.shield(self._done(self._checkpoint(), {}))
 
     async def give_up(self) -> Mapping[Topic, int]:
         """Write the last checkpoint; nothing is processed after it."""
-        return await asyncio.shield(self._alone(self._checkpoint(is_last=True), {}))
+        return await asyncio.shield(self._done(self._checkpoint(is_last=True), {}))
 
-    async def _alone(self, work: Coroutine[None, None, T], nothing: T) -> T:
-        """Do *work* when nothing else is done here; who waits for it may be cancelled, the work is not.
+    async def _done(self, work: Coroutine[None, None, T], nothing: T) -> T:
+        """Do *work*; who waits for it may be cancelled, the work is not.
 
         Work that fails half-way is the last: a checkpoint after it would lack what it did not do. Where the
         broker refuses it, because the partition is another worker's, it comes to *nothing*.
         """
-        async with self.lock:
-            try:
-                return await work
-            except FencedError as error:
-                logger.warning("partition %d is lost, nothing more is written: %s", self.number, error)
-                self.is_lost = True
-                return nothing
-            except BaseException as error:
-                self.is_lost = True
-                if isinstance(error, Exception):
-                    logger.exception("partition %d cannot go on", self.number)
-                raise
+        try:
+            return await work
+        except FencedError as error:
+            logger.warning("partition %d is lost, nothing more is written: %s", self.number, error)
+            self._lose()
+            return nothing
+        except BaseException as error:
+            self._lose()
+            if isinstance(error, Exception):
+                logger.exception("partition %d cannot go on", self.number)
+            raise
+
+    def _lose(self) -> None:
+        """Process and write nothing more, not even what a checkpoint has taken and waits to write."""
+        self.is_lost = self._is_over = True
 
     async def _advance(self, empty_at: Mapping[Topic, float]) -> int:
+        async with self.lock:
+            return await self._step(empty_at)
+
+    async def _step(self, empty_at: Mapping[Topic, float]) -> int:
         if self.is_lost:
             return 0
         records = self.merge.take(empty_at, clock.wall())
@@ -158,7 +159,6 @@ class Partition:
         self.metrics.add(result.tally)
         forget_evicted(self.metrics, result)
         self.is_changed = True
-        self._unsaved += len(records)
         if self.pauses.look() != self._pauses_known and not await self._is_still_ours():
             return 0
         await self._publish(result)
@@ -176,7 +176,7 @@ class Partition:
                 continue
             self._settle_positions()
             if gap.is_lost:
-                await self._checkpoint()
+                await self._write(self._snapshot())
                 if self.is_lost:
                     return
                 lost = f"offsets {gap.start} to {gap.stop - 1} of topic {self.topics.full(topic.suffix)}"
@@ -196,33 +196,45 @@ class Partition:
                 self.pipeline.skip(topic, Gap(position, expected, is_lost=False), clock.wall())
 
     async def _checkpoint(self, *, is_last: bool = False) -> Mapping[Topic, int]:
-        was_lost, self.is_lost = self.is_lost, self.is_lost or is_last
-        if was_lost or not self.is_changed:
-            return {}
-        began = clock.steady()
+        async with self.lock:
+            was_lost, self.is_lost = self.is_lost, self.is_lost or is_last
+            snapshot = None if was_lost else self._snapshot()
+        return await self._write(snapshot, is_last=is_last)
+
+    def _snapshot(self) -> _Snapshot | None:
+        """Take what a checkpoint has to hold now, None where nothing has changed since the last."""
+        if not self.is_changed:
+            return None
         self._settle_positions()
-        rows = self.pieces.split(self.pipeline.rows())
-        positions = dict(self.pipeline.positions)
         self.is_changed = False
-        await self.outputs.acknowledged()
-        size = await self.writer.write(rows)
-        if self.writer.is_intruded and not is_last:
-            await self._mend()
-        self.last_checkpoint, self._unsaved = clock.steady(), 0
-        self._last_took = self.last_checkpoint - began
+        return _Snapshot(self.pieces.split(self.pipeline.rows()), dict(self.pipeline.positions))
+
+    async def _write(self, snapshot: _Snapshot | None, *, is_last: bool = False) -> Mapping[Topic, int]:
+        """Write checkpoints in the order in which they were taken; steps may go on meanwhile."""
+        async with self.writing:
+            if snapshot is None or self._is_over:
+                return {}
+            began = clock.steady()
+            await self.outputs.acknowledged()
+            size = await self.writer.write(snapshot.rows)
+            if self.writer.is_intruded and not is_last:
+                await self._mend()
+            self.last_checkpoint = clock.steady()
         if self.is_lost and not is_last:
             return {}
         self.metrics.count("checkpoints_total")
         self.metrics.count("checkpoint_bytes_total", by=size)
-        self.metrics.observe("checkpoint_seconds", value=self._last_took)
-        return positions
+        self.metrics.observe("checkpoint_seconds", value=self.last_checkpoint - began)
+        return snapshot.positions
 
     async def _is_still_ours(self) -> bool:
         """Ask the state whose this partition is; what another worker has published must stand last."""
         self._pauses_known = self.pauses.count
-        if not await self.store.mend(self.writer):
+        async with self.writing:
+            is_ours = await self.store.mend(self.writer)
+        if not is_ours:
             logger.warning("partition %d: another worker took it while this one was stopped", self.number)
-            self.is_lost = True
+            self._lose()
         return not self.is_lost
 
     async def _mend(self) -> None:
@@ -231,7 +243,7 @@ class Partition:
         self.is_changed = True
         if not await self.store.mend(self.writer):
             logger.warning("partition %d: another worker has it now", self.number)
-            self.is_lost = True
+            self._lose()
 
     async def _publish(self, result: Result) -> None:
         for alert in result.alerts:

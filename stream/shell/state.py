@@ -31,9 +31,10 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.structs import RecordMetadata
 
 from stream.shell.connection import Connection
-from stream.shell.fencing import READ_COMMITTED, FencedProducer, Producers, Sends
+from stream.shell.fencing import READ_COMMITTED, FencedProducer, Sends
 from stream.shell.outputs import refusals_of
 from stream.shell.pieces import is_further
+from stream.shell.producers import Pair, Producer, Producers
 from stream.shell.topics import LARGE_RECORD_BYTES
 
 CLAIM: Final = b"!claim"
@@ -134,11 +135,15 @@ class Fold:
 
 @dataclass(slots=True)
 class Restored:
-    """The state of a partition: its rows, how many records of it were damaged, and what its writer needs."""
+    """The state of a partition: its rows, how many records of it were damaged; what it is written with.
+
+    *outputs* is the producer of what the partition publishes.
+    """
 
     rows: dict[bytes, bytes]
     unreadable: int
     writer: Writer
+    outputs: Producer
 
 
 @dataclass(slots=True)
@@ -249,7 +254,8 @@ class StateStore:
         async with self._reading(wanted) as consumer:
             return await self._restore(
                 consumer,
-                {number: Writer(producers[number], self._topic, number, writer) for number in wanted},
+                {number: Writer(producers[number].state, self._topic, number, writer) for number in wanted},
+                producers,
             )
 
     async def mend(self, writer: Writer) -> bool:
@@ -280,7 +286,7 @@ class StateStore:
             await consumer.stop()
 
     async def _restore(
-        self, consumer: AIOKafkaConsumer, writers: Mapping[int, Writer]
+        self, consumer: AIOKafkaConsumer, writers: Mapping[int, Writer], producers: Mapping[int, Pair]
     ) -> dict[int, Restored]:
         folds = {partition: Fold() for partition in writers}
         await _read_to(consumer, folds, await _note(writers, PROBE, dict.fromkeys(writers, 0)))
@@ -300,7 +306,9 @@ class StateStore:
         for partition, fold in folds.items():
             writers[partition].void = fold.finish()
             writers[partition].number = fold.tip
-            restored[partition] = Restored(fold.rows, fold.unreadable, writers[partition])
+            restored[partition] = Restored(
+                fold.rows, fold.unreadable, writers[partition], producers[partition].outputs
+            )
         return restored
 
 

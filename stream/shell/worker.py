@@ -20,12 +20,13 @@ from stream.core.nouns import Topic
 from stream.core.pipeline import Pipeline
 from stream.shell import clock
 from stream.shell.connection import Connection
-from stream.shell.fencing import Producers, Transactions
+from stream.shell.fencing import Transactions
 from stream.shell.metrics import Metrics
 from stream.shell.noted import Noted
 from stream.shell.outputs import Outputs
 from stream.shell.partition import Partition
 from stream.shell.pieces import Pieces
+from stream.shell.producers import Producers
 from stream.shell.runs import Run, Runs, shrunk
 from stream.shell.state import Restored, StateStore
 from stream.shell.topics import LARGE_RECORD_BYTES, STATE, Topics
@@ -209,7 +210,7 @@ class Worker:
             Merge(pipeline.positions, self._options.max_idle_seconds),
             self._store,
             state.writer,
-            Outputs(state.writer.producer, self._topics, self._metrics),
+            Outputs(state.outputs, self._topics, self._metrics),
             self._topics,
             self._metrics,
             self._pauses,
@@ -258,7 +259,7 @@ class Worker:
     async def _advance_for_ever(self) -> None:
         """Process what has come and is in order, a step of each partition in turn.
 
-        A partition whose checkpoint is being written waits for that, and nobody else does.
+        No step waits for a checkpoint that is being written, of its own partition or of another.
         """
         while True:
             await self._news.wait()
@@ -266,15 +267,13 @@ class Worker:
             for number in [number for number, saving in self._saving.items() if saving.done()]:
                 self._saving.pop(number).result()
             for partition in list(self._partitions.values()):
-                if partition.number in self._saving:
-                    continue
                 if await partition.advance(self._empty_at(partition)):
                     self._news.set()  # there may be more
                     self.room.set()
                     self._save_if_due(partition)
 
     def _save_if_due(self, partition: Partition) -> None:
-        is_due = partition.is_checkpoint_due(self._options.checkpoint_seconds, self._lag(partition))
+        is_due = partition.is_checkpoint_due(self._options.checkpoint_seconds)
         if is_due and partition.number not in self._saving:
             self._saving[partition.number] = saving = asyncio.create_task(self._checkpoint(partition))
             saving.add_done_callback(lambda _: self._news.set())
@@ -291,14 +290,6 @@ class Worker:
             for name, topic in self._inputs.items()
             if topic in positions
         }
-
-    def _lag(self, partition: Partition) -> int:
-        """Give how many records of the log of *partition* have not come yet, as of the last fetch."""
-        expected = {
-            TP(name, partition.number): partition.merge.expected(topic)
-            for name, topic in self._inputs.items()
-        }
-        return sum(max(0, (self._consumer.end_of(tp) or 0) - offset) for tp, offset in expected.items())
 
     def _empty_at(self, partition: Partition) -> dict[Topic, float]:
         """Say of each topic when it was last seen that all of its log had been fetched and handed over."""
