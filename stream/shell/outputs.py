@@ -28,11 +28,13 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from schemas.alerts import Rejected
 from schemas.codec import encode
-from stream.core.nouns import Forward
+from stream.core.intake import FORWARDED_HEADER
+from stream.core.nouns import Forward, Result
+from stream.shell import clock
 from stream.shell.fencing import TOO_LARGE, FencedProducer, TopicRefusedError
 from stream.shell.metrics import Metrics
 from stream.shell.producers import Producer
-from stream.shell.topics import INCIDENTS, REJECTED, Topics
+from stream.shell.topics import ALERTS, INCIDENTS, REJECTED, Topics
 
 logger = logging.getLogger(__name__)
 
@@ -112,21 +114,31 @@ class Outputs:
         self._hearing = asyncio.Lock()
         self._sending = asyncio.Lock()
 
-    async def send(self, name: str, key: bytes | None, value: bytes, **more: object) -> None:
-        """Send *value* to the topic *name*, without prefix; *more* as aiokafka's ``send`` takes it.
+    async def publish(self, result: Result) -> None:
+        """Send what a step has to say. Waits where too much is on its way. Raises PublishError."""
+        for alert in result.alerts:
+            await self.send(ALERTS, alert.model.encode(), encode(alert))
+        for incident in result.incidents:
+            await self.send(INCIDENTS, incident.id.encode(), encode(incident))
+        for rejected in result.rejected:
+            await self._send(self._telling(rejected))
+        for forward in result.forwards:
+            await self._forward(forward)
 
-        Waits where too much is on its way. Raises PublishError.
-        """
+    async def send(self, name: str, key: bytes | None, value: bytes, **more: object) -> None:
+        """Send *value* to the topic *name*, without prefix; *more* as aiokafka's ``send`` takes it."""
         await self._send(_Message(self._topics.full(name), key, value, more))
 
-    async def forward(self, forward: Forward, **more: object) -> None:
-        """Send an event on, likewise; one that is too large to be sent is rejected."""
+    async def _forward(self, forward: Forward) -> None:
+        """Send an event on; one that is too large to be sent is rejected."""
+        timestamp = min(max(forward.timestamp, 0.0), clock.wall())  # a broker refuses the future
+        more = {
+            "partition": self._topics.partition_of(forward.model),
+            "timestamp_ms": int(timestamp * 1000),
+            "headers": [*forward.headers, (FORWARDED_HEADER, b"1")],
+        }
         topic, key = self._topics.full(forward.topic.suffix), forward.model.encode()
         await self._send(_Message(topic, key, forward.value, more, instead=forward.instead))
-
-    async def reject(self, rejected: Rejected) -> None:
-        """Send a rejected message. Raises PublishError."""
-        await self._send(self._telling(rejected))
 
     def _telling(self, rejected: Rejected) -> _Message:
         return _Message(self._topics.full(REJECTED), rejected.key, encode(rejected), {}, rejected)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from schemas.codec import encode
 from stream.core.errors import NotContiguousError
-from stream.core.intake import FORWARDED_HEADER
 from stream.core.lost import Gap
 from stream.core.merge import Merge
-from stream.core.nouns import Result, Topic
+from stream.core.nouns import Topic
 from stream.core.pipeline import Pipeline
 from stream.core.records import Fetched, Records
 from stream.shell import clock
+from stream.shell.aside import at_once
 from stream.shell.clock import Pauses
 from stream.shell.evicted import forget_evicted
 from stream.shell.fencing import FencedError
@@ -24,7 +23,7 @@ from stream.shell.metrics import Metrics
 from stream.shell.outputs import Outputs
 from stream.shell.pieces import Pieces
 from stream.shell.state import StateStore, Writer
-from stream.shell.topics import ALERTS, INCIDENTS, Topics
+from stream.shell.topics import Topics
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +55,7 @@ class Partition:
     metrics: Metrics
     pauses: Pauses
     pieces: Pieces = field(default_factory=Pieces)
+    aside: Callable[[Coroutine[Any, Any, Any]], Awaitable[Any]] = at_once
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     last_checkpoint: float = field(default_factory=clock.steady)
@@ -161,7 +161,7 @@ class Partition:
         self.is_changed = True
         if self.pauses.look() != self._pauses_known and not await self._is_still_ours():
             return 0
-        await self._publish(result)
+        await self.aside(self.outputs.publish(result))
         await self._pass_gaps()
         return len(records)
 
@@ -186,7 +186,7 @@ class Partition:
             result = self.pipeline.skip(topic, gap, clock.wall())
             self.metrics.add(result.tally)
             self.is_changed = True
-            await self._publish(result)
+            await self.aside(self.outputs.publish(result))
 
     def _settle_positions(self) -> None:
         """Move the positions past what holds no record behind the last one: it is nothing to be missed."""
@@ -215,8 +215,8 @@ class Partition:
             if snapshot is None or self._is_over:
                 return {}
             began = clock.steady()
-            await self.outputs.acknowledged()
-            size = await self.writer.write(snapshot.rows)
+            await self.aside(self.outputs.acknowledged())
+            size = await self.aside(self.writer.write(snapshot.rows))
             if self.writer.is_intruded and not is_last:
                 await self._mend()
             self.last_checkpoint = clock.steady()
@@ -231,7 +231,7 @@ class Partition:
         """Ask the state whose this partition is; what another worker has published must stand last."""
         self._pauses_known = self.pauses.count
         async with self.writing:
-            is_ours = await self.store.mend(self.writer)
+            is_ours = await self.aside(self.store.mend(self.writer))
         if not is_ours:
             logger.warning("partition %d: another worker took it while this one was stopped", self.number)
             self._lose()
@@ -241,22 +241,6 @@ class Partition:
         """See who has written between our records: a worker that lost this partition, or its new owner."""
         logger.warning("partition %d: another worker has written to its state", self.number)
         self.is_changed = True
-        if not await self.store.mend(self.writer):
+        if not await self.aside(self.store.mend(self.writer)):
             logger.warning("partition %d: another worker has it now", self.number)
             self._lose()
-
-    async def _publish(self, result: Result) -> None:
-        for alert in result.alerts:
-            await self.outputs.send(ALERTS, alert.model.encode(), encode(alert))
-        for incident in result.incidents:
-            await self.outputs.send(INCIDENTS, incident.id.encode(), encode(incident))
-        for rejected in result.rejected:
-            await self.outputs.reject(rejected)
-        for forward in result.forwards:
-            timestamp = min(max(forward.timestamp, 0.0), clock.wall())  # a broker refuses the future
-            await self.outputs.forward(
-                forward,
-                partition=self.topics.partition_of(forward.model),
-                timestamp_ms=int(timestamp * 1000),
-                headers=[*forward.headers, (FORWARDED_HEADER, b"1")],
-            )

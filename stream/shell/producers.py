@@ -49,7 +49,7 @@ class Producers:
         self._patience = publish_timeout_seconds
         self._fenced: list[FencedProducer] = []
         self._is_fencing = False
-        self._plain = Pair(self._new_plain(), self._new_plain())
+        self._plain: Pair | None = None
 
     def _new_plain(self) -> AIOKafkaProducer:
         return AIOKafkaProducer(
@@ -63,7 +63,8 @@ class Producers:
 
     async def start(self) -> None:
         """Connect, and see what the broker can. Raises TransactionError where it cannot what is wanted."""
-        await asyncio.gather(*(producer.start() for producer in self._plain))
+        self._plain = plain = Pair(self._new_plain(), self._new_plain())
+        await asyncio.gather(*(producer.start() for producer in plain))
         if self._transactions != "off":
             self._is_fencing = await has_transactions(self._connection, f"{self._name}-probe")
         if self._transactions == "on" and not self._is_fencing:
@@ -77,7 +78,7 @@ class Producers:
     async def stop(self) -> None:
         """Send what is left and disconnect."""
         await self._let_go()
-        await asyncio.gather(*(producer.stop() for producer in self._plain))
+        await asyncio.gather(*(producer.stop() for producer in self._plain or ()))
 
     async def take(self, partitions: Iterable[int]) -> dict[int, Pair]:
         """Give the producers of *partitions*; those given before are no more.
@@ -86,6 +87,7 @@ class Producers:
         """
         await self._let_go()
         if not self._is_fencing:
+            assert self._plain is not None  # noqa: S101 - it was started
             return dict.fromkeys(partitions, self._plain)
         taken = {number: Pair(self._new(f"{number}"), self._new(f"{number}-outputs")) for number in partitions}
         await asyncio.gather(*(producer.start() for producer in self._fenced))

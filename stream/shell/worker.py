@@ -19,6 +19,7 @@ from stream.core.merge import BEHIND, Merge
 from stream.core.nouns import Topic
 from stream.core.pipeline import Pipeline
 from stream.shell import clock
+from stream.shell.aside import Aside
 from stream.shell.connection import Connection
 from stream.shell.fencing import Transactions
 from stream.shell.metrics import Metrics
@@ -100,6 +101,7 @@ class Worker:
             options.transactions,
             options.publish_timeout_seconds,
         )
+        self._aside = Aside()
         self._store = StateStore(connection, topics.full(STATE), producers)
         self.app = self._make_app()
 
@@ -133,7 +135,8 @@ class Worker:
 
     async def run(self) -> None:
         """Take part in the group until cancelled. Raises what it cannot go on after."""
-        await self._store.start()
+        self._aside.start()
+        await self._aside.do(self._store.start())
         loops = (self._until_the_app_ends, self._advance_for_ever, self._tick_for_ever, self._watch)
         tasks = [asyncio.create_task(part) for part in (self.app.start(), *(loop() for loop in loops))]
         try:
@@ -157,7 +160,8 @@ class Worker:
         finally:
             self._partitions = {}
             await self.app.stop()
-            await self._store.stop()
+            await self._aside.do(self._store.stop())
+            await self._aside.stop()
 
     async def positions(
         self, generation: int, assigned: Iterable[TP], starts: Mapping[TP, int]
@@ -169,7 +173,9 @@ class Worker:
         revocations, wanted = self._revocations, self._complete(assigned)
         self._is_restoring = True
         try:
-            restored = await self._store.restore({tp.partition for tp in wanted}, uuid4().hex)
+            restored = await self._aside.do(
+                self._store.restore({tp.partition for tp in wanted}, uuid4().hex)
+            )
         finally:
             self._is_restoring = False
         if revocations != self._revocations:
@@ -215,6 +221,7 @@ class Worker:
             self._metrics,
             self._pauses,
             pieces,
+            self._aside.do,
             is_changed=True,  # a checkpoint mends what was left half written, and tells the group where it is
         )
 
