@@ -1,7 +1,7 @@
 """An event loop in a thread of its own, for what must not wait until a step of the core is done.
 
-A step keeps the main thread for tens of milliseconds. A transaction asks the broker three things, one after the
-other, and would wait for a step each time.
+A step keeps the main thread for tens of milliseconds. A transaction asks the broker three things, one after
+the other, and would wait for a step each time.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Transactional producers: who takes a partition over shuts out who had it before.
 
 Of a partition one producer writes the state and another what it publishes. Each has a transactional id,
-the same in whichever worker. When a producer starts, the broker ends what the one before it has left open, and
-refuses everything that still comes from that: rows, commits, alerts and incidents that were on their way.
-Nobody who reads what is committed sees them.
+the same in whichever worker. When a producer starts, the broker ends what the one before it has left open,
+and refuses everything that still comes from that: rows, commits, alerts and incidents that were on their
+way. Nobody who reads what is committed sees them.
 
 Where the broker has no transactions all partitions share plain producers, and the claims in the state
 topic alone say whose a partition is.
@@ -35,6 +35,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import RecordMetadata, TopicPartition
 
+from stream.shell import clock
 from stream.shell.connection import Connection
 from stream.shell.retried import note_retries
 from stream.shell.topics import BATCH_BYTES, LARGE_RECORD_BYTES
@@ -50,6 +51,9 @@ PUBLISH_SECONDS: Final = 40.0
 """How long a broker that takes nothing is asked again; a transaction may take as long."""
 
 _ABORTED_AFTER_SECONDS: Final = 20.0  # later than that the broker ends a transaction itself
+
+IDLE_SECONDS: Final = 3_600.0
+"""How long an id may go unused: the broker forgets it after ``transactional.id.expiration.ms``, a week."""
 
 STOP_SECONDS: Final = 5.0
 WAITING_RECORDS: Final = 1_000
@@ -135,6 +139,7 @@ class FencedProducer:
         self._sending: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
         self._retried = note_retries(self._producer)
+        self._used = clock.steady()
 
     async def start(self) -> None:
         """Shut out who wrote under this id before.
@@ -159,6 +164,10 @@ class FencedProducer:
                     "does without"
                 ) from error
             raise
+
+    def is_idle(self) -> bool:
+        """Tell whether the last transaction was so long ago that another one is due."""
+        return clock.steady() - self._used >= IDLE_SECONDS
 
     async def stop(self) -> None:
         """Disconnect; a transaction that is open is ended by whoever takes the id next."""
@@ -214,6 +223,7 @@ class FencedProducer:
                         await self._take_back(together, numbered)
                         raise
                     await self._producer.commit_transaction()
+                    self._used = clock.steady()
             except TOO_LARGE:
                 raise
             except BaseException as error:

@@ -89,7 +89,9 @@ class Producers:
         if not self._is_fencing:
             assert self._plain is not None  # noqa: S101 - it was started
             return dict.fromkeys(partitions, self._plain)
-        taken = {number: Pair(self._new(f"{number}"), self._new(f"{number}-outputs")) for number in partitions}
+        taken = {
+            number: Pair(self._new(f"{number}"), self._new(f"{number}-outputs")) for number in partitions
+        }
         await asyncio.gather(*(producer.start() for producer in self._fenced))
         return taken
 

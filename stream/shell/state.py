@@ -135,26 +135,24 @@ class Fold:
 
 @dataclass(slots=True)
 class Restored:
-    """The state of a partition: its rows, how many records of it were damaged; what it is written with.
-
-    *outputs* is the producer of what the partition publishes.
-    """
+    """The state of a partition: its rows, how many records of it were damaged, and what its writer needs."""
 
     rows: dict[bytes, bytes]
     unreadable: int
     writer: Writer
-    outputs: Producer
 
 
 @dataclass(slots=True)
 class Writer:
     """Writes the checkpoints of one partition that this worker has claimed.
 
-    *claim* is the offset of its claim and *last* that of its last record, or of the transaction's marker
-    behind it; *is_intruded* says that records of others stand before that.
+    The broker forgets a transactional id that is not used for days, and nothing may be published for weeks:
+    now and then the producer of the outputs writes a checkpoint, in place of that of the state. *claim* is
+    the offset of its claim and *last* that of its last record, or of the transaction's marker behind it;
+    *is_intruded* says that records of others stand before that.
     """
 
-    producer: Sends
+    producers: Pair
     topic: str
     partition: int
     name: str
@@ -177,7 +175,8 @@ class Writer:
         changed = {**self.void, **rows}
         size = 0
         sent = []
-        async with self._together() as producer:
+        is_idle = isinstance(self.producers.outputs, FencedProducer) and self.producers.outputs.is_idle()
+        async with _together(self.producers.outputs if is_idle else self.producers.state) as producer:
             for key, row in changed.items():
                 value = None if row is None else _sealed(row)
                 size += len(key) + len(value or b"")
@@ -193,21 +192,13 @@ class Writer:
     async def note(self, key: bytes, number: int) -> int:
         """Write a claim or a probe; give its offset. Raises PublishError likewise."""
         with refusals_of(self.topic, STATE_IS_LEFT):
-            async with self._together() as producer:
+            async with _together(self.producers.state) as producer:
                 metadata = await (await self._send(producer, key, b"", number))
         self._ends_at(metadata.offset)
         return int(metadata.offset)
 
     def _ends_at(self, offset: int) -> None:
-        self.last = offset + isinstance(self.producer, FencedProducer)  # a marker ends a transaction
-
-    @asynccontextmanager
-    async def _together(self) -> AsyncIterator[Sends]:
-        if isinstance(self.producer, FencedProducer):
-            async with self.producer.transaction() as together:
-                yield together
-        else:
-            yield self.producer
+        self.last = offset + isinstance(self.producers.state, FencedProducer)  # a marker ends a transaction
 
     async def _send(
         self, producer: Sends, key: bytes, value: bytes | None, number: int
@@ -254,8 +245,7 @@ class StateStore:
         async with self._reading(wanted) as consumer:
             return await self._restore(
                 consumer,
-                {number: Writer(producers[number].state, self._topic, number, writer) for number in wanted},
-                producers,
+                {number: Writer(producers[number], self._topic, number, writer) for number in wanted},
             )
 
     async def mend(self, writer: Writer) -> bool:
@@ -286,7 +276,7 @@ class StateStore:
             await consumer.stop()
 
     async def _restore(
-        self, consumer: AIOKafkaConsumer, writers: Mapping[int, Writer], producers: Mapping[int, Pair]
+        self, consumer: AIOKafkaConsumer, writers: Mapping[int, Writer]
     ) -> dict[int, Restored]:
         folds = {partition: Fold() for partition in writers}
         await _read_to(consumer, folds, await _note(writers, PROBE, dict.fromkeys(writers, 0)))
@@ -306,10 +296,17 @@ class StateStore:
         for partition, fold in folds.items():
             writers[partition].void = fold.finish()
             writers[partition].number = fold.tip
-            restored[partition] = Restored(
-                fold.rows, fold.unreadable, writers[partition], producers[partition].outputs
-            )
+            restored[partition] = Restored(fold.rows, fold.unreadable, writers[partition])
         return restored
+
+
+@asynccontextmanager
+async def _together(producer: Producer) -> AsyncIterator[Sends]:
+    if isinstance(producer, FencedProducer):
+        async with producer.transaction() as together:
+            yield together
+    else:
+        yield producer
 
 
 async def _note(writers: Mapping[int, Writer], key: bytes, numbers: Mapping[int, int]) -> dict[int, int]:

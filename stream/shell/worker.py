@@ -173,9 +173,7 @@ class Worker:
         revocations, wanted = self._revocations, self._complete(assigned)
         self._is_restoring = True
         try:
-            restored = await self._aside.do(
-                self._store.restore({tp.partition for tp in wanted}, uuid4().hex)
-            )
+            restored = await self._aside.do(self._store.restore({tp.partition for tp in wanted}, uuid4().hex))
         finally:
             self._is_restoring = False
         if revocations != self._revocations:
@@ -216,7 +214,7 @@ class Worker:
             Merge(pipeline.positions, self._options.max_idle_seconds),
             self._store,
             state.writer,
-            Outputs(state.outputs, self._topics, self._metrics),
+            Outputs(state.writer.producers.outputs, self._topics, self._metrics),
             self._topics,
             self._metrics,
             self._pauses,

@@ -13,13 +13,14 @@ from aiokafka import AIOKafkaProducer
 
 from stream.shell.connection import Connection
 from stream.shell.fencing import (
+    IDLE_SECONDS,
     TOO_LARGE,
     FencedError,
     FencedProducer,
-    Producers,
     TransactionError,
     Transactions,
 )
+from stream.shell.producers import Producers
 from stream.shell.state import CLAIM, PROBE, Restored, StateStore
 from stream.shell.topics import ALERTS, STATE, Topics, create
 from tests.integration import logs, reading
@@ -114,7 +115,7 @@ async def test_the_owner_sees_that_somebody_writes_past_the_transactions(claim: 
 
 
 async def test_an_output_is_committed_at_once_and_in_order(claim: Claim, kafka: Broker, prefix: str) -> None:
-    producer = (await claim("a", "on")).writer.producer
+    producer = (await claim("a", "on")).writer.producers.outputs
     sent = [await producer.send(prefix + ALERTS, b"%d" % number, key=b"m") for number in range(2_500)]
     offsets = [metadata.offset for metadata in await asyncio.gather(*sent)]
     found = await asyncio.to_thread(reading.records, kafka, prefix + ALERTS)
@@ -122,11 +123,48 @@ async def test_an_output_is_committed_at_once_and_in_order(claim: Claim, kafka: 
     assert [record.offset for record in found] == offsets
 
 
+async def test_an_alert_does_not_wait_until_the_broker_has_a_checkpoint(
+    claim: Claim, kafka: Broker, prefix: str
+) -> None:
+    state, outputs = (await claim("a", "on")).writer.producers
+    assert isinstance(state, FencedProducer)
+    async with state.transaction() as together:
+        await together.send(prefix + STATE, b"row", key=b"x", partition=0)
+        await asyncio.wait_for(await outputs.send(prefix + ALERTS, b"alert", key=b"m"), 30.0)
+        found = await asyncio.to_thread(reading.records, kafka, prefix + ALERTS)
+    assert [record.value for record in found] == [b"alert"]
+
+
+async def test_an_id_that_publishes_nothing_for_long_writes_a_checkpoint(
+    claim: Claim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker would forget it, and refuse the first alert after a quiet week."""
+    writer = (await claim("a", "on")).writer
+    state, outputs = writer.producers
+    assert isinstance(state, FencedProducer)
+    assert isinstance(outputs, FencedProducer)
+    by: list[str] = []
+    commit = AIOKafkaProducer.commit_transaction
+
+    async def noted(producer: AIOKafkaProducer) -> None:
+        by.append(producer._txn_manager.transactional_id.rpartition("-0")[2])  # noqa: SLF001
+        await commit(producer)
+
+    monkeypatch.setattr(AIOKafkaProducer, "commit_transaction", noted)
+    await writer.write({b"x": b"1"})
+    outputs._used -= IDLE_SECONDS  # noqa: SLF001 - an hour goes by
+    await writer.write({b"x": b"2", b"y": b"1"})
+    await writer.write({b"y": b"2"})
+    assert by == ["", "-outputs", ""]
+    assert not writer.is_intruded
+    assert (await claim("b", "on")).rows == {b"x": b"2", b"y": b"2"}
+
+
 async def test_an_output_that_was_on_its_way_when_the_partition_was_lost_is_refused(
     claim: Claim, kafka: Broker, prefix: str
 ) -> None:
-    stale = (await claim("a", "on")).writer.producer
-    owner = (await claim("b", "on")).writer.producer
+    stale = (await claim("a", "on")).writer.producers.outputs
+    owner = (await claim("b", "on")).writer.producers.outputs
     late = await stale.send(prefix + ALERTS, b"late", key=b"m")
     await (await owner.send(prefix + ALERTS, b"in time", key=b"m"))
     with pytest.raises(FencedError):
@@ -140,7 +178,7 @@ async def test_an_output_that_was_on_its_way_when_the_partition_was_lost_is_refu
 async def test_a_record_that_is_too_large_takes_its_transaction_along_and_nothing_more(
     claim: Claim, kafka: Broker, prefix: str
 ) -> None:
-    producer, alerts = (await claim("a", "on")).writer.producer, prefix + ALERTS
+    producer, alerts = (await claim("a", "on")).writer.producers.outputs, prefix + ALERTS
     await (await producer.send(alerts, b"before", key=b"m", partition=0))
     large = b"." * 2_000_000  # the topic takes a million
     together = [
@@ -162,7 +200,8 @@ async def test_a_broker_without_transactions_is_told_from_one_that_has_them(brok
     try:
         if broker.transactions:
             await producers.start()
-            assert isinstance((await producers.take([0]))[0], FencedProducer)
+            taken = (await producers.take([0]))[0]
+            assert all(isinstance(producer, FencedProducer) for producer in taken)
         else:
             with pytest.raises(TransactionError, match="the broker has no transactions"):
                 await producers.start()

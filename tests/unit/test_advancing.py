@@ -31,7 +31,7 @@ class Steps:
         self.stepped.set()
         return 1
 
-    def is_checkpoint_due(self, _seconds: float, _lag: int) -> bool:
+    def is_checkpoint_due(self, _seconds: float) -> bool:
         return self.is_due
 
     async def checkpoint(self) -> Mapping[Topic, int]:
@@ -54,20 +54,22 @@ def a_worker(*partitions: Steps) -> Any:  # noqa: ANN401 - its private parts are
     worker._options = SimpleNamespace(checkpoint_seconds=5.0)
     worker._noted = Noted(lambda _offsets: asyncio.sleep(0, result=True))
     worker._empty_at = lambda _partition: {}
-    worker._lag = lambda _partition: 0
     worker._news.set()
     return worker
 
 
-async def test_a_partition_that_writes_its_checkpoint_keeps_nobody_else_waiting() -> None:
+async def test_a_partition_that_writes_its_checkpoint_keeps_nobody_waiting_nor_itself() -> None:
     saving, other = Steps(0, is_due=True), Steps(1, is_due=False)
     worker = a_worker(saving, other)
     running = asyncio.create_task(worker._advance_for_ever())
     for _ in range(5):
         await other.steps_again()
-    assert (saving.steps, worker.room.is_set()) == (1, True)
+        await saving.steps_again()
+    assert (worker.room.is_set(), list(worker._saving)) == (True, [0])
+    first = worker._saving[0]
+    assert not first.done()
     saving.saved.set()
-    await saving.steps_again()
+    await first
     running.cancel()
 
 

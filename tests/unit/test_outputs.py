@@ -18,7 +18,7 @@ from aiokafka.errors import (
 )
 
 from schemas.alerts import Rejected, RejectReason, Source
-from stream.core.nouns import Forward, Topic
+from stream.core.nouns import Forward, Result, Topic
 from stream.shell.fencing import TopicRefusedError
 from stream.shell.metrics import Metrics
 from stream.shell.outputs import (
@@ -75,6 +75,39 @@ class Producer:
         else:
             answer.set_exception(error)
         return answer
+
+
+@dataclass
+class Slow(Producer):
+    """Answers when it is told to; a message that is sent by itself at once, unless *is_slow_alone*."""
+
+    is_slow_alone: bool = False
+    open: list[tuple[asyncio.Future[Any], asyncio.Future[Any]]] = field(default_factory=list)
+
+    async def send(self, topic: str, value: bytes, **more: object) -> asyncio.Future[Any]:
+        return self._later(await super().send(topic, value, **more))
+
+    async def send_batch(self, batch: Batch, topic: str, *, partition: int) -> asyncio.Future[Any]:
+        answer = await super().send_batch(batch, topic, partition=partition)
+        return self._later(answer) if self.is_slow_alone else answer
+
+    def _later(self, answer: asyncio.Future[Any]) -> asyncio.Future[Any]:
+        told: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.open.append((told, answer))
+        return told
+
+    def answer(self) -> None:
+        """Give all answers that are due."""
+        for told, answer in self.open:
+            error = answer.exception()
+            told.set_result(None) if error is None else told.set_exception(error)
+        self.open = []
+
+
+async def settled() -> None:
+    """Let all that can go on do so."""
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 def larger_than(limit: int) -> Refuse:
@@ -138,6 +171,51 @@ async def test_the_last_message_of_an_incident_stands_last_when_an_older_one_had
     assert producer.taken[-2:] == [b"old", b"new"]
 
 
+async def test_so_it_does_when_it_was_sent_while_the_older_one_was_waited_for() -> None:
+    producer = Slow(lambda _topic, value: MessageSizeTooLargeError() if value == b"old" else None)
+    out, _ = outputs(producer)
+    await out.send(INCIDENTS, b"inc-1", b"old")
+    waiting = asyncio.create_task(out.acknowledged())
+    await asyncio.sleep(0)
+    await out.send(INCIDENTS, b"inc-1", b"new")
+    producer.answer()
+    await waiting
+    assert producer.taken == [b"new", b"old", b"new"]
+
+
+async def test_nothing_is_sent_while_what_was_refused_is_sent_again() -> None:
+    producer = Slow(lambda _topic, value: MessageSizeTooLargeError() if value == b"old" else None)
+    out, _ = outputs(producer)
+    await out.send(INCIDENTS, b"inc-1", b"old")
+    waiting = asyncio.create_task(out.acknowledged())
+    producer.answer()
+    producer.is_slow_alone = True
+    await settled()
+    late = asyncio.create_task(out.send(INCIDENTS, b"inc-1", b"new"))
+    await settled()
+    assert (producer.taken, late.done()) == ([b"old"], False)
+    producer.answer()
+    await asyncio.gather(waiting, late)
+    assert producer.taken == [b"old", b"new"]
+
+
+async def test_what_is_sent_after_the_question_is_not_waited_for() -> None:
+    producer = Slow(lambda *_: None)
+    out, _ = outputs(producer)
+    await out.send(ALERTS, b"m", b"first")
+    waiting = asyncio.create_task(out.acknowledged())
+    await asyncio.sleep(0)
+    producer.answer()
+    await out.send(ALERTS, b"m", b"second")
+    await waiting
+    assert len(producer.open) == 1
+    second = asyncio.create_task(out.acknowledged())
+    await settled()
+    assert not second.done()
+    producer.answer()
+    await second
+
+
 async def test_an_incident_that_is_too_large_by_itself_is_an_error_with_its_size() -> None:
     out, _ = outputs(Producer(larger_than(2), larger_than(2)))
     await out.send(INCIDENTS, b"inc-1", b"large")
@@ -149,7 +227,7 @@ async def test_an_incident_that_is_too_large_by_itself_is_an_error_with_its_size
 async def test_a_rejected_message_is_cut_until_it_fits(limit: int, kept: int) -> None:
     producer = Producer(larger_than(limit), larger_than(limit))
     out, metrics = outputs(producer)
-    await out.reject(rejected(b"x" * 16_384))
+    await out.publish(Result(rejected=[rejected(b"x" * 16_384)]))
     await out.acknowledged()
     (value,) = producer.taken
     taken = msgspec.json.decode(value, type=Rejected)
@@ -159,7 +237,7 @@ async def test_a_rejected_message_is_cut_until_it_fits(limit: int, kept: int) ->
 async def test_a_rejected_message_that_never_fits_is_dropped_and_counted() -> None:
     producer = Producer(larger_than(10), larger_than(10))
     out, metrics = outputs(producer)
-    await out.reject(rejected(b"x" * 16_384))
+    await out.publish(Result(rejected=[rejected(b"x" * 16_384)]))
     await out.acknowledged()
     assert (producer.taken, dropped(metrics)) == ([], 1)
 
@@ -178,8 +256,7 @@ async def test_an_event_that_is_too_large_to_be_sent_on_is_rejected() -> None:
     """Who sent it to a wrong partition must not stop the worker."""
     producer = Producer(larger_than(1_000), larger_than(1_000))
     out, metrics = outputs(producer)
-    for value in (b"small", b"x" * 2_000):
-        await out.forward(a_forward(value), partition=0)
+    await out.publish(Result(forwards=[a_forward(value) for value in (b"small", b"x" * 2_000)]))
     await out.acknowledged()
     small, told = producer.taken
     assert small == b"small"
@@ -199,8 +276,7 @@ async def test_so_is_one_that_the_producer_itself_does_not_take() -> None:
         return await send(topic, value, **more)
 
     producer.send = takes_little  # type: ignore[method-assign]
-    await out.forward(a_forward(b"x" * 5_000), partition=0)
-    await out.forward(a_forward(b"y"), partition=0)
+    await out.publish(Result(forwards=[a_forward(b"x" * 5_000), a_forward(b"y")]))
     await out.acknowledged()
     told, sent = producer.taken
     assert msgspec.json.decode(told, type=Rejected).raw_size == 5_000
@@ -218,8 +294,8 @@ async def test_headers_count_among_what_is_on_its_way() -> None:
         out._sent, out._bytes = [], 0  # noqa: SLF001 - as acknowledged() does
 
     out.acknowledged = acknowledged  # type: ignore[method-assign]
-    for _ in range(3):
-        await out.forward(a_forward(b"v"), headers=[("h", bytes(UNACKNOWLEDGED_BYTES))])
+    forward = a_forward(b"v")._replace(headers=[("h", bytes(UNACKNOWLEDGED_BYTES))])
+    await out.publish(Result(forwards=[forward] * 3))
     assert asked == [1, 2]
 
 

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from stream.config import Settings
 from stream.core.lost import Gap
 from stream.core.merge import Merge
 from stream.core.nouns import Topic
+from stream.core.pipeline import Position
 from stream.shell import clock
-from stream.shell import partition as partition_module
 from stream.shell.clock import Pauses
 from stream.shell.fencing import FencedError
 from stream.shell.metrics import Metrics
-from stream.shell.outputs import Outputs
+from stream.shell.outputs import Outputs, PublishError
 from stream.shell.partition import Partition
+from stream.shell.producers import Pair
 from stream.shell.state import Writer
 from stream.shell.status import new_registry
 from stream.shell.topics import Topics
@@ -54,7 +56,7 @@ class Producer:
         self.sent.append(topic)
         self.stamps.append(more.get("timestamp_ms"))
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        done.set_result(SimpleNamespace(offset=len(self.sent)))
+        done.set_result(SimpleNamespace(offset=self.sent.count(topic) - 1))
         return done
 
 
@@ -100,7 +102,7 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Place:
         pipeline,
         Merge(pipeline.positions, 1.0),
         store,  # type: ignore[arg-type]  # only what a pause makes it do
-        Writer(producer, "state", 0, "w"),
+        Writer(Pair(producer, producer), "state", 0, "w"),
         Outputs(producer, topics, metrics),
         topics,
         metrics,
@@ -109,6 +111,57 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Place:
     place = Place(partition, time, store, producer)
     place.take(0)
     return place
+
+
+@dataclass
+class Gate:
+    """Keeps the first checkpoint from being written until it is opened; notes what each is to write."""
+
+    write: Callable[[Writer, Mapping[bytes, bytes | None]], Awaitable[int]]
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    written: list[Mapping[bytes, bytes | None]] = field(default_factory=list)
+    error: Exception | None = None
+
+    async def through(self, writer: Writer, rows: Mapping[bytes, bytes | None]) -> int:
+        self.written.append(rows)
+        self.reached.set()
+        await self.opened.wait()
+        if self.error is not None:
+            raise self.error
+        return await self.write(writer, rows)
+
+    async def begin(
+        self, checkpoint: Coroutine[Any, Any, Mapping[Topic, int]]
+    ) -> asyncio.Task[Mapping[Topic, int]]:
+        """Begin *checkpoint*, and wait until it is at the gate."""
+        task = asyncio.create_task(checkpoint)
+        await self.reached.wait()
+        return task
+
+    def positions(self) -> list[int]:
+        """Give how far each checkpoint has read the predictions."""
+        key = msgspec.json.encode(("pipeline",))
+        reached = [msgspec.msgpack.decode(rows[key] or b"", type=Position) for rows in self.written]
+        return [position.offsets["predictions"] for position in reached]
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
+    """Put a gate before the writer."""
+    gate = Gate(Writer.write)
+
+    async def write(writer: Writer, rows: Mapping[bytes, bytes | None]) -> int:
+        return await gate.through(writer, rows)
+
+    monkeypatch.setattr(Writer, "write", write)
+    return gate
+
+
+async def settled() -> None:
+    """Let all that can go on do so."""
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 async def test_a_partition_publishes_without_asking_while_its_process_runs(place: Place) -> None:
@@ -186,38 +239,92 @@ async def test_a_checkpoint_reaches_behind_the_markers_that_follow_the_last_reco
     assert (await place.partition.checkpoint())[Topic.PREDICTIONS] == 5
 
 
-async def test_a_checkpoint_is_due_in_time_or_sooner_when_much_was_processed_and_it_is_cheap(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(partition_module, "EARLY_RECORDS", 2)
+async def test_a_checkpoint_is_due_so_long_after_the_last_was_written(place: Place) -> None:
     partition, time = place.partition, place.time
     partition.last_checkpoint = time.now
     assert await place.advance() == 1
     time.now += 4.9
-    assert not partition.is_checkpoint_due(5.0, 0)
+    assert not partition.is_checkpoint_due(5.0)
+    time.now += 0.1
+    assert partition.is_checkpoint_due(5.0)
+    await partition.checkpoint()
+    assert not partition.is_checkpoint_due(5.0)
+
+
+async def test_steps_go_on_while_a_checkpoint_is_written(place: Place, gate: Gate) -> None:
+    assert await place.advance() == 1
+    writing = await gate.begin(place.partition.checkpoint())
     place.take(1)
     assert await place.advance() == 1
-    assert partition.is_checkpoint_due(5.0, 1)  # two records
-    assert not partition.is_checkpoint_due(5.0, 2)  # and as many more to come: alerts are late anyway
-    write = partition.writer.write
+    assert place.producer.sent.count("driftline.rejected") == 2
+    gate.opened.set()
+    assert (await writing)[Topic.PREDICTIONS] == 1
+    assert (await place.partition.checkpoint())[Topic.PREDICTIONS] == 2
+    assert gate.positions() == [1, 2]
 
-    async def slowly(rows: Mapping[bytes, bytes | None]) -> int:
-        time.now += 0.4
-        return await write(rows)
 
-    monkeypatch.setattr(Writer, "write", staticmethod(slowly))
-    await partition.checkpoint()
-    for offset in (2, 3):
-        place.take(offset)
-        assert await place.advance() == 1
-    time.now += 4.9
-    assert not partition.is_checkpoint_due(20.0, 0)  # .4 s would be more than a twelfth of them
-    time.now += 0.2
-    assert partition.is_checkpoint_due(20.0, 0)
-    await partition.checkpoint()
-    assert not partition.is_checkpoint_due(20.0, 0)
-    time.now += 20.1
-    assert partition.is_checkpoint_due(20.0, 0)
+async def test_the_last_checkpoint_follows_one_that_is_being_written(place: Place, gate: Gate) -> None:
+    assert await place.advance() == 1
+    writing = await gate.begin(place.partition.checkpoint())
+    place.take(1)
+    assert await place.advance() == 1
+    last = asyncio.create_task(place.partition.give_up())
+    await settled()
+    place.take(2)
+    assert await place.advance() == 0  # it is given up
+    assert not last.done()
+    gate.opened.set()
+    assert await writing == {}  # what the group is told is what the last one reaches
+    assert (await last)[Topic.PREDICTIONS] == 2
+    assert gate.positions() == [1, 2]
+
+
+async def test_after_a_checkpoint_that_failed_none_is_written(place: Place, gate: Gate) -> None:
+    """It would lack the rows of the one before it."""
+    assert await place.advance() == 1
+    writing = await gate.begin(place.partition.checkpoint())
+    place.take(1)
+    assert await place.advance() == 1
+    last = asyncio.create_task(place.partition.give_up())
+    await settled()
+    gate.error = PublishError("topic state takes no messages")
+    gate.opened.set()
+    with pytest.raises(PublishError):
+        await writing
+    assert await last == {}
+    assert gate.positions() == [1]
+
+
+async def test_after_a_pause_a_partition_asks_when_its_checkpoint_is_written(
+    place: Place, gate: Gate
+) -> None:
+    assert await place.advance() == 1
+    writing = await gate.begin(place.partition.checkpoint())
+    place.take(1)
+    place.time.now += LIMIT_S + 1
+    advancing = asyncio.create_task(place.advance())
+    await settled()
+    assert (place.store.asked, place.producer.sent.count("driftline.rejected")) == (0, 1)
+    gate.opened.set()
+    await writing
+    assert await advancing == 1
+    assert (place.store.asked, place.producer.sent.count("driftline.rejected")) == (1, 2)
+
+
+async def test_what_stands_before_a_lost_gap_is_committed_after_what_was_taken_before(
+    place: Place, gate: Gate
+) -> None:
+    assert await place.advance() == 1
+    writing = await gate.begin(place.partition.checkpoint())
+    place.take(1)
+    place.partition.skip(Topic.PREDICTIONS, Gap(2, 9, is_lost=True))
+    advancing = asyncio.create_task(place.advance())
+    await settled()
+    assert gate.positions() == [1]
+    gate.opened.set()
+    await asyncio.gather(writing, advancing)
+    assert gate.positions() == [1, 2]
+    assert place.producer.sent[-2:] == ["driftline.alerts", "driftline.incidents"]
 
 
 async def test_an_event_is_sent_on_with_its_timestamp_unless_no_broker_takes_that(

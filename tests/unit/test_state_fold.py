@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream.shell.producers import Pair
 from stream.shell.state import CLAIM, COMMIT, PROBE, Fold, StateError, Writer
 
 ANYTHING: Final = 99
@@ -68,7 +69,7 @@ class Log:
 
     def writer(self, name: str) -> Writer:
         """Take the partition over as a worker does."""
-        writer = Writer(self, "state", 0, name)
+        writer = Writer(Pair(self, self), "state", 0, name)
         asyncio.run(writer.note(PROBE, 0))
         writer.number = self.fold().tip
         writer.claim = writer.last = asyncio.run(writer.note(CLAIM, writer.number))
