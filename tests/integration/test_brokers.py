@@ -73,10 +73,14 @@ async def test_a_topic_is_created_with_its_partitions_and_the_configs_we_use(
     await admin.start()
     try:
         await admin.create_topics([NewTopic(prefix + "rows", 16, 1, topic_configs=configs)])
-        (topic,) = await admin.describe_topics([prefix + "rows"])
+        described: list[int] = []
+        async with asyncio.timeout(DEADLINE_S):  # a broker may say so before it knows the partitions itself
+            while not described:
+                (topic,) = await admin.describe_topics([prefix + "rows"])
+                described = sorted(part["partition"] for part in topic["partitions"])
     finally:
         await admin.close()
-    assert sorted(part["partition"] for part in topic["partitions"]) == list(range(16))
+    assert described == list(range(16))
 
 
 async def test_the_end_of_a_log_is_known_when_its_last_record_is_a_batch_of_its_own(

@@ -76,7 +76,7 @@ async def test_nothing_of_a_refused_checkpoint_is_there_to_be_read(
 
 async def test_a_writer_in_the_middle_of_its_transaction_is_refused(claim: Claim) -> None:
     stale = (await claim("a", "on")).writer
-    assert isinstance(stale.producer, FencedProducer)
+    assert isinstance(stale.producers.state, FencedProducer)
     restored: list[Restored] = []
 
     async def write_while_it_is_taken(producer: FencedProducer) -> None:
@@ -85,7 +85,7 @@ async def test_a_writer_in_the_middle_of_its_transaction_is_refused(claim: Claim
             restored.append(await claim("b", "on"))
 
     with pytest.raises(FencedError):
-        await write_while_it_is_taken(stale.producer)
+        await write_while_it_is_taken(stale.producers.state)
     assert restored[0].rows == {}
     assert restored[0].unreadable == 0
     assert restored[0].writer.void == {}
