@@ -40,6 +40,8 @@ class Entry(NamedTuple):
 class Load:
     """What is generated: *predictions* and as many labels, dealt in turn to *models* and their *versions*.
 
+    The models have these *names*, or else are numbered.
+
     Every series of a version moves up and down again by :data:`SHIFT` standard deviations, each after
     *shift_every* predictions and each at another place; 0 leaves them as they are. *extra_features* are
     numeric ones beside :data:`FEATURES`. Predictions are numbered from *start* on and *spacing* apart.
@@ -48,6 +50,7 @@ class Load:
     predictions: int
     start: int = 0
     models: int = 1
+    names: Sequence[str] = ()
     versions: int = 1
     extra_features: int = 0
     shift_every: int = 0
@@ -60,9 +63,11 @@ def entries(load: Load) -> Iterator[Entry]:
     """Give the log of *load*; the same load gives the same bytes."""
     rng = random.Random(load.seed)
     waiting: deque[tuple[str, str, int]] = deque()
+    numbered = [f"fraud-{number}" for number in range(load.models)] if load.models > 1 else ["fraud"]
+    names = load.names or numbered
     for number in range(load.start, load.start + load.predictions):
         time = FIRST + number * load.spacing
-        model = f"fraud-{number % load.models}" if load.models > 1 else "fraud"
+        model = names[number % load.models]
         version = f"2.1.{number // load.models % load.versions}"
         key = f"0192f0c1-5b7e-7abc-8def-{number:012d}"
         output = int(rng.random() < 0.3)

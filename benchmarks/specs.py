@@ -112,6 +112,12 @@ SPECS: Final[tuple[Spec, ...]] = (
         target=_most(1.15),
     ),
     Spec(
+        key="processes",
+        name="2 bare loops at once / 1: what the second core is worth",
+        of=("2 bare loops", _RATE),
+        to=("bare loop", _RATE),
+    ),
+    Spec(
         key="latency",
         name="publish to alert at half of the maximum rate, p99",
         of=("latency", "publish to alert p99 ms"),

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from itertools import count
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -18,9 +19,12 @@ from benchmarks.context import Context, Figures, Measure
 from benchmarks.events import Load, entries
 from benchmarks.processes import ROOT, Failed, cpu_seconds, tree
 from benchmarks.worker import DEADLINE_S, RunningWorker
+from stream.shell.topics import Topics
 
 PARTITIONS = 8
 MODELS = 64
+"""As many for each partition: the processes have the same to do, however names happen to be hashed."""
+
 LOGS = 2
 """So many times the length of the other rows' log: start and last checkpoint weigh little then."""
 
@@ -47,7 +51,8 @@ def _measure(context: Context, options: list[str], name: str) -> Figures:
         partitions=PARTITIONS,
         checkpoint_seconds="0.5",
     )
-    fill(settings, entries(Load(predictions=units, models=MODELS)))
+    names = _spread(Topics(prefix="", partitions=PARTITIONS))
+    fill(settings, entries(Load(predictions=units, models=MODELS, names=names)))
     log = context.path(f"{name}.log")
     everything = context.cores | os.sched_getaffinity(0)
     with RunningWorker(settings, everything, log, options) as running:
@@ -58,6 +63,18 @@ def _measure(context: Context, options: list[str], name: str) -> Figures:
         "predictions/s": done / (at - first.at),
         "CPU us per event": (used - first.cpu_seconds) / done * 5e5,
     }
+
+
+def _spread(topics: Topics) -> list[str]:
+    """Give the names of as many models for each partition, dealt in turn."""
+    names: list[list[str]] = [[] for _ in range(topics.partitions)]
+    for number in count():
+        mine = names[topics.partition_of(name := f"fraud-{number}")]
+        if len(mine) < MODELS // topics.partitions:
+            mine.append(name)
+        elif all(len(one) == MODELS // topics.partitions for one in names):
+            break
+    return [name for together in zip(*names, strict=True) for name in together]
 
 
 async def _committed(

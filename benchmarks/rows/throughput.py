@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -32,6 +34,22 @@ def bare(context: Context) -> Figures:
     """Run the yardstick."""
     file = _file_of(context, context.sizes.bare)
     return figures_of("benchmarks.peers.bare_loop", [str(file)], context.cores, context.path("bare.log"))
+
+
+def two_bare(context: Context) -> Figures:
+    """Run the yardstick on two cores at once: what a second one is worth on this machine at this time."""
+    others = sorted(os.sched_getaffinity(0) - context.cores)
+    if not others:
+        raise Failed("there is one core")
+    file = str(_file_of(context, context.sizes.bare))
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        running = [
+            pool.submit(
+                figures_of, "benchmarks.peers.bare_loop", [file], on, context.path(f"bare-{place}.log")
+            )
+            for place, on in enumerate((context.cores, {others[0]}))
+        ]
+    return {"predictions/s": sum(one.result()["predictions/s"] for one in running)}
 
 
 def worker(context: Context) -> Figures:
@@ -87,6 +105,7 @@ def _peer(module: str, units_of: Callable[[Context], int], name: str) -> Callabl
 
 MEASURES = (
     Measure(name="bare loop", run=bare, on_broker=False),
+    Measure(name="2 bare loops", run=two_bare, on_broker=False),
     Measure(name="replay", run=replay, on_broker=False),
     Measure(name="worker", run=worker),
     Measure(name="faust", run=_peer("benchmarks.peers.plain_faust", lambda c: c.sizes.faust, "faust")),
