@@ -25,7 +25,7 @@ PARTITIONS = 8
 MODELS = 64
 """As many for each partition: the processes have the same to do, however names happen to be hashed."""
 
-LOGS = 2
+LOGS = 4
 """So many times the length of the other rows' log: start and last checkpoint weigh little then."""
 
 
