@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from stream.core.errors import NotContiguousError
 from stream.core.lost import Gap
 from stream.core.merge import Merge
-from stream.core.nouns import Topic
+from stream.core.nouns import Result, Topic
 from stream.core.pipeline import Pipeline
 from stream.core.records import Fetched, Records
 from stream.shell import clock
@@ -161,9 +161,14 @@ class Partition:
         self.is_changed = True
         if self.pauses.look() != self._pauses_known and not await self._is_still_ours():
             return 0
-        await self.aside(self.outputs.publish(result))
+        await self._publish(result)
         await self._pass_gaps()
         return len(records)
+
+    async def _publish(self, result: Result) -> None:
+        """Send what there is to say; most steps say nothing, and need no other thread."""
+        if result.alerts or result.incidents or result.rejected or result.forwards:
+            await self.aside(self.outputs.publish(result))
 
     async def _pass_gaps(self) -> None:
         """Go on behind the gaps before which all was processed.
@@ -186,7 +191,7 @@ class Partition:
             result = self.pipeline.skip(topic, gap, clock.wall())
             self.metrics.add(result.tally)
             self.is_changed = True
-            await self.aside(self.outputs.publish(result))
+            await self._publish(result)
 
     def _settle_positions(self) -> None:
         """Move the positions past what holds no record behind the last one: it is nothing to be missed."""

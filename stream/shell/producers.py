@@ -48,7 +48,6 @@ class Producers:
         self._transactions = transactions
         self._patience = publish_timeout_seconds
         self._fenced: list[FencedProducer] = []
-        self._is_fencing = False
         self._plain: Pair | None = None
 
     def _new_plain(self) -> AIOKafkaProducer:
@@ -63,15 +62,15 @@ class Producers:
 
     async def start(self) -> None:
         """Connect, and see what the broker can. Raises TransactionError where it cannot what is wanted."""
-        self._plain = plain = Pair(self._new_plain(), self._new_plain())
-        await asyncio.gather(*(producer.start() for producer in plain))
-        if self._transactions != "off":
-            self._is_fencing = await has_transactions(self._connection, f"{self._name}-probe")
-        if self._transactions == "on" and not self._is_fencing:
+        is_wanted = self._transactions != "off"
+        is_fencing = is_wanted and await has_transactions(self._connection, f"{self._name}-probe")
+        if self._transactions == "on" and not is_fencing:
             raise TransactionError(
                 "the broker has no transactions and DRIFTLINE_TRANSACTIONS is on: auto or off does without"
             )
-        if not self._is_fencing:
+        if not is_fencing:
+            self._plain = plain = Pair(self._new_plain(), self._new_plain())
+            await asyncio.gather(*(producer.start() for producer in plain))
             why = "are switched off" if self._transactions == "off" else "are not what this broker has"
             logger.info("transactions %s: claims in the state topic say whose a partition is", why)
 
@@ -86,8 +85,7 @@ class Producers:
         What another worker, or an earlier producer of this one, has not committed by then never will be.
         """
         await self._let_go()
-        if not self._is_fencing:
-            assert self._plain is not None  # noqa: S101 - it was started
+        if self._plain is not None:
             return dict.fromkeys(partitions, self._plain)
         taken = {
             number: Pair(self._new(f"{number}"), self._new(f"{number}-outputs")) for number in partitions

@@ -30,6 +30,7 @@ from stream.shell.outputs import (
 )
 from stream.shell.status import new_registry
 from stream.shell.topics import ALERTS, INCIDENTS, Topics
+from tests.unit.turns import settled
 
 SOURCE = Source(topic="driftline.predictions", partition=0, offset=5)
 Refuse = Callable[[str, bytes], KafkaError | None]
@@ -102,12 +103,6 @@ class Slow(Producer):
             error = answer.exception()
             told.set_result(None) if error is None else told.set_exception(error)
         self.open = []
-
-
-async def settled() -> None:
-    """Let all that can go on do so."""
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 def larger_than(limit: int) -> Refuse:

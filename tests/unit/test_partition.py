@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +28,7 @@ from stream.shell.status import new_registry
 from stream.shell.topics import Topics
 from stream.wiring import build_replay_pipeline
 from tests.flow.timeline import a_pipeline, at, prediction, to_bytes
+from tests.unit.turns import settled
 
 LIMIT_S = 5.0
 
@@ -131,12 +132,12 @@ class Gate:
             raise self.error
         return await self.write(writer, rows)
 
-    async def begin(
-        self, checkpoint: Coroutine[Any, Any, Mapping[Topic, int]]
-    ) -> asyncio.Task[Mapping[Topic, int]]:
-        """Begin *checkpoint*, and wait until it is at the gate."""
-        task = asyncio.create_task(checkpoint)
+    async def begin(self, place: Place) -> asyncio.Task[Mapping[Topic, int]]:
+        """Bring the checkpoint of what is in hand to the gate; then there is one record more."""
+        assert await place.advance() == 1
+        task = asyncio.create_task(place.partition.checkpoint())
         await self.reached.wait()
+        place.take(1)
         return task
 
     def positions(self) -> list[int]:
@@ -156,12 +157,6 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
 
     monkeypatch.setattr(Writer, "write", write)
     return gate
-
-
-async def settled() -> None:
-    """Let all that can go on do so."""
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 async def test_a_partition_publishes_without_asking_while_its_process_runs(place: Place) -> None:
@@ -252,9 +247,7 @@ async def test_a_checkpoint_is_due_so_long_after_the_last_was_written(place: Pla
 
 
 async def test_steps_go_on_while_a_checkpoint_is_written(place: Place, gate: Gate) -> None:
-    assert await place.advance() == 1
-    writing = await gate.begin(place.partition.checkpoint())
-    place.take(1)
+    writing = await gate.begin(place)
     assert await place.advance() == 1
     assert place.producer.sent.count("driftline.rejected") == 2
     gate.opened.set()
@@ -264,9 +257,7 @@ async def test_steps_go_on_while_a_checkpoint_is_written(place: Place, gate: Gat
 
 
 async def test_the_last_checkpoint_follows_one_that_is_being_written(place: Place, gate: Gate) -> None:
-    assert await place.advance() == 1
-    writing = await gate.begin(place.partition.checkpoint())
-    place.take(1)
+    writing = await gate.begin(place)
     assert await place.advance() == 1
     last = asyncio.create_task(place.partition.give_up())
     await settled()
@@ -281,9 +272,7 @@ async def test_the_last_checkpoint_follows_one_that_is_being_written(place: Plac
 
 async def test_after_a_checkpoint_that_failed_none_is_written(place: Place, gate: Gate) -> None:
     """It would lack the rows of the one before it."""
-    assert await place.advance() == 1
-    writing = await gate.begin(place.partition.checkpoint())
-    place.take(1)
+    writing = await gate.begin(place)
     assert await place.advance() == 1
     last = asyncio.create_task(place.partition.give_up())
     await settled()
@@ -298,9 +287,7 @@ async def test_after_a_checkpoint_that_failed_none_is_written(place: Place, gate
 async def test_after_a_pause_a_partition_asks_when_its_checkpoint_is_written(
     place: Place, gate: Gate
 ) -> None:
-    assert await place.advance() == 1
-    writing = await gate.begin(place.partition.checkpoint())
-    place.take(1)
+    writing = await gate.begin(place)
     place.time.now += LIMIT_S + 1
     advancing = asyncio.create_task(place.advance())
     await settled()
@@ -314,9 +301,7 @@ async def test_after_a_pause_a_partition_asks_when_its_checkpoint_is_written(
 async def test_what_stands_before_a_lost_gap_is_committed_after_what_was_taken_before(
     place: Place, gate: Gate
 ) -> None:
-    assert await place.advance() == 1
-    writing = await gate.begin(place.partition.checkpoint())
-    place.take(1)
+    writing = await gate.begin(place)
     place.partition.skip(Topic.PREDICTIONS, Gap(2, 9, is_lost=True))
     advancing = asyncio.create_task(place.advance())
     await settled()
