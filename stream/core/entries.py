@@ -42,24 +42,12 @@ class Newcomers(NamedTuple):
     outputs: Scalars
     scores: Numbers
 
-    def part(self, start: int, stop: int) -> Newcomers:
-        """Give those from *start* to before *stop*."""
-        if start == 0 and stop == len(self.ids):
-            return self
-        own = slice(start, stop)
-        ids, hashes, times, versions, outputs, scores = self
-        return Newcomers(ids[own], hashes[own], times[own], versions[own], outputs.take(own), scores[own])
-
 
 class Entries(NamedTuple):
     """Newcomers as entries, shape (n,), whose places in a chunk's versions and texts are still 0."""
 
     entries: NDArray[np.void]
     with_text: bool
-
-    def part(self, start: int, stop: int) -> Entries:
-        """Give those from *start* to before *stop*."""
-        return Entries(self.entries[start:stop], self.with_text)
 
 
 def entries_of(new: Newcomers) -> Entries:

@@ -157,20 +157,23 @@ class Chunk:
         self.live += 1
         return offset
 
-    def extend(self, new: Newcomers, coded: Entries) -> None:
-        """Take more predictions, for which there is room: *new*, and the entries made of them."""
-        more, start = len(new.ids), self.size
+    def extend(self, new: Newcomers, coded: Entries, start: int, stop: int) -> None:
+        """Take more predictions, for which there is room.
+
+        Those are the ones from *start* to before *stop* of *new*, and of the entries made of them.
+        """
+        more, size = stop - start, self.size
         self._make_room(more)
-        added = self.entries[start : start + more]
-        added[...] = coded.entries
-        added["version"] = self._version_codes(new.versions)
+        added = self.entries[size : size + more]
+        added[...] = coded.entries[start:stop]
+        added["version"] = self._version_codes(new.versions[start:stop])
         if coded.with_text:
             places = np.flatnonzero(kinds_of(added) == TEXT)
-            texts = cast("Objects", new.outputs.texts)[places].tolist()
+            texts = cast("Objects", new.outputs.texts)[start + places].tolist()
             added["value"][places] = list(map(self._text_code, texts))
-        self._open_ids().extend(new.ids)
+        self._open_ids().extend(new.ids[start:stop])
         if self._hashes is not None:
-            self._hashes = np.concatenate((self._hashes, new.hashes))
+            self._hashes = np.concatenate((self._hashes, new.hashes[start:stop]))
         self.size += more
         self.live += more
 
@@ -293,13 +296,14 @@ class Chunk:
         ):
             raise ValueError("the columns of waiting predictions do not go together")
 
-    def _version_codes(self, versions: Sequence[Named]) -> list[int] | int:
-        if versions.count(versions[0]) == len(versions):
+    def _version_codes(self, versions: Sequence[Named]) -> NDArray[np.uint16] | int:
+        if versions[0] == versions[-1] and versions.count(versions[0]) == len(versions):
             return self._version_code(versions[0])
-        if not self._code_of_version.keys() >= (distinct := dict.fromkeys(versions)).keys():
-            for version in distinct:
-                self._version_code(version)
-        return list(map(self._code_of_version.__getitem__, versions))
+        codes = self._code_of_version
+        try:
+            return np.fromiter(map(codes.__getitem__, versions), dtype=np.uint16, count=len(versions))
+        except KeyError:
+            return np.array(list(map(self._version_code, versions)), dtype=np.uint16)
 
     def _version_code(self, version: Named) -> int:
         return _code_in(self._code_of_version, self.versions, version)

@@ -38,8 +38,12 @@ class PackedIds:
 
     def extend(self, ids: Sequence[str]) -> None:
         """Put *ids* behind the others."""
-        self._loose += ids
         self._size += len(ids)
+        if len(ids) >= LOOSE_MAX:
+            self._pack()
+            self._body += _packed(ids)
+            return
+        self._loose += ids
         if len(self._loose) >= LOOSE_MAX:
             self._pack()
 
@@ -54,8 +58,13 @@ class PackedIds:
 
     def _pack(self) -> None:
         if self._loose:
-            self._body += memoryview(encode_ids(self._loose))[len(_head(len(self._loose))) :]
+            self._body += _packed(self._loose)
             self._loose = []
+
+
+def _packed(ids: Sequence[str]) -> memoryview:
+    """Give *ids* as they stand in a list that is written, behind its head."""
+    return memoryview(encode_ids(ids))[len(_head(len(ids))) :]
 
 
 def _head(size: int) -> bytes:

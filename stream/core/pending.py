@@ -124,7 +124,7 @@ class Pending:
         if len(keys) > FEW:
             slots = self._index.claim(keys)
             if slots is not None:
-                self._index.put(slots, self.append(new, entries_of(new)))
+                self._index.put(slots, self.append(new, entries_of(new), 0, len(keys)))
                 return self.evict()
             is_plain = False
         else:
@@ -138,20 +138,21 @@ class Pending:
             self._index.move(chunk.hashes() ^ self.salt, np.arange(chunk.size) + chunk.first_place)
             chunk.forget_hashes()
 
-    def append(self, new: Newcomers, entries: Entries) -> Places:
-        """Put predictions, whose ids the index knows already, behind the others; give their places."""
-        number = len(new.ids)
-        places = np.empty(number, dtype=np.int64)
-        start = 0
-        while start < number:
+    def append(self, new: Newcomers, entries: Entries, start: int, stop: int) -> Places:
+        """Put predictions behind the others, whose ids the index knows already; give their places.
+
+        Those are the ones from *start* to before *stop* of *new*, and of the *entries* made of them.
+        """
+        self._chunks.live += stop - start
+        places: list[Places] = []
+        while start < stop:
             chunk = self._chunks.last()
-            stop = min(number, start + chunk.room)
+            until = min(stop, start + chunk.room)
             first = chunk.first_place + chunk.size
-            places[start:stop] = np.arange(first, first + stop - start)
-            chunk.extend(new.part(start, stop), entries.part(start, stop))
-            start = stop
-        self._chunks.live += number
-        return places
+            places.append(np.arange(first, first + until - start))
+            chunk.extend(new, entries, start, until)
+            start = until
+        return places[0] if len(places) == 1 else np.concatenate(places)
 
     def evict(self) -> int:
         """Let the oldest go that are too many; give how many."""

@@ -141,7 +141,7 @@ def _let_wait(
     )
     entries = entries_of(new)
     plain = [at for at, alone in enumerate(is_alone.tolist()) if not alone and bounds[at][0] < bounds[at][1]]
-    places = [parts[at].join.pending.append(new.part(*bounds[at]), entries.part(*bounds[at])) for at in plain]
+    places = [parts[at].join.pending.append(new, entries, *bounds[at]) for at in plain]
     added = np.concatenate(places) if places else np.empty(0, dtype=np.int64)
     if slots is not None and places:
         standing.index.put(slots, added)

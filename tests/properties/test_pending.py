@@ -248,7 +248,7 @@ def test_feedback_that_is_ahead_of_its_prediction_is_told_by_where_that_waits(
         columns = np.zeros(number), ["1"] * number, Scalars.of([None] * number), np.full(number, np.nan)
         new = Newcomers(own, hashes(own), *columns)
         if own:
-            places.append(pending.append(new, entries_of(new)))
+            places.append(pending.append(new, entries_of(new), 0, len(own)))
             pending._index.insert(new.hashes ^ pending.salt, places[-1])  # noqa: SLF001 - as they are joined
         ids += own
         ids_before = [f"{model}-old-{n}" for n in range(min(old, 3))]
