@@ -60,6 +60,7 @@ class Model:
         self._prefix = prefix
         self._versions: dict[str, Observer] = {}
         self._version_seq: dict[str, int] = {}
+        self._droppers: set[str] = set()
         self.admission = Admission(name, policy, shared.seen)
         self.join = Join(name, policy, shared.standing)
         self.sight = banks.of(policy)
@@ -158,11 +159,12 @@ class Model:
     def _dropping(self, portion: Portion) -> dict[str, list[int]]:
         """Give the numbers of the events of *portion* for which full stores dropped something, by store."""
         dropping = {"versions": list(portion.going.values())} if portion.going else {}
-        for observer in self._versions.values():
-            if observer.dropping:
+        if self._droppers:
+            for observer in self._versions.values():
                 for store, seqs in observer.dropping.items():
                     dropping.setdefault(store, []).extend(seqs)
                 observer.dropping = {}
+            self._droppers.clear()
         for store, seqs in list(self.join.dropping.items()):
             seqs.sort()
             own = bisect_right(seqs, portion.last_seq)
@@ -311,6 +313,7 @@ class Model:
     def _new_observer(self, version: str) -> Observer:
         observer = Observer(self.name, version, self._policy)
         observer.begins_with = self._published.of
+        observer.droppers = self._droppers
         return observer
 
     def _stores(self) -> dict[RowKey, SeenIds | Pending | Waiting[Orphans]]:

@@ -48,6 +48,8 @@ class Observer:
         """Gives the published baseline that a new series begins with."""
         self.dropping: dict[str, list[int]] = {}
         """The numbers of events that named what found no room, by store; whoever asks empties it."""
+        self.droppers: set[str] = set()
+        """The versions of the model of which that is to be asked for."""
         self.series: dict[str, int] = {}
         """The slot of each series that there is, by its column, also of those that the form has none for."""
         self.slots: NDArray[np.intp] = np.zeros(0, dtype=np.intp)
@@ -182,6 +184,7 @@ class Observer:
     def drop(self, store: str, seqs: Sequence[int], tally: Tally, by: int) -> None:
         """Take note that events, numbered *seqs*, named what found no room in *store*: *by* names in all."""
         self.dropping.setdefault(store, []).extend(seqs)
+        self.droppers.add(self.version)
         tally.count("evicted_total", store, by=by)
 
     def _learn(self, feature: Feature, values: Mapping[int, str]) -> int | None:

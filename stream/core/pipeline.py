@@ -300,8 +300,9 @@ class Pipeline:
         is_whole = step.is_taken[part.start : part.stop].all()
         taken: list[tuple[Model, Arrivals]] = []
         for name, arrivals in came.items():
-            is_taken = step.is_taken[arrivals.places]
-            own = arrivals if is_whole or is_taken.all() else arrivals.only(is_taken)
+            own = arrivals
+            if not is_whole and not (is_taken := step.is_taken[arrivals.places]).all():
+                own = arrivals.only(is_taken)
             if len(own):
                 self._models.add(models[name])
                 taken.append((models[name], own))
@@ -327,13 +328,15 @@ class Pipeline:
         seen = [group.admission.seen[group.topic] for group in groups]
         known = list(map(len, seen))
         refused = admit_together(groups, self._shared.seen, step.now)
-        for group, refusals, store, before in zip(groups, refused, seen, known, strict=True):
-            places = group.events.places
+        if groups:
+            places = np.concatenate([group.events.places for group in groups])
             step.is_judged[places] = step.is_taken[places] = True
+        for group, refusals, store, before in zip(groups, refused, seen, known, strict=True):
+            number = len(group.events)
             if refusals is not None:
                 self._refuse(step, group, refusals)
-            gone = before + int(np.count_nonzero(step.is_taken[places])) - len(store)
-            if gone:
+                number = refusals.count(None)
+            if gone := before + number - len(store):
                 step.result.tally.count("evicted_total", "seen_ids", by=gone)
 
     def _refuse(self, step: _Step, group: Group, refusals: Sequence[Refusal | None]) -> None:

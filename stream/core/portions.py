@@ -57,12 +57,12 @@ def portions(whole: Portion, seen: MutableMapping[str, int], bound: int) -> list
         return [whole]
     versions = predictions.versions()
     seqs = predictions.batch.seqs[predictions.places]
-    newest = dict.fromkeys(versions)
+    if versions[0] == versions[-1] and versions.count(versions[0]) == len(versions):
+        newest = {versions[0]: int(seqs[-1])}
+    else:
+        newest = dict(zip(versions, seqs.tolist(), strict=True))
     if newest.keys() <= seen.keys():
-        if len(newest) == 1:
-            seen[versions[0]] = int(seqs[-1])
-        else:
-            seen.update(zip(versions, seqs.tolist(), strict=True))
+        seen.update(newest)
         return [whole]
     return _cut(whole, zip(versions, seqs.tolist(), strict=True), seen, bound)
 
