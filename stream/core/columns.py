@@ -15,6 +15,7 @@ from stream.core.contents import Predicted, Said
 from stream.core.decoded import Decoded
 from stream.core.hashed import Hashes
 from stream.core.nouns import Admitted, Outcome, PredictionKept, Record, Topic
+from stream.core.orders import order_of
 from stream.core.scalars import Numbers, Objects, Scalars, numbers_of, objects_of
 
 Places = NDArray[np.intp]
@@ -260,24 +261,24 @@ class Outcomes(Sequence[Outcome]):
         )
 
 
-def by_model(batch: Batch, names: Sequence[str], part: range) -> dict[str, Arrivals]:
-    """Give the events in *part* of *batch* of each model, in order; *names* are the models of all events."""
-    own = names if len(part) == len(names) else names[part.start : part.stop]
-    codes = {name: code for code, name in enumerate(dict.fromkeys(own))}
-    if len(codes) == 1:
-        return {own[0]: Arrivals(batch, np.arange(part.start, part.stop))}
-    of = np.fromiter(map(codes.__getitem__, own), dtype=np.intp, count=len(own))
-    with_topic = of * len(Topic) + batch.topics[part.start : part.stop]
-    places = np.argsort(of, kind="stable") + part.start
-    places_by_topic = np.argsort(with_topic, kind="stable") + part.start
-    numbers = np.bincount(with_topic, minlength=len(codes) * len(Topic)).reshape(len(codes), len(Topic))
+def by_model(batch: Batch, part: range) -> dict[str, Arrivals]:
+    """Give the events in *part* of *batch* of each model, in order; of the models, too, who comes first."""
+    whole, own = batch.decoded.models, slice(part.start, part.stop)
+    models = whole if len(part) == len(whole) else whole[own]
+    number = len(models.distinct)
+    if number == 1:
+        return {models.distinct[0]: Arrivals(batch, np.arange(part.start, part.stop))}
+    with_topic = models.codes * len(Topic) + batch.topics[own]
+    places = order_of(models.codes, number) + part.start
+    places_by_topic = order_of(with_topic, number * len(Topic)) + part.start
+    numbers = np.bincount(with_topic, minlength=number * len(Topic)).reshape(number, len(Topic))
     arrivals: dict[str, Arrivals] = {}
     start = 0
-    for name, of_topic in zip(codes, numbers.tolist(), strict=True):
+    for name, of_topic in zip(models.distinct, numbers.tolist(), strict=True):
         begin, parts = start, {}
-        for topic, number in enumerate(of_topic):
-            if number:
-                parts[topic] = Arrivals(batch, places_by_topic[start : start + number])
-                start += number
+        for topic, events in enumerate(of_topic):
+            if events:
+                parts[topic] = Arrivals(batch, places_by_topic[start : start + events])
+                start += events
         arrivals[name] = Arrivals(batch, places[begin:start], parts)
     return arrivals
