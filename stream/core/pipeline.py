@@ -300,8 +300,9 @@ class Pipeline:
         is_whole = step.is_taken[part.start : part.stop].all()
         taken: list[tuple[Model, Arrivals]] = []
         for name, arrivals in came.items():
-            is_taken = step.is_taken[arrivals.places]
-            own = arrivals if is_whole or is_taken.all() else arrivals.only(is_taken)
+            own = arrivals
+            if not is_whole and not (is_taken := step.is_taken[arrivals.places]).all():
+                own = arrivals.only(is_taken)
             if len(own):
                 self._models.add(models[name])
                 taken.append((models[name], own))

@@ -55,16 +55,12 @@ def portions(whole: Portion, seen: MutableMapping[str, int], bound: int) -> list
     predictions = whole.events.of(Topic.PREDICTIONS)
     if not len(predictions):
         return [whole]
-    versions = predictions.versions()
-    seqs = predictions.batch.seqs[predictions.places]
-    newest = dict.fromkeys(versions)
-    if newest.keys() <= seen.keys():
-        if len(newest) == 1:
-            seen[versions[0]] = int(seqs[-1])
-        else:
-            seen.update(zip(versions, seqs.tolist(), strict=True))
+    versions, places = predictions.newest()
+    if seen.keys() >= set(versions):
+        seen.update(zip(versions, predictions.batch.seqs[places].tolist(), strict=True))
         return [whole]
-    return _cut(whole, zip(versions, seqs.tolist(), strict=True), seen, bound)
+    seqs = predictions.seqs().tolist()
+    return _cut(whole, zip(predictions.versions(), seqs, strict=True), seen, bound)
 
 
 def behind_acts(

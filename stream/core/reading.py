@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, pairwise
+from itertools import chain, count, pairwise
 from math import isnan
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from stream.core.segmented import Segmented, read_segments
 from stream.core.sheets import Block, Places, Sheet, Stands, blank, runs_of_lanes, sheet_of
 from stream.core.texts import all_short
 from stream.core.values import absent_of, categories_of, numbers_of
+from stream.core.versions import Own
 
 _OPINIONS = {FeedbackKind.THUMBS: "thumbs_down", FeedbackKind.RATING: "rating"}
 
@@ -50,6 +51,11 @@ class _Numbers(dict[str, int]):
         self[version] = number
         return number
 
+    def begin(self, versions: Sequence[str]) -> None:
+        """Give numbers to different *versions*, all of them watched, before any other of the model."""
+        self.update(zip(versions, count(len(self._lanes))))
+        self._lanes.extend(map(self._versions.__getitem__, versions))
+
 
 class _Lanes:
     """The versions that a sheet is of, numbered as they come; no two of *sources* are of one model."""
@@ -59,10 +65,22 @@ class _Lanes:
         self._numbers = [_Numbers(source.versions, self.observers) for source in sources]
 
     def of(self, named: Sequence[tuple[int, Sequence[str]]]) -> Places:
-        """Give the number of each version that the source of a number *named*, -1 where it is not watched."""
+        """Give the number of each version that sources *named* in their order, -1 where it is not watched."""
         each = (map(self._numbers[source].__getitem__, versions) for source, versions in named)
         total = sum(len(versions) for _, versions in named)
         return np.fromiter(chain.from_iterable(each), dtype=np.intp, count=total)
+
+    def begin(self, told: Sequence[tuple[int, Own]]) -> Places:
+        """Give numbers to the versions that sources *told* of, before any other; those that have none are -1.
+
+        They are of shape (n,), of all versions in their batch.
+        """
+        which = np.concatenate([np.arange(own.start, own.stop) for _, own in told])
+        numbers = np.full(len(told[0][1].all.names), -1)
+        numbers[which] = np.arange(len(which))
+        for source, own in told:
+            self._numbers[source].begin(own.names())
+        return numbers
 
 
 @dataclass(slots=True)
@@ -279,6 +297,12 @@ def _predictions(sources: Sequence[Source], lanes: _Lanes) -> tuple[Stands, list
     of_each = [(number, source.events.of(Topic.PREDICTIONS)) for number, source in enumerate(sources)]
     of_each = [(number, own) for number, own in of_each if len(own)]
     came = [own for _, own in of_each]
+    known = [(number, own.own) for number, own in of_each if own.own is not None]
+    if came and len(known) == len(came):
+        batch, of_row = came[0].batch, known[0][1].all.of_row
+        places = np.concatenate([own.places for own in came])
+        lane = lanes.begin(known)[of_row[batch.decoded.rows[places]]]
+        return Stands(lane, places, batch.times[places]), came
     lane = lanes.of([(number, own.versions()) for number, own in of_each])
     return Stands.of(lane, [own.places for own in came], [own.times() for own in came]), came
 

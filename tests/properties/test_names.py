@@ -24,7 +24,14 @@ MADE = {
 }
 
 columns = st.lists(st.tuples(st.integers(0, 2), st.sampled_from("abcdef")), max_size=30)
-events = st.lists(st.tuples(st.sampled_from(list(MADE)), st.sampled_from("abcdef")), min_size=1, max_size=30)
+cuts = st.tuples(st.integers(0, 30), st.integers(0, 30))
+events = st.lists(
+    st.tuples(st.sampled_from(list(MADE)), st.sampled_from("abcdef"), st.sampled_from("123")),
+    min_size=1,
+    max_size=30,
+)
+Coming = Sequence[tuple[Topic, str, str]]
+"""Events, each of a topic, a model and a version."""
 
 
 def names_of(coming: Sequence[tuple[int, str]]) -> Names:
@@ -34,16 +41,17 @@ def names_of(coming: Sequence[tuple[int, str]]) -> Names:
     return Names.of(own, [np.flatnonzero(of == number) for number in range(3)])
 
 
-def a_batch(coming: Sequence[tuple[Topic, str]]) -> Batch:
-    """Make a batch of events, each of a topic and a model."""
+def a_batch(coming: Coming) -> Batch:
+    """Make a batch of events."""
     admitted = []
-    for seq, (topic, model) in enumerate(coming):
-        event: Event = msgspec.json.decode(to_bytes(at(0), {**MADE[topic], "model": model}), type=Event)
+    for seq, (topic, model, version) in enumerate(coming):
+        written = {**MADE[topic], "model": model, "version": version}
+        event: Event = msgspec.json.decode(to_bytes(at(0), written), type=Event)
         admitted.append(Admitted(seq, at(0), event, Record(TOPIC_OF[type(event)], 0, seq, at(0), b"")))
     return Batch.of(admitted)
 
 
-@given(coming=columns, cut=st.tuples(st.integers(0, 30), st.integers(0, 30)))
+@given(coming=columns, cut=cuts)
 def test_names_are_those_that_came_and_the_distinct_ones_in_the_order_in_which_they_came(
     coming: list[tuple[int, str]], cut: tuple[int, int]
 ) -> None:
@@ -54,10 +62,8 @@ def test_names_are_those_that_came_and_the_distinct_ones_in_the_order_in_which_t
         assert list(got.distinct) == list(dict.fromkeys(wanted))
 
 
-@given(coming=events, cut=st.tuples(st.integers(0, 30), st.integers(0, 30)))
-def test_events_of_a_part_are_given_by_model_and_by_topic(
-    coming: list[tuple[Topic, str]], cut: tuple[int, int]
-) -> None:
+@given(coming=events, cut=cuts)
+def test_events_of_a_part_are_given_by_model_and_by_topic(coming: Coming, cut: tuple[int, int]) -> None:
     start, stop = sorted(min(place, len(coming)) for place in cut)
     batch, part = a_batch(coming), range(start, stop)
     for own in (range(len(coming)), part) if part else (range(len(coming)),):
@@ -70,6 +76,27 @@ def test_events_of_a_part_are_given_by_model_and_by_topic(
             for place in places:
                 by_topic.setdefault(coming[place][0], []).append(place)
             assert {topic: of.places.tolist() for topic, of in arrivals.by_topic().items()} == by_topic
+
+
+@given(coming=events, cut=cuts)
+def test_versions_of_all_models_are_those_that_each_finds_for_its_own_predictions(
+    coming: Coming, cut: tuple[int, int]
+) -> None:
+    start, stop = sorted(min(place, len(coming)) for place in cut)
+    batch = a_batch(coming)
+    for part in (range(len(coming)), range(start, stop)):
+        for arrivals in by_model(batch, part).values() if part else ():
+            own = arrivals.of(Topic.PREDICTIONS)
+            if not len(own):
+                continue
+            for found, last in (own.newest(), own.only(np.arange(len(own))).newest()):
+                assert found == list(dict.fromkeys(own.versions()))
+                assert dict(zip(found, last.tolist(), strict=True)) == {
+                    coming[place][2]: place for place in own.places.tolist()
+                }
+            if own.own is not None:
+                of_row = own.own.all.of_row[batch.decoded.rows[own.places]]
+                assert [own.own.all.names[one] for one in of_row.tolist()] == own.versions()
 
 
 @pytest.mark.parametrize("stop", [7, 2**16, 2**16 + 1, 2**20])
