@@ -99,7 +99,7 @@ def test_versions_of_all_models_are_those_that_each_finds_for_its_own_prediction
                 assert [own.own.all.names[one] for one in of_row.tolist()] == own.versions()
 
 
-@pytest.mark.parametrize("stop", [7, 2**16, 2**16 + 1, 2**20])
+@pytest.mark.parametrize("stop", [7, 2**8, 2**8 + 1, 2**16, 2**16 + 1, 2**20])
 def test_keys_of_whatever_size_are_put_in_order_by_key_then_by_place(stop: int) -> None:
     keys = np.random.default_rng(7).integers(0, stop, 5_000)
     keys[:10] = stop - 1
