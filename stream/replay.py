@@ -193,6 +193,7 @@ def batches(lines: Iterable[bytes]) -> Iterator[Read]:
     rest, decoding = iter(lines), Decoding()
     while batch := list(islice(rest, BATCH_RECORDS)):
         values: list[bytes | None]
+        models: Sequence[str]
         if (decoded := decoding.read(batch)) is not None:
             topics, values, models, times = decoded.topics, [*batch], decoded.models, decoded.times
         else:

@@ -15,7 +15,9 @@ from stream.core.contents import Predicted, Said
 from stream.core.decoded import Decoded
 from stream.core.hashed import Hashes
 from stream.core.nouns import Admitted, Outcome, PredictionKept, Record, Topic
+from stream.core.orders import order_of
 from stream.core.scalars import Numbers, Objects, Scalars, numbers_of, objects_of
+from stream.core.versions import Own, versions_in
 
 Places = NDArray[np.intp]
 
@@ -79,14 +81,22 @@ class Batch:
 class Arrivals(Sequence[Admitted]):
     """Some events of a batch, in the log's order, by their places in it."""
 
-    __slots__ = ("_by_topic", "_ids", "_predicted", "_said", "_versions", "batch", "places")
+    __slots__ = ("_by_topic", "_ids", "_predicted", "_said", "_versions", "batch", "own", "places")
 
     def __init__(
-        self, batch: Batch, places: NDArray[np.intp], by_topic: dict[int, Arrivals] | None = None
+        self,
+        batch: Batch,
+        places: NDArray[np.intp],
+        by_topic: dict[int, Arrivals] | None = None,
+        own: Own | None = None,
     ) -> None:
-        """Take events by their *places*; *by_topic* are their parts, where these are known."""
+        """Take events by their *places*.
+
+        *by_topic* are their parts, and *own* the versions of predictions, where these are known.
+        """
         self.batch = batch
         self.places = places
+        self.own = own
         self._ids: list[str] | None = None
         self._predicted: Predicted | None = None
         self._said: Said | None = None
@@ -171,6 +181,19 @@ class Arrivals(Sequence[Admitted]):
             versions = self.batch.decoded.predicted.versions[self._rows()]
             self._versions = cast("list[str]", versions.tolist())
         return self._versions
+
+    def newest(self) -> tuple[list[str], Places]:
+        """Give the versions of the events, all of which are predictions, and where each comes last.
+
+        That is its last prediction's place in the batch.
+        """
+        if self.own is not None:
+            return self.own.names(), self.own.newest()
+        versions = self.versions()
+        if versions.count(versions[0]) == len(versions):
+            return versions[:1], self.places[-1:]
+        newest = dict(zip(versions, self.places.tolist(), strict=True))
+        return list(newest), np.array(list(newest.values()), dtype=np.intp)
 
     def event(self, index: int) -> Event:
         """Give one event itself."""
@@ -260,24 +283,26 @@ class Outcomes(Sequence[Outcome]):
         )
 
 
-def by_model(batch: Batch, names: Sequence[str], part: range) -> dict[str, Arrivals]:
-    """Give the events in *part* of *batch* of each model, in order; *names* are the models of all events."""
-    own = names if len(part) == len(names) else names[part.start : part.stop]
-    codes = {name: code for code, name in enumerate(dict.fromkeys(own))}
-    if len(codes) == 1:
-        return {own[0]: Arrivals(batch, np.arange(part.start, part.stop))}
-    of = np.fromiter(map(codes.__getitem__, own), dtype=np.intp, count=len(own))
-    with_topic = of * len(Topic) + batch.topics[part.start : part.stop]
-    places = np.argsort(of, kind="stable") + part.start
-    places_by_topic = np.argsort(with_topic, kind="stable") + part.start
-    numbers = np.bincount(with_topic, minlength=len(codes) * len(Topic)).reshape(len(codes), len(Topic))
+def by_model(batch: Batch, part: range) -> dict[str, Arrivals]:
+    """Give the events in *part* of *batch* of each model, in order; of the models, too, who comes first."""
+    whole, own = batch.decoded.models, slice(part.start, part.stop)
+    models = whole if len(part) == len(whole) else whole[own]
+    number = len(models.distinct)
+    if number == 1:
+        return {models.distinct[0]: Arrivals(batch, np.arange(part.start, part.stop))}
+    with_topic = models.codes * len(Topic) + batch.topics[own]
+    places = order_of(models.codes, number) + part.start
+    places_by_topic = order_of(with_topic, number * len(Topic)) + part.start
+    numbers = np.bincount(with_topic, minlength=number * len(Topic)).reshape(number, len(Topic))
     arrivals: dict[str, Arrivals] = {}
+    versions = versions_in(batch.decoded, part, models.codes, number)
     start = 0
-    for name, of_topic in zip(codes, numbers.tolist(), strict=True):
+    for name, of_topic, of_model in zip(models.distinct, numbers.tolist(), versions, strict=True):
         begin, parts = start, {}
-        for topic, number in enumerate(of_topic):
-            if number:
-                parts[topic] = Arrivals(batch, places_by_topic[start : start + number])
-                start += number
+        for topic, events in enumerate(of_topic):
+            if events:
+                told = of_model if topic == Topic.PREDICTIONS else None
+                parts[topic] = Arrivals(batch, places_by_topic[start : start + events], own=told)
+                start += events
         arrivals[name] = Arrivals(batch, places[begin:start], parts)
     return arrivals

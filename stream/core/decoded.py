@@ -16,6 +16,7 @@ from schemas.codec import decode_again
 from schemas.events import Event, Feedback, Prediction
 from stream.core.contents import Predicted, Said
 from stream.core.hashed import Hashes, hashes_of
+from stream.core.names import Names
 from stream.core.nouns import TOPIC_OF, Topic
 
 Places = NDArray[np.intp]
@@ -75,7 +76,7 @@ class Decoded:
     """
 
     events: Sequence[Event]
-    models: Sequence[str]
+    models: Names
     hashes: Hashes
     times: NDArray[np.float64]
     topics: NDArray[np.int8]
@@ -107,17 +108,12 @@ class Decoded:
         number = len(topics)
         rows = np.empty(number, dtype=np.intp)
         hashes, times = np.empty(number, dtype=np.int64), np.empty(number)
-        models = _only_model(columns)
-        each: list[str] = [models] * number if models is not None else [""] * number
-        for topic, own in enumerate(columns):
-            if own.ids:
-                places = np.flatnonzero(topics == topic)
-                rows[places] = np.arange(len(places))
-                hashes[places], times[places] = own.hashes, own.times
-                if models is None:
-                    for place, model in zip(places.tolist(), own.models, strict=True):
-                        each[place] = model
-        return cls(events, each, hashes, times, topics, rows, [own.ids for own in columns], predicted, said)
+        there = [(np.flatnonzero(topics == topic), own) for topic, own in enumerate(columns) if own.ids]
+        for places, own in there:
+            rows[places] = np.arange(len(places))
+            hashes[places], times[places] = own.hashes, own.times
+        models = Names.of([own.models for _, own in there], [places for places, _ in there])
+        return cls(events, models, hashes, times, topics, rows, [own.ids for own in columns], predicted, said)
 
     def __len__(self) -> int:
         return len(self.topics)
@@ -147,11 +143,3 @@ def times_of(events: Sequence[Event]) -> NDArray[np.float64]:
     """Give when *events* happened, in epoch seconds."""
     times: Iterable[datetime] = map(_TIME, events)
     return np.fromiter(map(datetime.timestamp, times), dtype=np.float64, count=len(events))
-
-
-def _only_model(columns: Sequence[OfTopic]) -> str | None:
-    """Give the model of all events, where they have one; then one name stands for those of all of them."""
-    there = [own.models for own in columns if own.models]
-    if there and all(models.count(there[0][0]) == len(models) for models in there):
-        return there[0][0]
-    return None

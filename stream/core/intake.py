@@ -129,7 +129,7 @@ class Intake:
             return False
         if len(times) and not (TIMES[0] <= float(times.min()) and float(times.max()) < TIMES[1]):
             return False
-        return all(map(self._owns, set(decoded.models)))
+        return all(map(self._owns, decoded.models.distinct))
 
     def _are_all_own(self, events: Sequence[Event], topic: Topic) -> bool:
         """Tell whether all of *events*, which came on *topic*, belong there and to this partition."""

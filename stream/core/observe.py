@@ -36,6 +36,21 @@ BeginsWith = Callable[[SeriesKey], PublishedBaseline | None]
 class Observer:
     """One version of a model as it is watched: its shape, and the slots of its series by their signals."""
 
+    __slots__ = (
+        "_bounds",
+        "_form",
+        "_learning",
+        "alarming",
+        "begins_with",
+        "changed",
+        "dropping",
+        "model",
+        "series",
+        "shape",
+        "slots",
+        "version",
+    )
+
     def __init__(self, model: str, version: str, policy: Policy) -> None:
         self.model = model
         self.version = version

@@ -129,7 +129,7 @@ class Pipeline:
             return self._took(step, model, places)
 
         for part in self._models.parts(names, made, took):
-            self._take(step, names, part)
+            self._take(step, part)
         came_by = topics if incoming.records is records else topics_of(records)
         for topic in Topic:
             if len(where := np.flatnonzero(came_by == topic)):
@@ -263,11 +263,11 @@ class Pipeline:
         )
         return bool(step.is_taken[places].any())
 
-    def _take(self, step: _Step, names: Sequence[str], part: Part) -> None:
+    def _take(self, step: _Step, part: Part) -> None:
         """Take a part of a batch: what is admitted is numbered, led through the stages and published."""
         batch, result = step.batch, step.result
         closed = [(place, self._evict(model, result)) for place, model in part.evicted]
-        came = self._admit_all(step, names, range(part.start, part.stop))
+        came = self._admit_all(step, range(part.start, part.stop))
         numbers = np.cumsum(step.is_taken[part.start : part.stop])
         batch.seqs[part.start : part.stop] = self._seq + numbers
         self._seq += int(numbers[-1])
@@ -286,9 +286,9 @@ class Pipeline:
         changes.sort(key=lambda change: change.seq)
         _publish(changes, result)
 
-    def _admit_all(self, step: _Step, names: Sequence[str], part: range) -> list[tuple[Model, Arrivals]]:
+    def _admit_all(self, step: _Step, part: range) -> list[tuple[Model, Arrivals]]:
         """Admit what is not judged yet of a part; give the models of which something is taken, with it."""
-        came = by_model(step.batch, names, part)
+        came = by_model(step.batch, part)
         models = {name: self._models.get(name) or self._new_model(name) for name in came}
         is_judged = step.is_judged[part.start : part.stop].any()
         groups: list[Group] = []

@@ -55,16 +55,12 @@ def portions(whole: Portion, seen: MutableMapping[str, int], bound: int) -> list
     predictions = whole.events.of(Topic.PREDICTIONS)
     if not len(predictions):
         return [whole]
-    versions = predictions.versions()
-    seqs = predictions.batch.seqs[predictions.places]
-    if versions[0] == versions[-1] and versions.count(versions[0]) == len(versions):
-        newest = {versions[0]: int(seqs[-1])}
-    else:
-        newest = dict(zip(versions, seqs.tolist(), strict=True))
-    if newest.keys() <= seen.keys():
-        seen.update(newest)
+    versions, places = predictions.newest()
+    if seen.keys() >= set(versions):
+        seen.update(zip(versions, predictions.batch.seqs[places].tolist(), strict=True))
         return [whole]
-    return _cut(whole, zip(versions, seqs.tolist(), strict=True), seen, bound)
+    seqs = predictions.seqs().tolist()
+    return _cut(whole, zip(predictions.versions(), seqs, strict=True), seen, bound)
 
 
 def behind_acts(

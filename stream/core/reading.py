@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, count, pairwise
 from math import isnan
 from typing import NamedTuple
 
@@ -12,16 +12,18 @@ import numpy as np
 
 from schemas.events import FeedbackKind
 from schemas.policy import Signals, Task
-from stream.core.columns import Arrivals, Outcomes
+from stream.core.columns import Arrivals, Batch, Outcomes
 from stream.core.contents import Predicted, Said, Table
 from stream.core.forms import COLUMN, OTHER, USAGE, Features, FeatureValue, Form, Forms
 from stream.core.nouns import Tally, Topic
 from stream.core.observe import Observer, errors, opinions
+from stream.core.orders import order_of
 from stream.core.scalars import TEXT, Numbers, Scalars
 from stream.core.segmented import Segmented, read_segments
 from stream.core.sheets import Block, Places, Sheet, Stands, blank, runs_of_lanes, sheet_of
 from stream.core.texts import all_short
 from stream.core.values import absent_of, categories_of, numbers_of
+from stream.core.versions import Own
 
 _OPINIONS = {FeedbackKind.THUMBS: "thumbs_down", FeedbackKind.RATING: "rating"}
 
@@ -49,6 +51,11 @@ class _Numbers(dict[str, int]):
         self[version] = number
         return number
 
+    def begin(self, versions: Sequence[str]) -> None:
+        """Give numbers to different *versions*, all of them watched, before any other of the model."""
+        self.update(zip(versions, count(len(self._lanes))))
+        self._lanes.extend(map(self._versions.__getitem__, versions))
+
 
 class _Lanes:
     """The versions that a sheet is of, numbered as they come; no two of *sources* are of one model."""
@@ -57,9 +64,23 @@ class _Lanes:
         self.observers: list[Observer] = []
         self._numbers = [_Numbers(source.versions, self.observers) for source in sources]
 
-    def of(self, source: int, versions: Sequence[str]) -> Iterator[int]:
-        """Give the number for each of *versions* of a source, -1 where it is not watched."""
-        return map(self._numbers[source].__getitem__, versions)
+    def of(self, named: Sequence[tuple[int, Sequence[str]]]) -> Places:
+        """Give the number of each version that sources *named* in their order, -1 where it is not watched."""
+        each = (map(self._numbers[source].__getitem__, versions) for source, versions in named)
+        total = sum(len(versions) for _, versions in named)
+        return np.fromiter(chain.from_iterable(each), dtype=np.intp, count=total)
+
+    def begin(self, told: Sequence[tuple[int, Own]]) -> Places:
+        """Give numbers to the versions that sources *told* of, before any other; those that have none are -1.
+
+        They are of shape (n,), of all versions in their batch.
+        """
+        which = np.concatenate([np.arange(own.start, own.stop) for _, own in told])
+        numbers = np.full(len(told[0][1].all.names), -1)
+        numbers[which] = np.arange(len(which))
+        for source, own in told:
+            self._numbers[source].begin(own.names())
+        return numbers
 
 
 @dataclass(slots=True)
@@ -134,12 +155,12 @@ class Reader:
         Versions get to know features and classes that are new; what finds no room counts as evicted.
         """
         lanes = _Lanes(sources)
-        stands, said = _predictions(sources, lanes)
+        stands, came = _predictions(sources, lanes)
         blocks: list[Block] = []
-        if said is not None:
-            told, met = self._arranged(stands, said, lanes.observers), _Met()
+        if came:
+            told, met = self._arranged(stands, came, lanes.observers), _Met()
             if self._meet(told, met, lanes.observers, sources[0], tally):
-                told = self._arranged(told.stands, told.said, lanes.observers)
+                told = self._arranged(stands, came, lanes.observers)
             stands, full = told.stands, _Full(told.stands, sources[0], lanes.observers, tally)
             blocks += self._read_predictions(told)
             for part in told.parts:
@@ -158,17 +179,19 @@ class Reader:
         sheet = sheet_of(lanes.observers, stands, blocks)
         return sheet if len(sheet.values) else None
 
-    def _arranged(self, stands: Stands, said: Predicted, lanes: Sequence[Observer]) -> _Predictions:
+    def _arranged(self, stands: Stands, came: Sequence[Arrivals], lanes: Sequence[Observer]) -> _Predictions:
         forms = [lane.form(self._forms) for lane in lanes]
         numbers = {form: number for number, form in enumerate(dict.fromkeys(forms))}
-        ends = [len(said)]
-        if len(lanes) > 1:
-            of_lane = np.fromiter(map(numbers.__getitem__, forms), dtype=np.intp, count=len(forms))
-            keys = of_lane[stands.lane] * len(lanes) + stands.lane
-            if (keys[1:] < keys[:-1]).any():
-                order = np.argsort(keys, kind="stable")
-                stands, said = stands.only(order), said.take(order)
-            ends = np.bincount(of_lane[stands.lane], minlength=len(numbers)).cumsum().tolist()
+        of_lane = np.fromiter(map(numbers.__getitem__, forms), dtype=np.intp, count=len(forms))
+        turns = np.empty(len(forms), dtype=np.intp)
+        turns[order_of(of_lane, len(numbers))] = np.arange(len(forms))
+        keys = turns[stands.lane]
+        is_in_order = not (keys[1:] < keys[:-1]).any()
+        if not is_in_order:
+            stands = stands.only(order_of(keys, len(forms)))
+        ends = np.bincount(of_lane[stands.lane], minlength=len(numbers)).cumsum().tolist()
+        is_one = is_in_order and len(came) == 1
+        said = came[0].predicted() if is_one else _said_at(stands.place, came[0].batch)
         parts = [
             self._part(form, said, start, stop)
             for form, (start, stop) in zip(numbers, pairwise([0, *ends]), strict=True)
@@ -269,44 +292,37 @@ class Reader:
         yield from _block(rows, places)
 
 
-def _predictions(sources: Sequence[Source], lanes: _Lanes) -> tuple[Stands, Predicted | None]:
-    """Give the predictions of all *sources*, in the log's order, and what they say; None where none is."""
-    numbers: list[int] = []
-    parts: list[Arrivals] = []
-    for number, source in enumerate(sources):
-        predictions = source.events.of(Topic.PREDICTIONS)
-        if len(predictions):
-            numbers += lanes.of(number, predictions.versions())
-            parts.append(predictions)
-    if not parts:
-        return Stands.of([], [], []), None
-    batch = parts[0].batch
-    places = np.concatenate([own.places for own in parts])
-    stands = Stands(np.array(numbers, dtype=np.intp), places, batch.times[places])
-    if len(parts) == 1:
-        return stands, parts[0].predicted()
-    stands = stands.only(np.argsort(places, kind="stable"))
-    return stands, Arrivals(batch, stands.place).predicted()
+def _predictions(sources: Sequence[Source], lanes: _Lanes) -> tuple[Stands, list[Arrivals]]:
+    """Give the predictions of each of *sources* that has any, and where they stand, in this order."""
+    of_each = [(number, source.events.of(Topic.PREDICTIONS)) for number, source in enumerate(sources)]
+    of_each = [(number, own) for number, own in of_each if len(own)]
+    came = [own for _, own in of_each]
+    known = [(number, own.own) for number, own in of_each if own.own is not None]
+    if came and len(known) == len(came):
+        batch, of_row = came[0].batch, known[0][1].all.of_row
+        places = np.concatenate([own.places for own in came])
+        lane = lanes.begin(known)[of_row[batch.decoded.rows[places]]]
+        return Stands(lane, places, batch.times[places]), came
+    lane = lanes.of([(number, own.versions()) for number, own in of_each])
+    return Stands.of(lane, [own.places for own in came], [own.times() for own in came]), came
+
+
+def _said_at(places: Places, batch: Batch) -> Predicted:
+    """Give what the predictions at *places* of *batch* say."""
+    return batch.decoded.predicted.take(batch.decoded.rows[places])
 
 
 def _completed(sources: Sequence[Source], lanes: _Lanes) -> _Completed:
-    numbers: list[int] = []
-    parts: list[Outcomes] = []
+    parts = [(number, part) for number, source in enumerate(sources) for part in source.outcomes]
+    lane = lanes.of([(number, part.versions) for number, part in parts])
+    own = [part for _, part in parts]
     segments: list[tuple[str, ...]] = []
-    for number, source in enumerate(sources):
-        for part in source.outcomes:
-            numbers += lanes.of(number, part.versions)
-            parts.append(part)
-            if part.segments is not None:
-                segments += [()] * (len(numbers) - len(part) - len(segments))
-                segments += part.segments
-    if segments:
-        segments += [()] * (len(numbers) - len(segments))
-    stands = Stands.of(numbers, [part.at.places for part in parts], [part.times for part in parts])
-    outputs, said = Scalars.joined([one.outputs for one in parts]), Said.joined([one.said for one in parts])
-    lane = stands.lane
-    if numbers and (min(numbers) < 0 or (lane[1:] < lane[:-1]).any()):
-        order = np.argsort(lane, kind="stable")
+    if any(part.segments is not None for part in own):
+        segments = [one for part in own for one in part.segments or [()] * len(part)]
+    stands = Stands.of(lane, [part.at.places for part in own], [part.times for part in own])
+    outputs, said = Scalars.joined([part.outputs for part in own]), Said.joined([part.said for part in own])
+    if len(lane) and (lane.min() < 0 or (lane[1:] < lane[:-1]).any()):
+        order = order_of(lane + 1, len(lanes.observers) + 1)
         order = order[np.count_nonzero(lane < 0) :]  # what is no longer watched stands first
         stands, outputs, said = stands.only(order), outputs.take(order), said.take(order)
         segments = [segments[place] for place in order.tolist()] if segments else []

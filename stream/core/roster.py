@@ -7,6 +7,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from stream.core.model import Model
+from stream.core.names import Names
 
 Make = Callable[[int], Model | None]
 """Makes the model that the event at a place is the first of; None where that event is not taken."""
@@ -58,7 +59,7 @@ class Roster:
         for name in names:
             self._models[name] = self._models.pop(name)
 
-    def parts(self, names: Sequence[str], make: Make, took: Took) -> Iterator[Part]:
+    def parts(self, names: Names, make: Make, took: Took) -> Iterator[Part]:
         """Cut a batch, events of the models *names*, so that who goes in a part goes at its beginning.
 
         Whoever asks takes a part, and says who was seen in it, before it asks for the next. The models that
@@ -67,7 +68,7 @@ class Roster:
         different models as there may be.
         """
         start, stop = 0, len(names)
-        if len(self._models.keys() | set(names)) <= self._bound:
+        if len(self._models.keys() | set(names.distinct)) <= self._bound:
             if stop:
                 yield Part(start, stop, ())
             return

@@ -30,11 +30,11 @@ class Stands(NamedTuple):
     times: Values
 
     @classmethod
-    def of(cls, lane: Sequence[int], place: Sequence[Places], times: Sequence[Values]) -> Stands:
+    def of(cls, lane: Places, place: Sequence[Places], times: Sequence[Values]) -> Stands:
         """Put what several models gave one behind the other."""
-        if not lane:
-            return cls(np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp), np.zeros(0))
-        return cls(np.array(lane, dtype=np.intp), _joined(place), _joined(times))
+        if not len(lane):
+            return cls(lane, np.zeros(0, dtype=np.intp), np.zeros(0))
+        return cls(lane, _joined(place), _joined(times))
 
     def only(self, which: Places) -> Stands:
         """Give those at the places *which*."""
@@ -80,19 +80,26 @@ class Sheet(NamedTuple):
 
 def sheet_of(lanes: Sequence[Observer], stands: Stands, blocks: Sequence[Block]) -> Sheet:
     """Put *blocks* one behind the other; no two of them have a series in common."""
-    columns = _joined([np.array(block.columns, dtype=np.intp).repeat(len(block.stands)) for block in blocks])
-    stand = _joined([block.stands for block in blocks for _ in block.columns])
-    values = _joined([block.values.ravel() for block in blocks])
+    slots = [lane.slots for lane in lanes]
+    starts = np.array([0, *accumulate(map(len, slots[:-1]))], dtype=np.intp)
+    firsts, number = starts[stands.lane], sum(block.values.size for block in blocks)
+    cell, stand = np.empty((2, number), dtype=np.intp)
+    values, times = np.empty((2, number))
+    stop = 0
+    for block in blocks:
+        start, stop, shape = stop, stop + block.values.size, (len(block.columns), len(block.stands))
+        columns = np.array(block.columns, dtype=np.intp)[:, None]
+        np.add(columns, firsts[block.stands], out=cell[start:stop].reshape(shape))
+        stand[start:stop].reshape(shape)[:] = block.stands
+        times[start:stop].reshape(shape)[:] = stands.times[block.stands]
+        values[start:stop] = block.values.ravel()
     absent = np.isnan(values)
     if absent.any():
         there = np.flatnonzero(~absent)
-        columns, stand, values = columns[there], stand[there], values[there]
-    values = np.maximum(values, -LARGEST)
+        cell, stand, values, times = cell[there], stand[there], values[there], times[there]
+    np.maximum(values, -LARGEST, out=values)
     np.minimum(values, LARGEST, out=values)
-    slots = [lane.slots for lane in lanes]
-    starts = np.array([0, *accumulate(map(len, slots[:-1]))], dtype=np.intp)
-    cell = columns if len(lanes) == 1 else starts[stands.lane[stand]] + columns
-    return Sheet(lanes, starts, _joined(slots), cell, values, stands.times[stand], stand, stands.place)
+    return Sheet(lanes, starts, _joined(slots), cell, values, times, stand, stands.place)
 
 
 def runs_of_lanes(lane: Places) -> Iterator[tuple[int, int, int]]:

@@ -108,7 +108,9 @@ def changed(made: dict[str, Any], change: Change) -> bytes:
 def contents(decoded: Decoded) -> list[object]:
     """Give all that is known of some events, of numbers their bits."""
     told, said = decoded.predicted, decoded.said
-    columns = decoded.models, decoded.hashes.tolist(), decoded.times.tolist(), decoded.topics.tolist()
+    models = [one.model for one in decoded.events]
+    assert list(decoded.models) == models
+    columns = models, decoded.hashes.tolist(), decoded.times.tolist(), decoded.topics.tolist()
     segments = [] if told.segments is None else told.segments.tolist()
     return [
         *columns,

@@ -78,17 +78,16 @@ def test_batches_give_what_single_events_give(
 
 
 def matched_together(
-    policy: Policy, log: list[tuple[str, Admitted]], sizes: list[int]
+    policy: Policy, log: list[Admitted], sizes: list[int]
 ) -> tuple[dict[str, object], dict[tuple[str, tuple[str, ...]], float]]:
     """Give outcomes and clock by model of a log of several, cut into batches, and what was counted."""
     shared, tally, start = Shared(), Tally(), 0
-    joins = {name: Join(name, policy, shared.standing) for name in dict(log)}
+    joins = {name: Join(name, policy, shared.standing) for name in {one.event.model for one in log}}
     found: dict[str, list[object]] = {name: [] for name in joins}
     while start < len(log):
         size = sizes[start % len(sizes)]
-        names = [name for name, _ in log[start : start + size]]
-        batch = Batch.of([event for _, event in log[start : start + size]])
-        came = by_model(batch, names, range(len(names)))
+        batch = Batch.of(log[start : start + size])
+        came = by_model(batch, range(len(batch.topics)))
         parts = [Joined(joins[name], events) for name, events in came.items()]
         for name, outcomes in zip(came, match_together(parts, shared.standing, tally), strict=True):
             found[name] += [one for part in outcomes for one in each_of(part)]
@@ -111,6 +110,7 @@ def test_models_that_are_matched_together_are_as_each_alone(
     policy: Policy, timeline: list[tuple[str, int, Happening]], sizes: list[int]
 ) -> None:
     log = [
-        (name, admitted(number, time, happening)) for number, (name, time, happening) in enumerate(timeline)
+        admitted(number, time, {**happening, "model": name})
+        for number, (name, time, happening) in enumerate(timeline)
     ]
     assert matched_together(policy, log, sizes) == matched_together(policy, log, [1])

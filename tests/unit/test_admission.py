@@ -126,13 +126,13 @@ def verdicts_of(
         part = asking[start : start + size]
         batch = Batch.of(
             [
-                Admitted(0, at(time), an_event(topic, name), Record(topic, 0, 0, 0.0, b""))
-                for _, topic, name, time in part
+                Admitted(0, at(time), an_event(topic, name, model), Record(topic, 0, 0, 0.0, b""))
+                for model, topic, name, time in part
             ]
         )
         groups = [
             Group(models[name], Topic(topic), events)
-            for name, arrivals in by_model(batch, [name for name, *_ in part], range(len(part))).items()
+            for name, arrivals in by_model(batch, range(len(part))).items()
             for topic, events in arrivals.by_topic().items()
         ]
         for group, verdicts in zip(groups, admit_together(groups, index, at(now)), strict=True):
@@ -148,7 +148,7 @@ def verdicts_of(
     return [one[1:] for one in sorted(found, key=lambda one: one[0])]
 
 
-def an_event(topic: Topic, name: str) -> Event:
+def an_event(topic: Topic, name: str, model: str) -> Event:
     fields = {"id": name, "incident_id": "i", "action": "a", "actor_id": "n", "actor_role": "r"}
     made = {
         Topic.LIFECYCLE: lifecycle(name),
@@ -156,5 +156,5 @@ def an_event(topic: Topic, name: str) -> Event:
         Topic.FEEDBACK: {**label("p", 1), "id": name},
         Topic.COMMANDS: {"type": "command", "model": "credit-risk", **fields},
     }
-    event: Event = msgspec.json.decode(to_bytes(at(0), made[topic]), type=Event)
+    event: Event = msgspec.json.decode(to_bytes(at(0), {**made[topic], "model": model}), type=Event)
     return event
