@@ -22,7 +22,7 @@ from river._river_rust.drift import AdaptiveWindowing
 from schemas.policy import Adwin as Settings
 from stream.detectors.contract import Shift, restoring
 from stream.detectors.cut import Cut
-from stream.detectors.runs import Places, Runs, grown, ranges, runs_of
+from stream.detectors.runs import Places, Runs, grown, ranges
 
 CLOCK: Final = 32
 """River's own setting, as are the next three: a window is tested once in so many readings."""
@@ -62,14 +62,14 @@ class Adwin:
         self._delta = settings.delta
         self._windows: list[AdaptiveWindowing | None] = []
         self._n = np.zeros(0, dtype=np.int64)
-        self._rows: Values = np.zeros((2, CLOCK))  # the last two are nobody's
+        self._rows: Values = np.zeros((0, CLOCK))
         self._shown = np.zeros(0, dtype=np.int8)
 
     def grow(self, capacity: int) -> None:
         """Make room for slots below *capacity*."""
         self._windows += [None] * (capacity - len(self._windows))
         self._n = grown(self._n, capacity)
-        self._rows = grown(self._rows, capacity + 2)
+        self._rows = grown(self._rows, capacity)
         self._shown = grown(self._shown, capacity)
 
     def begin(self, slot: int, *, only_rise: bool) -> None:  # noqa: ARG002 - a window knows no direction
@@ -85,81 +85,65 @@ class Adwin:
     def update(self, runs: Runs, values: Values) -> list[Shift]:
         """Take *runs* of standardised *values*, shape (n,); give the shifts by their place there."""
         n = self._n[runs.slots]
-        taken = n % CLOCK
         self._n[runs.slots] = n + runs.lengths
+        taken = n % CLOCK
+        filled = taken + runs.lengths
+        full = np.flatnonzero(filled >= CLOCK)
+        if not len(full):
+            self._rows.reshape(-1)[ranges(runs.slots * CLOCK + taken, runs.lengths)] = values
+            return []
         shifts: list[Shift] = []
-        is_long = runs.lengths > CLOCK
-        if not is_long.any():
-            self._side_by_side(runs, taken, values, runs.starts, shifts)
-            return shifts
-        self._one_by_one(runs, taken, np.flatnonzero(is_long), values, shifts)
-        short = np.flatnonzero(~is_long)
-        if len(short):
-            part = runs_of(runs.slots[short], runs.lengths[short])
-            starts = runs.starts[short]
-            self._side_by_side(part, taken[short], values[ranges(starts, part.lengths)], starts, shifts)
+        is_long = runs.lengths[full] > CLOCK
+        self._one_by_one(runs, taken, full[is_long], values, shifts)
+        short = full[~is_long]
+        for first in range(0, len(short), LOT):
+            self._side_by_side(runs, taken, short[first : first + LOT], values, shifts)
+        self._shown[runs.slots[full]] = 0
+        left, to = runs.lengths.copy(), runs.slots * CLOCK + taken
+        left[full], to[full] = filled[full] % CLOCK, runs.slots[full] * CLOCK
+        self._rows.reshape(-1)[ranges(to, left)] = values[ranges(runs.starts + runs.lengths - left, left)]
         return shifts
 
     def _one_by_one(
-        self, runs: Runs, taken: Places, chosen: Places, values: Values, shifts: list[Shift]
+        self, runs: Runs, taken: Places, full: Places, values: Values, shifts: list[Shift]
     ) -> None:
-        """Take the *chosen* runs, of more than :data:`CLOCK` readings, each by itself.
-
-        Of each slot *taken* readings are in its row.
-        """
-        columns = (runs.slots[chosen], runs.starts[chosen], runs.lengths[chosen], taken[chosen])
-        for slot, start, length, before in zip(*(column.tolist() for column in columns), strict=True):
-            row, end = self._rows[slot], start + length
+        """Show the *full* runs to their windows, each after what its slot's row has: *taken* readings."""
+        slots = runs.slots[full]
+        columns = (
+            slots,
+            runs.starts[full],
+            runs.lengths[full],
+            taken[full],
+            self._shown[slots],
+            self._rows[slots],
+        )
+        for slot, start, length, before, shown, row in zip(*(c.tolist() for c in columns), strict=True):
+            end = start + length
             left = (before + length) % CLOCK
-            waiting = row[self._shown[slot] : before].tolist()
-            rest = iter(waiting + values[start : end - left].tolist())
+            readings = values[start : end - left].tolist()
+            readings[:0] = row[shown:before]
+            rest = iter(readings)
             while any(map(self._window(slot).update, rest)):
                 self._cut(slot, end, rest.__length_hint__() + left, shifts)
-            row[:left] = values[end - left : end]
-            self._shown[slot] = 0
 
     def _side_by_side(
-        self, runs: Runs, taken: Places, values: Values, starts: Places, shifts: list[Shift]
+        self, runs: Runs, taken: Places, full: Places, values: Values, shifts: list[Shift]
     ) -> None:
-        """Take *runs* of at most :data:`CLOCK` readings, of which each began at *starts* of the batch.
-
-        Of each slot *taken* readings are in its row. Where that becomes full, what comes goes to nobody's
-        rows at first, which are long enough for any.
-        """
-        filled = taken + runs.lengths
-        full = np.flatnonzero(filled >= CLOCK)
-        row = runs.slots * CLOCK
-        row[full] = self._rows.size - 2 * CLOCK
-        row += taken
-        row -= runs.starts
-        places = row.repeat(runs.lengths)
-        places += np.arange(len(values))
-        self._rows.reshape(-1)[places] = values
-        ends = starts + runs.lengths
-        for first in range(0, len(full), LOT):
-            self._show(runs, taken, full[first : first + LOT], values, ends, shifts)
-
-    def _show(
-        self, runs: Runs, taken: Places, full: Places, values: Values, ends: Places, shifts: list[Shift]
-    ) -> None:
-        """Show the rows of the *full* runs, to which their *values* are put, to their windows."""
-        slots, lengths, before = runs.slots[full], runs.lengths[full], taken[full]
-        rows: Values = np.empty((len(full), 2 * CLOCK))
-        rows[:, :CLOCK] = self._rows[slots]
-        places = ranges(np.arange(0, rows.size, 2 * CLOCK) + before, lengths)
-        rows.reshape(-1)[places] = values[ranges(runs.starts[full], lengths)]
-        self._rows[slots] = rows[:, CLOCK:]
-        shown = rows[:, :CLOCK].tolist()
-        for at in np.flatnonzero(self._shown[slots]).tolist():
-            del shown[at][: self._shown[slots[at]]]
-        self._shown[slots] = 0
-        left = before + lengths - CLOCK
-        for slot, end, after, row in zip(
-            slots.tolist(), ends[full].tolist(), left.tolist(), shown, strict=True
-        ):
+        """Show what the rows of the *full* runs, of at most :data:`CLOCK` readings, are filled with."""
+        slots, before = runs.slots[full], taken[full]
+        rows = self._rows[slots]
+        free = CLOCK - before
+        places = ranges(np.arange(0, rows.size, CLOCK) + before, free)
+        rows.reshape(-1)[places] = values[ranges(runs.starts[full], free)]
+        readings = rows.tolist()
+        shown = self._shown[slots]
+        for at in np.flatnonzero(shown).tolist():
+            del readings[at][: shown[at]]
+        for at, (slot, row) in enumerate(zip(slots.tolist(), readings, strict=True)):
             # A window tells of a cut with the last reading of a row only.
             if any(map(self._window(slot).update, row)):
-                self._cut(slot, end, after, shifts)
+                left = int(runs.lengths[full[at]] - free[at])
+                self._cut(slot, int(runs.starts[full[at]] + runs.lengths[full[at]]), left, shifts)
 
     def _cut(self, slot: int, end: int, left: int, shifts: list[Shift]) -> None:
         """Take note of a shift with *left* readings to come before *end*; begin a new window."""
