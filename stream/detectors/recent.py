@@ -32,6 +32,9 @@ LONG: Final = 4 * BLOCK
 WAITING_MAX: Final = 2_048
 """Full blocks that wait to be filed."""
 
+LOT: Final = 1_024
+"""Blocks that are summed at a time: they stay in the cache."""
+
 _SUM, _SQUARE, _TOTAL, _START = range(4)
 _NONE: Final = 0
 _IN_LEVEL = np.arange(PER_LEVEL)
@@ -118,7 +121,7 @@ class Recent:
         taken = self._open_count[runs.slots].astype(np.intp)
         filled = taken + runs.lengths
         blocks = filled // BLOCK
-        self._open_count[runs.slots] = filled % BLOCK
+        self._open_count[runs.slots] = filled - blocks * BLOCK
         if len(values) < LONG * len(runs):
             self._add_short(runs, taken, blocks, (values, times), scale)
         else:
@@ -154,17 +157,22 @@ class Recent:
     ) -> None:
         """Take all runs together, reading by reading."""
         values, times = readings
-        place = np.arange(len(values)) + (taken - runs.starts).repeat(runs.lengths)
-        slots = runs.slots.repeat(runs.lengths)
-        if blocks.any():
-            closing = place < (blocks * BLOCK).repeat(runs.lengths)
-            at = (place + ((blocks.cumsum() - blocks) * BLOCK).repeat(runs.lengths))[closing]
-            self._close(runs.slots, blocks, at, (values[closing], times[closing]), scale)
-            stays = ~closing
-            place, slots, values, times = place[stays] % BLOCK, slots[stays], values[stays], times[stays]
-        self._open.reshape(-1)[slots * BLOCK + place] = values
-        begins = np.flatnonzero(place == 0)
-        self._open_start[slots[begins]] = times[begins]
+        to = runs.slots * BLOCK + taken
+        left = runs.lengths
+        begun = taken == 0
+        full = np.flatnonzero(blocks)
+        if len(full):
+            left = left.copy()
+            left[full] -= self._close(runs, taken, blocks, full, readings, scale)
+            to[full] = runs.slots[full] * BLOCK
+            begun[full] = True
+            begun &= left > 0
+            rest = runs.starts + runs.lengths - left
+            self._open.reshape(-1)[ranges(to, left)] = values[ranges(rest, left)]
+        else:
+            rest = runs.starts
+            self._open.reshape(-1)[ranges(to, left)] = values
+        self._open_start[runs.slots[begun]] = times[rest[begun]]
 
     def history(self, slot: int, mean: float, sd: float) -> History:
         """Give all there is to know of *slot*, whose readings are measured by *mean* and *sd*."""
@@ -203,24 +211,36 @@ class Recent:
         self._open_start[slot] = history.open_start
 
     def _close(
-        self, slots: Places, blocks: Places, at: Places, readings: tuple[Values, Values], scale: Scale
-    ) -> None:
-        """Make buckets of the *blocks*, so many of each slot, that are now full.
+        self,
+        runs: Runs,
+        taken: Places,
+        blocks: Places,
+        full: Places,
+        readings: tuple[Values, Values],
+        scale: Scale,
+    ) -> Places:
+        """Make buckets of the *blocks* that the *full* runs fill; give how many readings of each that took.
 
-        They are filled by what was open and, *at* their places in all blocks, by the values of *readings*.
+        They are filled by what was open, *taken* readings, and by the first ones of the run.
         """
-        own = np.flatnonzero(blocks)
-        rows = blocks.cumsum() - blocks
-        full: Values = np.empty((int(blocks.sum()), BLOCK))
-        begins: Values = np.empty(len(full))
-        first, begun = rows[own], slots[own]
-        full[first] = self._open[begun]
-        begins[first] = self._open_start[begun]
-        full.reshape(-1)[at] = readings[0]
-        heads = np.flatnonzero(at % BLOCK == 0)
-        begins[at[heads] // BLOCK] = readings[1][heads]
-        self._open_start[begun] = begins[first + blocks[own] - 1]
-        self._file(slots, blocks, full, begins, scale)
+        values, times = readings
+        slots, starts, before, numbers = runs.slots[full], runs.starts[full], taken[full], blocks[full]
+        used = numbers * BLOCK - before
+        first = numbers.cumsum() - numbers
+        lines: Values = np.empty((int(numbers.sum()), BLOCK))
+        lines[first] = self._open[slots]
+        lines.reshape(-1)[ranges(first * BLOCK + before, used)] = values[ranges(starts, used)]
+        at = np.arange(len(lines))
+        at -= first.repeat(numbers)
+        at *= BLOCK
+        at += (starts - before).repeat(numbers)
+        was_open = before > 0
+        at[first[was_open]] = 0
+        begins = times[at]
+        begins[first[was_open]] = self._open_start[slots[was_open]]
+        self._open_start[slots] = begins[first + numbers - 1]
+        self._file(runs.slots, blocks, lines, begins, scale)
+        return used
 
     def _file(self, slots: Places, blocks: Places, full: Values, begins: Values, scale: Scale) -> None:
         """Let *full* blocks wait to be filed, *blocks* of each slot, with when each *begins*."""
@@ -234,16 +254,13 @@ class Recent:
         """File what waits: the blocks of a slot in their order."""
         if not self._waiting:
             return
-        slots = np.concatenate([filled.slots for filled in self._waiting])
-        full = np.concatenate([filled.blocks for filled in self._waiting])
-        begins = np.concatenate([filled.begins for filled in self._waiting])
-        scaled = np.concatenate([filled.scale.of(filled.blocks) for filled in self._waiting])
+        slots, full, begins, scale = _joined(self._waiting)
         self._waiting, self._waiting_blocks = [], 0
-        buckets: Values = np.empty((len(full), 4))
+        buckets: Values = np.empty((len(slots), 4))
         buckets[:, _START] = begins
-        for column, summed in ((_SUM, scaled), (_SQUARE, scaled * scaled), (_TOTAL, full)):
-            # One after the other, never by halves: a sum must not depend on how many blocks are summed.
-            buckets[:, column] = np.add.accumulate(summed, axis=1)[:, -1]
+        for first in range(0, len(slots), LOT):
+            part = slice(first, first + LOT)
+            _sum(full[part], Scale(scale.mean[part], scale.sd[part], scale.clip), buckets[part])
         order = np.argsort(slots, kind="stable")
         ordered = slots[order]
         firsts = np.concatenate(([0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1))
@@ -292,3 +309,25 @@ class Recent:
         if self._pages_used > len(self._pages):
             self._pages = grown(self._pages, max(2 * len(self._pages), self._pages_used))
         return [*again, *range(used, self._pages_used)]
+
+
+def _joined(waiting: list[_Filled]) -> _Filled:
+    """Give all blocks that wait together."""
+    if len(waiting) == 1:
+        return waiting[0]
+    slots, blocks, begins, scales = zip(*waiting, strict=True)
+    means, sds, clips = zip(*scales, strict=True)
+    scale = Scale(np.concatenate(means), np.concatenate(sds), clips[0])
+    return _Filled(np.concatenate(slots), np.concatenate(blocks), np.concatenate(begins), scale)
+
+
+def _sum(blocks: Values, scale: Scale, buckets: Values) -> None:
+    """Put the sums of *blocks*, shape (n, BLOCK), measured by *scale*, into *buckets*, shape (n, 4)."""
+    readings = np.ascontiguousarray(blocks.T)
+    scaled = scale.of(readings.T).T
+    for column, summed in ((_SUM, scaled), (_SQUARE, scaled * scaled), (_TOTAL, readings)):
+        # One after the other, never by halves: a sum must not depend on how many blocks are summed.
+        total = summed[0].copy()
+        for reading in summed[1:]:
+            total += reading
+        buckets[:, column] = total
