@@ -43,6 +43,7 @@ class Observer:
         "alarming",
         "begins_with",
         "changed",
+        "droppers",
         "dropping",
         "model",
         "series",
