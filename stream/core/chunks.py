@@ -50,8 +50,8 @@ class Slots:
         self._none = Chunk(-1, -1)
         self._free: list[int] = []
 
-    def hold(self, chunk: Chunk, home: Chunks) -> None:
-        """Give *chunk*, one of those of *home*, a slot."""
+    def hold(self, chunk: Chunk, home: Chunks | None) -> None:
+        """Give *chunk*, one of those of *home* or one that models share, a slot."""
         if not self._free:
             self._free.append(len(self.chunks))
             self.chunks.append(self._none)

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from math import isnan
+from collections.abc import Sequence
+from math import inf, isnan
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.core.chunks import OFFSET, SHIFT, Chunks, Slots
-from stream.core.entries import Entries, Newcomers, entries_of, kinds_of, scores_of
+from stream.core.entries import Entries, Newcomers, entries_of
+from stream.core.found import Found, found_at
+from stream.core.fresh import SHARED, Fresh
 from stream.core.hashed import FEW, Hashes, HashIndex, Places
 from stream.core.kept import CHUNK_PLACES, Chunk
 from stream.core.nouns import PredictionKept
-from stream.core.scalars import TEXT, Numbers, Objects, Scalars, numbers_of, objects_of
-from stream.core.segments import Named
-
-
-class Found(NamedTuple):
-    """Predictions that wait, in columns of shape (n,), as they came; times in seconds since the epoch."""
-
-    times: NDArray[np.float64]
-    versions: list[Named]
-    outputs: Scalars
-    scores: Numbers
+from stream.core.scalars import Scalars, numbers_of
 
 
 class Standing:
     """Where predictions wait, of all models of a pipeline: an index of their ids, and the chunks by slot.
+
+    Those that came lately are *fresh*: they stand in chunks that the models share.
 
     A key of the index is an id's hash with its model's salt.
     """
@@ -36,20 +30,7 @@ class Standing:
     def __init__(self) -> None:
         self.index = HashIndex()
         self.slots = Slots()
-
-    def found(self, places: Places, entries: NDArray[np.void]) -> Found:
-        """Give the predictions at *places*, where *entries* stand, both of shape (n,)."""
-        chunks, slots = self.slots.chunks, places >> SHIFT
-        there = np.flatnonzero(np.bincount(slots)).tolist()
-        kinds, values = kinds_of(entries), entries["value"].copy()
-        versions = _named(slots, {slot: chunks[slot].versions for slot in there}, entries["version"])
-        texts, is_text = None, kinds == TEXT
-        if is_text.any():
-            texts = np.full(len(places), None)
-            known = {slot: chunks[slot].texts for slot in there}
-            texts[is_text] = _named(slots[is_text], known, values[is_text])
-            values[is_text] = 0
-        return Found(entries["time"], versions.tolist(), Scalars(kinds, values, texts), scores_of(entries))
+        self.fresh = Fresh(self.index, self.slots)
 
     def take(self, places: Places, keys: Hashes) -> None:
         """Let the predictions at *places*, which differ and all wait, under *keys*, wait no longer."""
@@ -91,7 +72,7 @@ class Pending:
 
     They stand in order of arrival. What is known of an id is its hash, ``hash(id)``: see :class:`HashIndex`
     for the odds that two ids are one. A *place* tells where a prediction waits; it holds while the prediction
-    waits, until the next :meth:`add`, :meth:`pack`, :meth:`rows` or :meth:`restore`.
+    waits, until the next :meth:`add`, :meth:`pack`, :meth:`file`, :meth:`rows` or :meth:`restore`.
 
     Predictions stand in chunks by arrival. A chunk's row of state, under its number, is written once when
     the chunk is closed; what was taken of it since is a small row of its own, under ``number/taken``. When
@@ -105,9 +86,11 @@ class Pending:
         self._index = self._standing.index
         self.salt = self._index.new_salt()
         self._chunks = Chunks(self._standing.slots)
+        self._fresh = 0
+        self._earliest = inf
 
     def __len__(self) -> int:
-        return self._chunks.live
+        return self._chunks.live + self._fresh
 
     def __contains__(self, event_id: str) -> bool:
         return self._place_of(event_id) >= 0
@@ -119,6 +102,7 @@ class Pending:
         gives None and nothing is done. What waits afterwards, and the number, are those of adding one by one,
         where each evicts the oldest that is too many.
         """
+        self.file()
         self.pack()
         keys = new.hashes ^ self.salt
         if len(keys) > FEW:
@@ -137,6 +121,26 @@ class Pending:
         for chunk in self._chunks.pack_sparse():
             self._index.move(chunk.hashes() ^ self.salt, np.arange(chunk.size) + chunk.first_place)
             chunk.forget_hashes()
+
+    def wait_with_others(self, number: int, earliest: float) -> None:
+        """Take note of predictions that wait with others' until they are filed.
+
+        They are so many, and none of them has a time before *earliest*, in epoch seconds.
+        """
+        self._fresh += number
+        self._earliest = min(self._earliest, earliest)
+
+    def took(self, number: int) -> None:
+        """Take note that so many of those that wait with others' wait no longer."""
+        self._fresh -= number
+
+    def filed(self) -> None:
+        """Take note that nothing waits with others' any more."""
+        self._fresh, self._earliest = 0, inf
+
+    def has_room(self, number: int) -> bool:
+        """Tell whether so many more find room."""
+        return len(self) + number <= self._bound
 
     def append(self, new: Newcomers, entries: Entries, start: int, stop: int) -> Places:
         """Put predictions behind the others, whose ids the index knows already; give their places.
@@ -157,6 +161,8 @@ class Pending:
     def evict(self) -> int:
         """Let the oldest go that are too many; give how many."""
         evicted = left = max(0, len(self) - self._bound)
+        if left:
+            self.file()
         while left:
             chunk = self._chunks.first()
             if left == 1:
@@ -191,10 +197,12 @@ class Pending:
                 Scalars.of([one.output for one in kept]),
                 numbers_of([one.score for one in kept]),
             )
-        return self._standing.found(places, self._standing.slots.entries_at(places))
+        slots = self._standing.slots
+        return found_at(slots, places, slots.entries_at(places))
 
     def take(self, places: Places, hashes: Hashes) -> None:
         """Let the predictions at *places*, which differ and all wait, wait no longer; *hashes* are theirs."""
+        self.took(int(np.count_nonzero(self._standing.fresh.among(places))))
         self._standing.take(places, hashes ^ self.salt)
 
     def get(self, event_id: str) -> PredictionKept | None:
@@ -212,15 +220,9 @@ class Pending:
         self._take_one(chunk, offset, hash(event_id) ^ self.salt)
         return kept
 
-    def oldest_time(self) -> float | None:
-        """Give the time of what arrived first of all that waits, in seconds since the epoch."""
-        if not len(self):
-            return None
-        chunk = self._chunks.first()
-        return chunk.time_at(chunk.oldest())
-
     def oldest_times(self, number: int) -> NDArray[np.float64]:
         """Give the times of the *number* predictions that arrived first, in that order, in epoch seconds."""
+        self.file()
         times: list[NDArray[np.float64]] = []
         for chunk in self._chunks.in_order():
             times.append(chunk.entries["time"][chunk.live_offsets()[:number]])
@@ -234,9 +236,18 @@ class Pending:
 
         An older one that arrived behind one that stays is not looked for.
         """
+        taken = self._take_filed_before(time)
+        if self._earliest < time and not self._chunks.live:
+            self.file()
+            taken += self._take_filed_before(time)
+        return taken
+
+    def _take_filed_before(self, time: float) -> int:
         taken = 0
-        while (oldest := self.oldest_time()) is not None and oldest < time:
+        while self._chunks.live:
             chunk = self._chunks.first()
+            if chunk.time_at(chunk.oldest()) >= time:
+                break
             offsets = chunk.live_offsets()
             stays = chunk.entries["time"][offsets] >= time
             if stays.any():
@@ -247,6 +258,7 @@ class Pending:
 
     def rows(self) -> dict[str, bytes | None]:
         """Give the rows that changed since the last call; None for one that is no more."""
+        self.file()
         self._chunks.settle()
         self.pack()
         return self._chunks.rows()
@@ -269,12 +281,14 @@ class Pending:
 
     def has_segments(self) -> bool:
         """Tell whether something that waits may be in a segment."""
+        self.file()
         return any(
             not isinstance(version, str) for chunk in self._chunks.in_order() for version in chunk.versions
         )
 
     def release(self) -> None:
         """Let go of all that waits: its model is watched no longer."""
+        self.file()
         for chunk in self._chunks.in_order():
             self._index.remove(chunk.hashes()[chunk.live_offsets()] ^ self.salt)
         self._chunks.release()
@@ -304,10 +318,18 @@ class Pending:
                 evicted += self.evict()
         return evicted
 
+    def file(self) -> None:
+        """Have all that waits stand in chunks of its own, in order of arrival; places change."""
+        if self._fresh:
+            self._standing.fresh.file()
+
     def _take_one(self, chunk: Chunk, offset: int, key: int) -> None:
         self._index.discard(key)
         chunk.take_one(offset)
-        self._chunks.note(chunk, 1)
+        if chunk.number == SHARED:
+            self.took(1)
+        else:
+            self._chunks.note(chunk, 1)
 
     def _take_of(self, chunk: Chunk, offsets: NDArray[np.intp]) -> None:
         self._index.remove(chunk.hashes()[offsets] ^ self.salt)
@@ -342,19 +364,3 @@ class Pending:
         if np.any(met >= 0):
             self.take(met[met >= 0], hashes[met >= 0])
         self._index.insert(hashes ^ self.salt, there + chunk.first_place)
-
-
-def _named(
-    slots: Places, names: Mapping[int, Sequence[object]], codes: NDArray[np.uint16] | NDArray[np.int64]
-) -> Objects:
-    """Give what *codes* mean, each in the list of *names* of its slot; both of shape (n,)."""
-    if len(names) == 1:
-        only: Objects = objects_of(*names.values())[codes]
-        return only
-    starts = np.zeros(max(names) + 1, dtype=np.int64)
-    listed: list[object] = []
-    for slot, own in names.items():
-        starts[slot] = len(listed)
-        listed += own
-    named: Objects = objects_of(listed)[starts[slots] + codes]
-    return named

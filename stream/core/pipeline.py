@@ -173,6 +173,7 @@ class Pipeline:
 
     def rows(self) -> dict[bytes, bytes | None]:
         """Give the rows that changed since the last call, the position among them; None deletes a row."""
+        self._shared.standing.fresh.file()
         changed: dict[bytes, bytes | None] = dict.fromkeys(self._foreign)
         changed |= {_encode_key(key): None for key in sorted(self._deleted)}
         self._foreign.clear()

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from stream.core.columns import Arrivals, Outcomes
 from stream.core.contents import Predicted, Said
 from stream.core.entries import Newcomers, entries_of
+from stream.core.found import found_at
+from stream.core.fresh import Part
 from stream.core.hashed import Hashes, repeated
 from stream.core.join import Join
 from stream.core.nouns import Tally, Topic
@@ -120,9 +122,15 @@ def _let_wait(
     """Let predictions wait; give those, and of which parts none does, as they are to be matched alone."""
     is_alone = np.zeros(len(parts), dtype=np.bool_)
     bounds = predictions.bounds()
+    has_room: list[bool] = []
+    if standing.fresh.is_full:
+        standing.fresh.file()
     for at, ((join, events), own) in enumerate(zip(parts, predictions.at, strict=True)):
         join.pending.pack()
         is_alone[at] = join.is_crowded(events, own)
+        has_room.append(join.pending.has_room(len(own)))
+        if not has_room[at]:
+            join.pending.file()
     if not len(predictions.rows):
         return is_alone, Added(np.empty(0, dtype=np.int64), predictions.places)
     slots = standing.index.claim(predictions.keys[~is_alone[predictions.of_each]])
@@ -141,14 +149,20 @@ def _let_wait(
     )
     entries = entries_of(new)
     plain = [at for at, alone in enumerate(is_alone.tolist()) if not alone and bounds[at][0] < bounds[at][1]]
-    places = [parts[at].join.pending.append(new, entries, *bounds[at]) for at in plain]
-    added = np.concatenate(places) if places else np.empty(0, dtype=np.int64)
-    if slots is not None and places:
-        standing.index.put(slots, added)
-    for at in plain:
+    fresh = [Part(parts[at].join.pending, *bounds[at]) for at in plain if has_room[at]]
+    full = [at for at in plain if not has_room[at]]
+    runs = list(standing.fresh.add(new, entries, fresh))
+    runs += [(*bounds[at], parts[at].join.pending.append(new, entries, *bounds[at])) for at in full]
+    which = np.concatenate([np.empty(0, dtype=np.intp), *(np.arange(start, stop) for start, stop, _ in runs)])
+    places = np.empty(len(predictions.rows), dtype=np.int64)
+    for start, stop, own_places in runs:
+        places[start:stop] = own_places
+    if slots is not None and runs:
+        standing.index.put(slots, places[~is_alone[predictions.of_each]])
+    for at in full:
         join = parts[at].join
         join.count_evicted(join.pending.evict(), predictions.at[at], tally)
-    return is_alone, Added(added, predictions.places[~is_alone[predictions.of_each]])
+    return is_alone, Added(places[which], predictions.places[which])
 
 
 def _named(
@@ -198,22 +212,24 @@ def _outcomes(
     entries: NDArray[np.void],
 ) -> dict[int, list[Outcomes]]:
     """Complete the predictions at *places* by the feedback at *which* of *said*: whole parts of it."""
-    found = standing.found(places, entries)
+    found = found_at(standing.slots, places, entries)
     heard = said.said(which)
     said_at, of = said.times()[which], said.of_each[which]
     delays, keys = np.maximum(said_at - found.times, 0.0).tolist(), said.keys[which]
     is_truth = heard.is_truth()
     is_all = bool(is_truth.all())
-    if is_all:
-        standing.take(places, keys)
-    else:
-        standing.take(places[is_truth], keys[is_truth])
+    if not is_all:
+        places, keys = places[is_truth], keys[is_truth]
+    is_fresh = standing.fresh.among(places)
+    of_fresh = np.bincount(of[is_truth][is_fresh], minlength=len(parts)).tolist()
+    standing.take(places, keys)
     outcomes: dict[int, list[Outcomes]] = {}
     ends = np.flatnonzero(np.diff(of)) + 1
     for start, end in pairwise([0, *ends.tolist(), len(of)]):
         at = int(of[start])
         join, own = parts[at].join, slice(start, end)
         told = delays[own] if is_all else list(compress(delays[own], is_truth[own]))
+        join.pending.took(of_fresh[at])
         join.labelled += len(told)
         join.delays += told
         outcomes[at] = [

@@ -94,7 +94,7 @@ def test_what_came_and_went_between_two_checkpoints_is_never_written() -> None:
     pending = of(range(CHUNK_PLACES + 5))
     take(pending, range(CHUNK_PLACES + 5))
     assert pending.rows() == {}
-    assert pending.oldest_time() is None
+    assert not len(pending.oldest_times(1))
 
 
 def test_a_chunk_of_which_little_is_left_is_written_anew_and_small() -> None:
@@ -124,7 +124,7 @@ def test_the_few_that_are_left_of_many_chunks_share_some() -> None:
     assert restored.restore(rows) == []
     assert there(restored, left) == list(left)
     assert restored.take_oldest_before(512.0 * 100) == 100
-    assert restored.oldest_time() == 512.0 * 100
+    assert restored.oldest_times(1).tolist() == [512.0 * 100]
 
 
 def test_packed_chunks_are_no_larger_than_they_may_be_and_stay_in_order() -> None:
@@ -303,7 +303,7 @@ def test_a_chunk_of_which_all_was_taken_is_deleted() -> None:
 def test_nothing_restored_is_empty() -> None:
     pending = Pending(10)
     assert pending.restore({}) == []
-    assert pending.oldest_time() is None
+    assert not len(pending.oldest_times(1))
     assert pending.take_oldest_before(1e9) == 0
     assert pending.get("x") is None
     assert pending.take_id("x") is None
