@@ -46,7 +46,9 @@ class Table(NamedTuple):
 
     def take(self, which: Which) -> Table:
         """Give those of the predictions at *which*."""
-        return self._replace(numbers=self.numbers[:, which], categories=self.categories[:, which])
+        return self._replace(
+            numbers=_rows_at(self.numbers, which), categories=_rows_at(self.categories, which)
+        )
 
     def described(self) -> list[Features | None]:
         """Give them as events have them."""
@@ -119,7 +121,7 @@ class Predicted:
             self.versions[which],
             self.outputs.take(which),
             self.scores[which],
-            None if self.usage is None else self.usage[:, which],
+            None if self.usage is None else _rows_at(self.usage, which),
             features.take(which) if isinstance(features, Table) else features[which],
             None if segments is None else segments[which],
         )
@@ -210,6 +212,13 @@ def usage_of(used: Sequence[Usage | None]) -> Numbers | None:
         if column[0] is not None or column.count(None) < len(column):
             row[:] = numbers_of(column)
     return rows
+
+
+def _rows_at(rows: NDArray[Any], which: Which) -> NDArray[Any]:
+    """Give rows, shape (k, n), at the places *which*, in order in memory as they are."""
+    if isinstance(which, slice) or which.dtype != np.intp:
+        return rows[:, which]
+    return rows.take(which, axis=1)
 
 
 def _features_of(parts: Sequence[Predicted]) -> Table | Objects:

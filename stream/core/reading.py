@@ -166,6 +166,7 @@ class Reader:
             for part in told.parts:
                 blocks += self._read_features(part, told, met, full)
                 blocks += _read_classes(part, told, met, full)
+        arranged = len(lanes.observers)
         completed = _completed(sources, lanes)
         if len(completed.said):
             places = np.arange(len(stands.lane), len(stands.lane) + len(completed.said))
@@ -174,7 +175,7 @@ class Reader:
             stands = completed.stands.behind(stands)
         if not blocks:
             return None
-        for observer in lanes.observers:
+        for observer in lanes.observers[arranged:]:
             observer.form(self._forms)
         sheet = sheet_of(lanes.observers, stands, blocks)
         return sheet if len(sheet.values) else None

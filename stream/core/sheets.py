@@ -83,8 +83,8 @@ def sheet_of(lanes: Sequence[Observer], stands: Stands, blocks: Sequence[Block])
     slots = [lane.slots for lane in lanes]
     starts = np.array([0, *accumulate(map(len, slots[:-1]))], dtype=np.intp)
     firsts, number = starts[stands.lane], sum(block.values.size for block in blocks)
-    cell, stand = np.empty((2, number), dtype=np.intp)
-    values, times = np.empty((2, number))
+    cell, stand = np.empty(number, dtype=np.intp), np.empty(number, dtype=np.intp)
+    values, times = np.empty(number), np.empty(number)
     stop = 0
     for block in blocks:
         start, stop, shape = stop, stop + block.values.size, (len(block.columns), len(block.stands))
