@@ -272,30 +272,60 @@ class Recent:
             kept = self._counts[slots, level].astype(np.intp)
             pages = self._pages_of(slots, level)
             together = kept + numbers
-            begins = together.cumsum() - together
-            line: Values = np.empty((int(together.sum()), 4))
-            there = kept[:, None] > _IN_LEVEL
-            line[(begins[:, None] + _IN_LEVEL)[there]] = self._pages[pages][there]
-            line[ranges(begins + kept, numbers)] = buckets
-            if level == LEVELS - 1:
-                pairs, gone = np.zeros_like(together), np.maximum(together - PER_LEVEL, 0)
-            else:
-                pairs = np.maximum(together - PER_LEVEL + 1, 0) // 2
-                gone = 2 * pairs
-            stays = np.minimum((begins + gone)[:, None] + _IN_LEVEL, len(line) - 1)
-            self._pages[pages] = line[stays]
-            self._counts[slots, level] = together - gone
-            merging = np.flatnonzero(pairs)
-            if not len(merging):
+            has_room = together <= PER_LEVEL
+            if has_room.any():
+                own = np.flatnonzero(has_room)
+                rows = ranges(pages[own] * PER_LEVEL + kept[own], numbers[own])
+                self._pages.reshape(-1, 4)[rows] = buckets[has_room.repeat(numbers)]
+                self._counts[slots[own], level] = together[own]
+                is_over = ~has_room
+                buckets = buckets[is_over.repeat(numbers)]
+                slots, pages, kept, numbers = (each[is_over] for each in (slots, pages, kept, numbers))
+            if not len(slots):
                 return
-            slots, numbers = slots[merging], pairs[merging]
-            older = ranges(begins[merging], 2 * numbers)[::2]
-            buckets = line[older]
-            buckets[:, :_START] += line[older + 1, :_START]
+            if level == LEVELS - 1:
+                self._merge(level, slots, pages, kept, numbers, buckets)
+            elif len(buckets) == len(slots):
+                buckets = self._merge_one(level, slots, pages, buckets)
+            else:
+                numbers, buckets = self._merge(level, slots, pages, kept, numbers, buckets)
 
-    def _pages_of(self, slots: Places, level: int) -> NDArray[np.int32]:
+    def _merge_one(self, level: int, slots: Places, pages: Places, buckets: Values) -> Values:
+        """Put one of *buckets* behind the PER_LEVEL ones of each slot; give what the two oldest merge to."""
+        kept = self._pages[pages]
+        merged = kept[:, 0]
+        merged[:, :_START] += kept[:, 1, :_START]
+        self._pages[pages, : PER_LEVEL - 2] = kept[:, 2:]
+        self._pages[pages, PER_LEVEL - 2] = buckets
+        self._counts[slots, level] = PER_LEVEL - 1
+        return merged
+
+    def _merge(
+        self, level: int, slots: Places, pages: Places, kept: Places, numbers: Places, buckets: Values
+    ) -> tuple[Places, Values]:
+        """Put *numbers* of *buckets* behind the *kept* ones of each slot; give how many merge, and to what.
+
+        On the last level the oldest are dropped.
+        """
+        together = kept + numbers
+        begins = together.cumsum() - together
+        line: Values = np.empty((int(together.sum()), 4))
+        there = kept[:, None] > _IN_LEVEL
+        line[(begins[:, None] + _IN_LEVEL)[there]] = self._pages[pages][there]
+        line[ranges(begins + kept, numbers)] = buckets
+        pairs = (together - PER_LEVEL + 1) // 2
+        gone = together - PER_LEVEL if level == LEVELS - 1 else 2 * pairs
+        stays = np.minimum((begins + gone)[:, None] + _IN_LEVEL, len(line) - 1)
+        self._pages[pages] = line[stays]
+        self._counts[slots, level] = together - gone
+        older = ranges(begins, 2 * pairs)[::2]
+        merged = line[older]
+        merged[:, :_START] += line[older + 1, :_START]
+        return pairs, merged
+
+    def _pages_of(self, slots: Places, level: int) -> Places:
         """Give the page of each of *slots* for *level*; those that have none get one."""
-        pages: NDArray[np.int32] = self._page[slots, level]
+        pages: Places = self._page[slots, level].astype(np.intp)
         without = np.flatnonzero(pages == _NONE)
         if len(without):
             pages[without] = self._new_pages(len(without))

@@ -140,10 +140,16 @@ def test_at_the_bound_the_oldest_bucket_is_dropped(monkeypatch: pytest.MonkeyPat
     whole.add(np.arange(50_000.0))
     for start in range(0, 50_000, 1_000):
         pieces.add(np.arange(start, start + 1_000.0), start)
+        assert pieces.history().levels.count(2) == PER_LEVEL, "one too many drops no more than one"
     kept = whole.history()
     assert len(kept.levels) <= PER_LEVEL * 3
     assert kept.starts[0] > 49_000
     assert pieces.history() == kept
+    for start in range(50_000, 51_000, 8):
+        pieces.add(np.arange(start, start + 8.0), start)
+        assert pieces.history().levels.count(2) == PER_LEVEL
+    whole.add(np.arange(50_000.0, 51_000.0), 50_000.0)
+    assert pieces.history() == whole.history()
 
 
 def test_a_restored_one_goes_on_alike() -> None:
