@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isnan
 from typing import cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.events import Event, Feedback
+from schemas.events import Event
 from stream.core.contents import Predicted, Said
 from stream.core.decoded import Decoded
 from stream.core.hashed import Hashes
-from stream.core.nouns import Admitted, Outcome, PredictionKept, Record, Topic
+from stream.core.nouns import Admitted, Record, Topic
 from stream.core.orders import order_of
-from stream.core.scalars import Numbers, Objects, Scalars, numbers_of, objects_of
+from stream.core.scalars import Objects, objects_of
 from stream.core.versions import Own, versions_in
 
 Places = NDArray[np.intp]
@@ -206,81 +205,6 @@ class Arrivals(Sequence[Admitted]):
             return slice(0, 0)
         first, stop = int(rows[0]), int(rows[-1]) + 1
         return slice(first, stop) if stop - first == len(rows) else rows
-
-
-@dataclass(slots=True)
-class Outcomes(Sequence[Outcome]):
-    """Outcomes of one model in the order in which they were completed, in columns of one length.
-
-    *at* are the events that completed them. Times are in seconds since the epoch: *times* when both sides
-    were there, *predicted* and *said_at* when the prediction and the feedback were. *segments* are those that
-    predictions are in; None where none is in any. *feedback* are the events themselves, where these are not
-    the ones that completed the outcomes.
-    """
-
-    at: Arrivals
-    predicted: NDArray[np.float64]
-    versions: list[str]
-    outputs: Scalars
-    scores: Numbers
-    said: Said
-    said_at: NDArray[np.float64]
-    segments: list[tuple[str, ...]] | None = None
-    feedback: list[Feedback] | None = None
-
-    @property
-    def times(self) -> NDArray[np.float64]:
-        """When both sides of each outcome were there."""
-        return np.maximum(self.predicted, self.said_at)
-
-    @classmethod
-    def of(cls, batch: Batch, found: Sequence[tuple[int, Outcome]]) -> Outcomes:
-        """Put outcomes, each with the place in *batch* of the event that completed it, into columns."""
-        feedback = [one.feedback for _, one in found]
-        return cls(
-            Arrivals(batch, np.array([place for place, _ in found], dtype=np.intp)),
-            np.array([one.prediction.time for _, one in found], dtype=np.float64),
-            cast("list[str]", [one.prediction.version for _, one in found]),  # set apart by the join
-            Scalars.of([one.prediction.output for _, one in found]),
-            numbers_of([one.prediction.score for _, one in found]),
-            Said.of(feedback),
-            np.array([one.feedback_time for _, one in found], dtype=np.float64),
-            feedback=feedback,
-        )
-
-    def __len__(self) -> int:
-        return len(self.versions)
-
-    @overload
-    def __getitem__(self, index: int) -> Outcome: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Outcome]: ...
-    def __getitem__(self, index: int | slice) -> Outcome | list[Outcome]:
-        """Give one outcome as an object."""
-        if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
-        predicted, said_at, score = (
-            float(column[index]) for column in (self.predicted, self.said_at, self.scores)
-        )
-        output = self.outputs.at(index)
-        kept = PredictionKept(predicted, self.versions[index], output, None if isnan(score) else score)
-        feedback = cast("Feedback", self.at.event(index)) if self.feedback is None else self.feedback[index]
-        return Outcome(self.at[index], max(predicted, said_at), kept, feedback, said_at)
-
-    def only(self, which: Sequence[int]) -> Outcomes:
-        """Give the part at the places *which*."""
-        places = np.array(which, dtype=np.intp)
-        return Outcomes(
-            self.at.only(places),
-            self.predicted[places],
-            [self.versions[place] for place in which],
-            self.outputs.take(places),
-            self.scores[places],
-            self.said.take(places),
-            self.said_at[places],
-            self.segments and [self.segments[place] for place in which],
-            self.feedback and [self.feedback[place] for place in which],
-        )
 
 
 def by_model(batch: Batch, part: range) -> dict[str, Arrivals]:

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from schemas.events import Feedback, Prediction
 from schemas.policy import Policy
-from stream.core.columns import Arrivals, Outcomes
+from stream.core.columns import Arrivals
 from stream.core.contents import Said
 from stream.core.entries import Newcomers
 from stream.core.hashed import Hashes, repeated, where_in
 from stream.core.nouns import Outcome, PredictionKept, Tally, Topic, says_what_was_true
+from stream.core.outcomes import Outcomes, Share
 from stream.core.pending import Pending, Standing
 from stream.core.rows import Moment
 from stream.core.segments import Named, apart, with_segments
@@ -109,16 +110,15 @@ class Join:
             return versions
         return with_segments(versions, segments.tolist(), self._segments)
 
-    def match(self, events: Arrivals, tally: Tally) -> list[Outcomes]:
+    def match(self, events: Arrivals, tally: Tally) -> Sequence[Outcomes | Share]:
         """Take predictions and feedback in the log's order; give the outcomes they complete, in order."""
         return self.finish(self._match(events, tally), tally)
 
-    def finish(self, parts: Iterable[Outcomes], tally: Tally) -> list[Outcomes]:
+    def finish(self, parts: Iterable[Outcomes | Share], tally: Tally) -> Sequence[Outcomes | Share]:
         """Give the outcomes of a batch, *parts*; count them, and let go of what has waited too long."""
         outcomes = [part for part in parts if len(part)]
         if self._has_segments:
-            for part in outcomes:
-                part.versions, part.segments = apart(part.versions)
+            outcomes = [_apart(part.own()) for part in outcomes]
         self._expire(tally)
         tally.count("outcomes_total", self.model, by=sum(map(len, outcomes)))
         if self.delays:
@@ -359,6 +359,12 @@ class Join:
     def _count_unlabelled(self, number: int, tally: Tally) -> None:
         self.unlabelled += number
         tally.count("unlabelled_total", self.model, by=number)
+
+
+def _apart(outcomes: Outcomes) -> Outcomes:
+    """Tell versions and segments apart, which were put together."""
+    outcomes.versions, outcomes.segments = apart(outcomes.versions)
+    return outcomes
 
 
 def _id_of(at: Arrivals, place: int) -> str:

@@ -299,11 +299,13 @@ class Chunk:
     def _version_codes(self, versions: Sequence[Named]) -> NDArray[np.uint16] | int:
         if versions[0] == versions[-1] and versions.count(versions[0]) == len(versions):
             return self._version_code(versions[0])
-        codes = self._code_of_version
+        code_of = self._code_of_version.__getitem__
         try:
-            return np.fromiter(map(codes.__getitem__, versions), dtype=np.uint16, count=len(versions))
+            return np.fromiter(map(code_of, versions), dtype=np.uint16, count=len(versions))
         except KeyError:
-            return np.array(list(map(self._version_code, versions)), dtype=np.uint16)
+            for version in dict.fromkeys(versions):
+                self._version_code(version)
+            return np.fromiter(map(code_of, versions), dtype=np.uint16, count=len(versions))
 
     def _version_code(self, version: Named) -> int:
         return _code_in(self._code_of_version, self.versions, version)

@@ -15,13 +15,14 @@ from stream.core.admission import Admission
 from stream.core.alert import decide
 from stream.core.baselines import Act, Published, acts_in
 from stream.core.bounds import STORES, bound_key, watch_bound
-from stream.core.columns import Arrivals, Outcomes
+from stream.core.columns import Arrivals
 from stream.core.detect import Banks
 from stream.core.forms import Shape, column_of, series_of
 from stream.core.incident import Incidents
 from stream.core.join import Join, Orphans
 from stream.core.nouns import Change, Explanation, SeriesKey, Tally, Topic, Watched
 from stream.core.observe import Observer
+from stream.core.outcomes import Outcomes, Share
 from stream.core.pending import Pending
 from stream.core.portions import Portion, behind_acts, portions
 from stream.core.reading import Source
@@ -67,7 +68,7 @@ class Model:
         self.incidents = Incidents(policy, decide)
         self._published = Published(policy.bounds.baselines)
 
-    def enter(self, events: Arrivals, outcomes: Sequence[Outcomes], clock: float) -> list[Portion]:
+    def enter(self, events: Arrivals, outcomes: Sequence[Outcomes | Share], clock: float) -> list[Portion]:
         """Take note of *events*, all of them taken, and of the *outcomes* that they complete.
 
         *clock*, in seconds since the epoch, is where the join's stood before them. Gives the portions that go

@@ -17,8 +17,9 @@ from typing import Final
 import numpy as np
 
 from stream.core.baselines import Act
-from stream.core.columns import Arrivals, Outcomes
+from stream.core.columns import Arrivals
 from stream.core.nouns import Topic
+from stream.core.outcomes import Outcomes, Share
 
 GOING_MAX: Final = 128
 """Versions that one portion may let go of: until its end they are there beside those within the bound."""
@@ -33,7 +34,7 @@ class Portion:
     """
 
     events: Arrivals
-    outcomes: Sequence[Outcomes]
+    outcomes: Sequence[Outcomes | Share]
     clock: float
     coming: Mapping[str, int] = field(default_factory=dict)
     going: Mapping[str, int] = field(default_factory=dict)
@@ -106,12 +107,13 @@ def _at(whole: Portion, plans: Sequence[tuple[int, dict[str, int], dict[str, int
     """Cut *whole* before the events with the numbers in *plans*, the last of which has none."""
     events, clock = whole.events, whole.clock
     ends = np.searchsorted(events.batch.seqs[events.places], [end for end, _, _ in plans[:-1]])
-    numbers = [events.batch.seqs[part.at.places] for part in whole.outcomes]
+    own_outcomes = [part.own() for part in whole.outcomes]
+    numbers = [events.batch.seqs[part.at.places] for part in own_outcomes]
     start, since = 0, 0
     for stop, (end, coming, going) in zip([*ends.tolist(), len(events)], plans, strict=True):
         own = events[start:stop]
         outcomes = []
-        for part, seqs in zip(whole.outcomes, numbers, strict=True):
+        for part, seqs in zip(own_outcomes, numbers, strict=True):
             is_own = (seqs >= since) & (seqs < (end or np.inf))
             if is_own.any():
                 outcomes.append(part.only(np.flatnonzero(is_own).tolist()))
@@ -124,7 +126,7 @@ def _without_dead(portion: Portion) -> Portion:
     """Leave out what is said of a version before it comes, or from where it had to go on."""
     passing = portion.coming.keys() | portion.going.keys()
     outcomes = []
-    for part in portion.outcomes:
+    for part in [part.own() for part in portion.outcomes]:
         if passing.isdisjoint(part.versions):
             outcomes.append(part)
             continue

@@ -12,12 +12,13 @@ import numpy as np
 
 from schemas.events import FeedbackKind
 from schemas.policy import Signals, Task
-from stream.core.columns import Arrivals, Batch, Outcomes
+from stream.core.columns import Arrivals, Batch
 from stream.core.contents import Predicted, Said, Table
 from stream.core.forms import COLUMN, OTHER, USAGE, Features, FeatureValue, Form, Forms
 from stream.core.nouns import Tally, Topic
 from stream.core.observe import Observer, errors, opinions
 from stream.core.orders import order_of
+from stream.core.outcomes import Outcomes, Share, joined
 from stream.core.scalars import TEXT, Numbers, Scalars
 from stream.core.segmented import Segmented, read_segments
 from stream.core.sheets import Block, Places, Sheet, Stands, blank, runs_of_lanes, sheet_of
@@ -33,7 +34,7 @@ class Source(NamedTuple):
 
     versions: Mapping[str, Observer]
     events: Arrivals
-    outcomes: Sequence[Outcomes]
+    outcomes: Sequence[Outcomes | Share]
 
 
 class _Numbers(dict[str, int]):
@@ -316,18 +317,14 @@ def _said_at(places: Places, batch: Batch) -> Predicted:
 def _completed(sources: Sequence[Source], lanes: _Lanes) -> _Completed:
     parts = [(number, part) for number, source in enumerate(sources) for part in source.outcomes]
     lane = lanes.of([(number, part.versions) for number, part in parts])
-    own = [part for _, part in parts]
-    segments: list[tuple[str, ...]] = []
-    if any(part.segments is not None for part in own):
-        segments = [one for part in own for one in part.segments or [()] * len(part)]
-    stands = Stands.of(lane, [part.at.places for part in own], [part.times for part in own])
-    outputs, said = Scalars.joined([part.outputs for part in own]), Said.joined([part.said for part in own])
+    places, times, outputs, said, segments = joined([part for _, part in parts])
+    stands = Stands(lane, places, times)
     if len(lane) and (lane.min() < 0 or (lane[1:] < lane[:-1]).any()):
         order = order_of(lane + 1, len(lanes.observers) + 1)
         order = order[np.count_nonzero(lane < 0) :]  # what is no longer watched stands first
         stands, outputs, said = stands.only(order), outputs.take(order), said.take(order)
-        segments = [segments[place] for place in order.tolist()] if segments else []
-    return _Completed(stands, outputs, said, segments or None)
+        segments = segments and [segments[place] for place in order.tolist()]
+    return _Completed(stands, outputs, said, segments)
 
 
 def _novelty(

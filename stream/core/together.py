@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.core.columns import Arrivals, Outcomes
+from stream.core.columns import Arrivals
 from stream.core.contents import Predicted, Said
 from stream.core.entries import Newcomers, entries_of
 from stream.core.found import found_at
@@ -21,6 +21,7 @@ from stream.core.fresh import Part
 from stream.core.hashed import Hashes, repeated
 from stream.core.join import Join
 from stream.core.nouns import Tally, Topic
+from stream.core.outcomes import Outcomes, Share
 from stream.core.pending import Added, Standing
 from stream.core.segments import Named
 
@@ -77,7 +78,9 @@ class _Row(NamedTuple):
         return self.at[0].batch.times[self.places]
 
 
-def match_together(parts: Sequence[Joined], standing: Standing, tally: Tally) -> list[list[Outcomes]]:
+def match_together(
+    parts: Sequence[Joined], standing: Standing, tally: Tally
+) -> list[Sequence[Outcomes | Share]]:
     """Give for each part what :meth:`Join.match` gives, for all of them at once.
 
     No two parts are of one model, and none is empty; *standing* is where the predictions of all of them wait.
@@ -92,7 +95,7 @@ def match_together(parts: Sequence[Joined], standing: Standing, tally: Tally) ->
         if len(orphans) and any(name in orphans for name in predictions.at[at].ids()):
             is_odd[at] = True
     found = _match(parts, said, added, standing, is_odd, clocks)
-    outcomes: list[list[Outcomes]] = []
+    outcomes: list[Sequence[Outcomes | Share]] = []
     own = zip(parts, is_alone.tolist(), is_odd.tolist(), clocks.tolist(), strict=True)
     for at, ((join, events), alone, odd, clock) in enumerate(own):
         if alone:
@@ -183,7 +186,7 @@ def _match(
     standing: Standing,
     is_odd: NDArray[np.bool_],
     clocks: NDArray[np.float64],
-) -> dict[int, list[Outcomes]]:
+) -> dict[int, list[Share]]:
     """Match the feedback of the parts that are ordinary; the others are marked in *is_odd*."""
     places = standing.index.find(said.keys)
     is_odd[said.of_each[places < 0]] = True
@@ -210,7 +213,7 @@ def _outcomes(
     which: NDArray[np.intp],
     places: NDArray[np.int64],
     entries: NDArray[np.void],
-) -> dict[int, list[Outcomes]]:
+) -> dict[int, list[Share]]:
     """Complete the predictions at *places* by the feedback at *which* of *said*: whole parts of it."""
     found = found_at(standing.slots, places, entries)
     heard = said.said(which)
@@ -223,7 +226,16 @@ def _outcomes(
     is_fresh = standing.fresh.among(places)
     of_fresh = np.bincount(of[is_truth][is_fresh], minlength=len(parts)).tolist()
     standing.take(places, keys)
-    outcomes: dict[int, list[Outcomes]] = {}
+    whole = Outcomes(
+        Arrivals(parts[0].events.batch, said.places[which]),
+        found.times,
+        cast("list[str]", found.versions),
+        found.outputs,
+        found.scores,
+        heard,
+        said_at,
+    )
+    outcomes: dict[int, list[Share]] = {}
     ends = np.flatnonzero(np.diff(of)) + 1
     for start, end in pairwise([0, *ends.tolist(), len(of)]):
         at = int(of[start])
@@ -232,15 +244,5 @@ def _outcomes(
         join.pending.took(of_fresh[at])
         join.labelled += len(told)
         join.delays += told
-        outcomes[at] = [
-            Outcomes(
-                said.at[at],
-                found.times[own],
-                cast("list[str]", found.versions[own]),
-                found.outputs.take(own),
-                found.scores[own],
-                heard.take(own),
-                said_at[own],
-            )
-        ]
+        outcomes[at] = [Share(whole, start, end, said.at[at])]
     return outcomes

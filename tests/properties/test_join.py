@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 from schemas.events import Event
 from schemas.policy import Bounds, Horizons, Policy
-from stream.core.columns import Batch, Outcomes, by_model
+from stream.core.columns import Batch, by_model
 from stream.core.join import Join
 from stream.core.nouns import TOPIC_OF, Admitted, Record, Tally
+from stream.core.outcomes import Outcomes
+from stream.core.pending import Pending
 from stream.core.shared import Shared
 from stream.core.together import Joined, match_together
 from tests.flow.timeline import Happening, at, feedback, label, lifecycle, prediction, to_bytes
@@ -60,7 +62,7 @@ def matched(policy: Policy, log: list[Admitted], sizes: list[int]) -> tuple[list
         size = sizes[start % len(sizes)]
         batch = Batch.of(log[start : start + size])
         for part in join.match(batch.all(), tally):
-            found += each_of(part)
+            found += each_of(part.own())
         start += size
     counts = dict.fromkeys(COUNTED, 0.0)
     for (name, _), value in tally.counts.items():
@@ -80,7 +82,7 @@ def test_batches_give_what_single_events_give(
 def matched_together(
     policy: Policy, log: list[Admitted], sizes: list[int]
 ) -> tuple[dict[str, object], dict[tuple[str, tuple[str, ...]], float]]:
-    """Give outcomes and clock by model of a log of several, cut into batches, and what was counted."""
+    """Give outcomes, clock and what waits by model of a log of several, in batches, and what was counted."""
     shared, tally, start = Shared(), Tally(), 0
     joins = {name: Join(name, policy, shared.standing) for name in {one.event.model for one in log}}
     found: dict[str, list[object]] = {name: [] for name in joins}
@@ -90,15 +92,26 @@ def matched_together(
         came = by_model(batch, range(len(batch.topics)))
         parts = [Joined(joins[name], events) for name, events in came.items()]
         for name, outcomes in zip(came, match_together(parts, shared.standing, tally), strict=True):
-            found[name] += [one for part in outcomes for one in each_of(part)]
+            found[name] += [one for part in outcomes for one in each_of(part.own())]
         start += size
+    waiting = {name: waiting_of(join, log) for name, join in joins.items()}
     clocks = {name: join.clock for name, join in joins.items()}
     assert len(shared.standing.index) == sum(len(join.pending) for join in joins.values())
     for join in joins.values():
         join.release()
     assert len(shared.standing.index) == 0
     counts = {key: value for key, value in tally.counts.items() if value}
-    return {name: (found[name], clocks[name]) for name in joins}, counts
+    return {name: (found[name], clocks[name], waiting[name]) for name in joins}, counts
+
+
+def waiting_of(join: Join, log: list[Admitted]) -> object:
+    """Give the predictions that wait as a checkpoint has them, and their times in order of arrival."""
+    ids, restored = dict.fromkeys(one.event.id for one in log), Pending(1_000)
+    rows = join.pending.rows()
+    assert restored.restore({key: row for key, row in rows.items() if row is not None}) == []
+    kept = {name: restored.get(name) for name in ids}
+    assert kept == {name: join.pending.get(name) for name in ids}
+    return kept, restored.oldest_times(len(restored) + 1).tolist()
 
 
 model_timelines = st.lists(st.tuples(st.sampled_from("xyz"), st.integers(0, 40), happenings), max_size=60)

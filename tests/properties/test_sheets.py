@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from schemas.events import Event, Prediction
 from schemas.policy import Bounds, Detectors, Policy
-from stream.core.columns import Batch, Outcomes
+from stream.core.columns import Batch
 from stream.core.forms import Forms
 from stream.core.nouns import Admitted, Outcome, PredictionKept, Record, SeriesKey, Tally, Topic
 from stream.core.observe import Observer
+from stream.core.outcomes import Outcomes
 from stream.core.reading import Reader, Source
 from tests.flow.timeline import Happening, at, feedback, label, prediction, to_bytes
 from tests.properties.logs import Making, a_log, cut, kept, makings, new_pipeline, run

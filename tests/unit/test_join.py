@@ -39,7 +39,7 @@ class Matching:
 
     def match(self, *happened: tuple[float, Happening]) -> list[Outcome]:
         batch = Batch.of([admitted(time, happening) for time, happening in happened])
-        return [outcome for part in self.join.match(batch.all(), self.tally) for outcome in part]
+        return [outcome for part in self.join.match(batch.all(), self.tally) for outcome in part.own()]
 
     def counted(self, name: str) -> float:
         return sum(value for (known, _), value in self.tally.counts.items() if known == name)

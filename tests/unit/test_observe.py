@@ -12,10 +12,11 @@ import pytest
 from schemas.alerts import Kind
 from schemas.events import Event, Feedback, Scalar
 from schemas.policy import Bounds, Detectors, Policy, Signals, Task
-from stream.core.columns import Batch, Outcomes
+from stream.core.columns import Batch
 from stream.core.forms import Forms
 from stream.core.nouns import Admitted, Outcome, PredictionKept, Record, SeriesSpec, Tally, Topic
 from stream.core.observe import Observer
+from stream.core.outcomes import Outcomes
 from stream.core.reading import Reader, Source
 from stream.core.sheets import LARGEST, Sheet
 from tests.flow.timeline import Happening, at, feedback, label, prediction, to_bytes
