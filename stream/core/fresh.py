@@ -22,7 +22,7 @@ from stream.core.hashed import HashIndex, Places, hashes_of
 from stream.core.kept import Chunk
 from stream.core.scalars import objects_of
 
-CHUNKS_MAX: Final = 8
+CHUNKS_MAX: Final = 16
 """Shared chunks from which on what waits in them is filed."""
 
 SHARED: Final = -2

@@ -23,7 +23,7 @@ BEHIND: Final = -1.0
 BEHIND_PATIENCE: Final = 30.0
 """Seconds for which a topic that is behind is waited for without anything coming."""
 
-TURN_RECORDS: Final = 10_000
+TURN_RECORDS: Final = 15_000
 """Records whose turn comes at once: more in one step is no faster, and keeps all else waiting."""
 
 ROOM_RECORDS: Final = 20_000
