@@ -238,10 +238,13 @@ class Chunks:
                 self._sparse.add(number)
         return chunks, unreadable
 
+    @property
+    def has_sparse(self) -> bool:
+        """Whether there may be chunks of which little is left."""
+        return bool(self._sparse)
+
     def pack_sparse(self) -> Iterator[Chunk]:
         """Pack the chunks of which little is left, with their neighbours; give those that come of it."""
-        if not self._sparse:
-            return
         for number in sorted(self._sparse):
             chunk = self._by_number.get(number)
             if chunk is None:

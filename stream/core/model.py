@@ -95,8 +95,10 @@ class Model:
         Gives what became of the model's incidents, those closed by an event before those it opened, and the
         keys of rows that are void.
         """
-        parts = [*watched, *self._watch_bounds(portion, tally)]
-        changes = self.incidents.follow(parts, self._prefix, going=portion.going)
+        parts = [*watched, *self._watch_bounds(portion, tally)] if self._is_dropping(portion) else watched
+        changes: list[Change] = []
+        if parts or portion.going:
+            changes = self.incidents.follow(parts, self._prefix, going=portion.going)
         for part in watched:
             key = part.spec.key
             alarming = self._versions[key.version].alarming
@@ -146,10 +148,14 @@ class Model:
         self.join.release()
         return self.incidents.close_unwatched()
 
+    def _is_dropping(self, portion: Portion) -> bool:
+        """Tell whether full stores drop something, or did and have an open incident."""
+        return bool(portion.going or self._droppers or self.join.dropping or len(self.incidents))
+
     def _watch_bounds(self, portion: Portion, tally: Tally) -> Iterator[Watched]:
         """Give what full stores dropped, where they did or an incident of theirs is open."""
         dropping = self._dropping(portion)
-        if not self._policy.signals.bounds or not (dropping or len(self.incidents)):
+        if not self._policy.signals.bounds:
             return
         for store in STORES:
             key = bound_key(store, self.name)

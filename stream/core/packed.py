@@ -40,7 +40,8 @@ class PackedIds:
         """Put *ids* behind the others."""
         self._size += len(ids)
         if len(ids) >= LOOSE_MAX:
-            self._pack()
+            if self._loose:
+                self._pack()
             self._body += _packed(ids)
             return
         self._loose += ids
@@ -49,7 +50,8 @@ class PackedIds:
 
     def row(self) -> bytes:
         """Give the list as it is written in a row of state."""
-        self._pack()
+        if self._loose:
+            self._pack()
         return b"".join((_head(self._size), self._body))
 
     def ids(self) -> list[str]:
@@ -57,9 +59,8 @@ class PackedIds:
         return decode_ids(self.row())
 
     def _pack(self) -> None:
-        if self._loose:
-            self._body += _packed(self._loose)
-            self._loose = []
+        self._body += _packed(self._loose)
+        self._loose = []
 
 
 def _packed(ids: Sequence[str]) -> memoryview:

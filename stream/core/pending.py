@@ -118,6 +118,8 @@ class Pending:
 
     def pack(self) -> None:
         """Pack the chunks of which little is left; places change."""
+        if not self._chunks.has_sparse:
+            return
         for chunk in self._chunks.pack_sparse():
             self._index.move(chunk.hashes() ^ self.salt, np.arange(chunk.size) + chunk.first_place)
             chunk.forget_hashes()

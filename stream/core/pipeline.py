@@ -51,7 +51,9 @@ _decode_position = msgspec.msgpack.Decoder(Position).decode
 _encode_key = msgspec.json.Encoder().encode
 _decode_key = msgspec.json.Decoder(tuple[str, ...]).decode
 _PIPELINE: RowKey = ("pipeline",)
-_TYPE_NAMES = {topic: TYPE_NAMES[kind] for kind, topic in TOPIC_OF.items()}
+_TOPICS = tuple(Topic)
+_KIND_OF = {topic: kind for kind, topic in TOPIC_OF.items()}
+_NAME_OF = [TYPE_NAMES[_KIND_OF[topic]] for topic in _TOPICS]
 
 
 class _Step(NamedTuple):
@@ -282,7 +284,8 @@ class Pipeline:
             entered = [(model, portion) for model, portion in pairs if portion is not None]
             for model, own, void in lead(entered, result.tally):
                 changes += own
-                self._void(model, void)
+                if void:
+                    self._void(model, void)
         changes += self._watch_own(step, part)
         changes.sort(key=lambda change: change.seq)
         _publish(changes, result)
@@ -296,7 +299,7 @@ class Pipeline:
         for name, arrivals in came.items():
             own = arrivals.only(~step.is_judged[arrivals.places]) if is_judged else arrivals
             admission = models[name].admission
-            groups += [Group(admission, Topic(topic), of) for topic, of in own.by_topic().items()]
+            groups += [Group(admission, _TOPICS[topic], of) for topic, of in own.by_topic().items()]
         self._admit(step, groups)
         is_whole = step.is_taken[part.start : part.stop].all()
         taken: list[tuple[Model, Arrivals]] = []
@@ -349,7 +352,7 @@ class Pipeline:
             own = int(group.events.places[place])
             step.is_taken[own] = False
             if refusal.reason is None:
-                tally.count("duplicates_total", model, _TYPE_NAMES[group.topic])
+                tally.count("duplicates_total", model, _NAME_OF[group.topic])
             else:
                 record, index = step.batch.records[own], step.elements.get(own)
                 event = group.events.event(place)
@@ -360,7 +363,7 @@ class Pipeline:
         for model, own in came:
             self._touched.add(model.name)
             for topic, of_topic in own.by_topic().items():
-                result.tally.count("events_total", model.name, _TYPE_NAMES[Topic(topic)], by=len(of_topic))
+                result.tally.count("events_total", model.name, _NAME_OF[topic], by=len(of_topic))
         clocks = [model.join.clock for model, _ in came]
         joined = [Joined(model.join, own) for model, own in came]
         outcomes = match_together(joined, self._shared.standing, result.tally)
@@ -372,7 +375,7 @@ class Pipeline:
     def _void(self, model: Model, keys: Sequence[RowKey]) -> None:
         """Have the rows with these *keys* deleted, those that were written."""
         known = self._row_keys.get(model.name)
-        if keys and known:
+        if known:
             stored = known.intersection(keys)
             known -= stored
             self._deleted |= stored

@@ -130,8 +130,8 @@ def _let_wait(
         standing.fresh.file()
     for at, ((join, events), own) in enumerate(zip(parts, predictions.at, strict=True)):
         join.pending.pack()
-        is_alone[at] = join.is_crowded(events, own)
         has_room.append(join.pending.has_room(len(own)))
+        is_alone[at] = join.is_crowded(events, own)
         if not has_room[at]:
             join.pending.file()
     if not len(predictions.rows):

@@ -88,6 +88,8 @@ class Waiting(Generic[T]):
     def take_oldest_before(self, time: float) -> list[T]:
         """Take entries from the oldest arrival on, as long as their time is before *time* (epoch seconds)."""
         taken: list[T] = []
+        if not self._chunk_of:
+            return taken
         while (oldest := self._oldest()) and oldest[1].time < time:
             self.take(oldest[0])
             taken.append(oldest[1])

@@ -139,9 +139,10 @@ class Adwin:
         shown = self._shown[slots]
         for at in np.flatnonzero(shown).tolist():
             del readings[at][: shown[at]]
+        windows = self._windows
         for at, (slot, row) in enumerate(zip(slots.tolist(), readings, strict=True)):
             # A window tells of a cut with the last reading of a row only.
-            if any(map(self._window(slot).update, row)):
+            if any(map((windows[slot] or self._window(slot)).update, row)):
                 left = int(runs.lengths[full[at]] - free[at])
                 self._cut(slot, int(runs.starts[full[at]] + runs.lengths[full[at]]), left, shifts)
 
