@@ -26,8 +26,8 @@ def many_series(context: Context) -> Figures:
 
 
 def few_series(context: Context) -> Figures:
-    """Watch the ten series of one version."""
-    return _series(context, FEW_VERSIONS, 30_000, "few")
+    """Watch the ten series of one version, over as many predictions as of the many."""
+    return _series(context, FEW_VERSIONS, context.sizes.versions * context.sizes.readings, "few")
 
 
 def arrays(context: Context) -> Figures:
