@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import logging
 import os
 import sys
@@ -27,6 +26,7 @@ from stream.demo.run import DemoError, demo
 from stream.explain import ExplainError, baselines, explain
 from stream.lab import options as lab_options
 from stream.lab.errors import LabError
+from stream.memory import prepare
 from stream.replay import Outputs, lines, replay
 from stream.serve import supervise, work, work_under_supervision
 from stream.shell import clock
@@ -41,9 +41,6 @@ from stream.shell.publish import publish
 from stream.shell.state import StateError
 from stream.shell.topics import TopicsError, check, create
 from stream.wiring import build_connection, build_replay_pipeline, build_topics
-
-GC_THRESHOLD = (100_000, 50, 100)
-"""Python's own (700, 10, 10) looks through the events of a batch again and again: a quarter of the time."""
 
 _MISUSE = (ConfigError, ConnectionSettingsError)
 _ERRORS = (
@@ -72,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; give the exit status."""
     parser = _build_parser()
     options = parser.parse_args(arguments)
-    gc.set_threshold(*GC_THRESHOLD)
+    prepare()
     try:
         settings = load_settings(os.environ, options.config)
         status: int = options.run(settings, options)

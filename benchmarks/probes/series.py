@@ -11,8 +11,8 @@ from itertools import islice
 from benchmarks.events import Load, entries
 from benchmarks.probes.stepping import BATCH_RECORDS, record
 from benchmarks.processes import report, resident_bytes
-from stream.cli import GC_THRESHOLD
 from stream.config import load_settings
+from stream.memory import prepare
 from stream.wiring import build_replay_pipeline
 
 VERSIONS_PER_MODEL = 10
@@ -23,7 +23,7 @@ CHECKPOINT = 100_000
 
 def main(policy: str, versions: str, readings: str) -> None:
     """Step a pipeline until each of *versions* has that many predictions; time the younger half of them."""
-    gc.set_threshold(*GC_THRESHOLD)
+    prepare()
     models = max(1, int(versions) // VERSIONS_PER_MODEL)
     load = Load(
         predictions=int(versions) * int(readings),
