@@ -17,8 +17,8 @@ from stream.shell.broker import free_port
 
 DEADLINE_S: Final = 300.0
 _STOP_S: Final = 30.0
-_LEAST_PAUSE_S: Final = 0.1
-_MOST_PAUSE_S: Final = 2.0
+_LEAST_PAUSE_S: Final = 0.02
+_MOST_PAUSE_S: Final = 0.2
 
 
 class Look(NamedTuple):
@@ -79,7 +79,8 @@ class RunningWorker:
     def run_through(self, records: int) -> tuple[Look, Look]:
         """Give the last look before the first event and the first look after *records* of them.
 
-        A look costs the worker something: it is left alone for half of the time that it still seems to need.
+        A look costs the worker something: it is left alone for half of the time that it still needs at the
+        fastest it was seen to go, at most for :data:`_MOST_PAUSE_S`. It is not to stand idle until the last.
         """
         first = self.begin()
         return first, self._await(records, _LEAST_PAUSE_S)[1]
@@ -95,15 +96,15 @@ class RunningWorker:
 
     def _await(self, records: int, every: float) -> tuple[Look | None, Look]:
         deadline = time.perf_counter() + DEADLINE_S
-        before = None
+        before, fastest = None, 0.0
         while time.perf_counter() < deadline:
             seen = self.look()
             if seen is not None and seen.records >= records:
                 return before, seen
             pause = every
             if before is not None and seen is not None and seen.records > before.records:
-                rate = (seen.records - before.records) / (seen.at - before.at)
-                pause = max(every, min(_MOST_PAUSE_S, (records - seen.records) / rate / 2))
+                fastest = max(fastest, (seen.records - before.records) / (seen.at - before.at))
+                pause = max(every, min(_MOST_PAUSE_S, (records - seen.records) / fastest / 2))
             before = seen or before
             time.sleep(pause)
         raise Failed(f"{before.records if before else 0} of {records} records after {DEADLINE_S:g} s")
