@@ -11,6 +11,8 @@ import pytest
 
 from stream.memory import GC_THRESHOLD
 
+pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
+
 STEPS: Final = """
 import gc, resource, sys
 import numpy as np
@@ -33,14 +35,12 @@ def run(how: str, **environment: str) -> list[int]:
     return [int(word) for word in done.stdout.split()]
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
 def test_a_process_keeps_the_memory_of_its_steps() -> None:
     faults, *thresholds = run("prepared")
     assert faults * 4 < run("as it is")[0]
     assert tuple(thresholds) == GC_THRESHOLD
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
 def test_what_the_environment_says_of_memory_holds() -> None:
     asked = {"MALLOC_TRIM_THRESHOLD_": "4096"}
     assert run("prepared", **asked)[0] * 2 > run("as it is", **asked)[0]
