@@ -231,9 +231,9 @@ def test_a_worker_that_is_woken_writes_nothing_that_can_be_read(
         publish(first, environment)
         wait_until(lambda: any(it.metric("events_total") > 500 for it in both), lambda: one.log + other.log)
         frozen, owner = both if one.metric("events_total") else (other, one)
-        frozen.freeze()  # in the middle of its work: it goes on with it when it wakes
+        frozen.freeze()  # when it wakes, it goes on with its work, and with what was published meanwhile
         publish(second, environment)
-        owner.wait_for(lambda it: it.metric("partitions") == 1 and it.metric("checkpoints_total") > 1)
+        owner.wait_for(lambda it: it.metric("partitions") == 1 and it.metric("checkpoints_total") > 0)
         frozen.thaw()
         reading.wait_until_committed(kafka, environment, file)
         assert [worker.terminate() for worker in both] == [0, 0]
