@@ -15,6 +15,7 @@ from stream.shell.metrics import Metrics
 from stream.shell.status import WorkerStatus, new_registry
 from stream.shell.supervisor import Supervisor
 from stream.shell.topics import Topics
+from stream.shell.frames import read_in_place
 from stream.shell.unfolding import unfold_at_most
 from stream.shell.worker import Worker, WorkerOptions
 
@@ -87,6 +88,7 @@ def build_worker(settings: Settings) -> tuple[Worker, WorkerStatus]:
     registry = new_registry()
     metrics = Metrics(registry, version=__version__, **_metric_bounds(settings))
     unfold_at_most(settings.batch_bytes)
+    read_in_place()
 
     def make_pipeline(partition: int) -> Pipeline:
         return Pipeline(

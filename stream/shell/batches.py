@@ -104,6 +104,7 @@ def _whole_batches(
     result._update_position()
     ends[tp] = unread.next_fetch_offset
     if is_used_up:
+        unread._records_iterator = None  # it holds what was fetched until garbage is collected
         result._partition_records = None
     return records
 
@@ -154,7 +155,7 @@ def _next_batch(unread: PartitionRecords) -> Any | None:  # noqa: ANN401 - aioka
     """
     while unread._records.has_next():
         batch = unread._records.next_batch()
-        if unread._check_crcs and not batch.validate_crc():
+        if unread._check_crcs and not unread._records.is_intact(batch):
             raise CorruptRecordException(f"Invalid CRC - {unread._tp}")
         if not _is_void(unread, batch) and not batch.is_control_batch:
             return batch

@@ -19,6 +19,7 @@ from faust.types import TP
 from stream.shell.asking import HOLD_BACK_MS, Asking
 from stream.shell.batches import RecordMap, drain
 from stream.shell.fencing import READ_COMMITTED
+from stream.shell.frames import ANSWER_MAX_BYTES
 from stream.shell.runs import Reader
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = HOLD_BACK_MS  # Faust has no setting for it, and for the next
+        consumer._fetch_max_wait_ms = HOLD_BACK_MS  # Faust has no setting for it, nor for the next ones
+        consumer._fetch_max_bytes = ANSWER_MAX_BYTES
         consumer._isolation_level = READ_COMMITTED  # what a producer takes back is no event
         return consumer
 
