@@ -10,12 +10,12 @@ from stream.config import ConfigError, PolicyBook, Settings, load_policies
 from stream.core.pipeline import Pipeline
 from stream.detectors.registry import DETECTORS, QUIET, Registry
 from stream.shell.connection import Connection
+from stream.shell.frames import read_in_place
 from stream.shell.http import Endpoints, Served
 from stream.shell.metrics import Metrics
 from stream.shell.status import WorkerStatus, new_registry
 from stream.shell.supervisor import Supervisor
 from stream.shell.topics import Topics
-from stream.shell.frames import read_in_place
 from stream.shell.unfolding import unfold_at_most
 from stream.shell.worker import Worker, WorkerOptions
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import compress, repeat
+from itertools import repeat
 from operator import contains
 from typing import Any, Final, cast
 
@@ -17,6 +17,7 @@ from stream.core.decoded import Decoded, Encoded, OfTopic
 from stream.core.hashed import Hashes, hashes_of
 from stream.core.looks import Look, look_of
 from stream.core.nouns import TOPIC_OF, Topic
+from stream.core.records import only
 from stream.core.stamps import seconds_of
 
 AT_HAND: Final = 512
@@ -61,10 +62,7 @@ class Decoding:
         for topic in Topic:
             if not numbers[topic]:
                 continue
-            own = values
-            if numbers[topic] < len(values):
-                own = list(compress(values, (topics == topic).tolist()))
-            read = self._of_topic[topic].read(own)
+            read = self._of_topic[topic].read(only(values, topics == topic))
             if read is None:
                 return None
             columns[topic], contents[topic] = read

@@ -8,9 +8,7 @@ columns are taken from these. What does not fit is decoded as any event is: both
 from __future__ import annotations
 
 import re
-from array import array
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import Annotated, Any, Final, Literal, NamedTuple, cast
 
 import msgspec
@@ -170,11 +168,9 @@ class Look(NamedTuple):
     def _table(self, given: Sequence[Sequence[Any]], number: int) -> Table:
         """Put the values of features, *number* of each, numeric ones first, into a table."""
         rows = len(self.numeric)
-        try:
-            flat = array("d", chain.from_iterable(given[:rows]))
-            numbers = np.array(flat).reshape(rows, number)
-        except TypeError:
-            numbers = np.array(given[:rows], dtype=np.float64)
+        numbers = np.empty((rows, number))
+        for row, column in zip(numbers, given[:rows], strict=True):
+            row[:] = numbers_of(column)
         categories = np.empty((len(self.categorical), number), dtype=np.object_)
         for place, column in enumerate(given[rows:]):
             categories[place] = column

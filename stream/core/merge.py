@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from operator import itemgetter
 from typing import Final
 
 import numpy as np
@@ -78,18 +77,25 @@ class Merge:
         self._expected[topic] = stop
 
     def offer(
-        self, topic: Topic, start: int, records: Sequence[Record], arrived: float, stop: int | None = None
+        self,
+        topic: Topic,
+        start: int,
+        records: Sequence[Record],
+        arrived: float,
+        stop: int | None = None,
+        size: int | None = None,
     ) -> None:
         """Take the run of records that stands in the log from offset *start* to before *stop*.
 
         *stop* is the offset behind the last record unless it is given: markers may follow that. *arrived* is
-        when the run was fetched, in seconds. Raises NotContiguousError, and takes nothing, where
-        *start* is not the offset expected.
+        when the run was fetched, in seconds; *size* is about how many bytes the records have, where that is
+        known. Raises NotContiguousError, and takes nothing, where *start* is not the offset expected.
         """
         if start != self._expected[topic]:
             raise NotContiguousError(topic.suffix, self._expected[topic], start)
         columns = Records.of(records)
-        size = bytes_of(columns.sources, columns.values, has_headers=columns.has_headers)
+        if size is None:
+            size = bytes_of(columns.sources, columns.values, has_headers=columns.has_headers)
         self._runs[topic].append(_Run(columns, size, arrived))
         self._expected[topic] = records[-1].offset + 1 if stop is None else stop
         self._waiting_since = None
@@ -184,7 +190,7 @@ class Merge:
             runs[0].partition,
             np.array(filled, dtype=np.int8)[which],
             np.concatenate([run.timestamps for run in runs])[places],
-            itemgetter(*places.tolist())(values) if len(places) > 1 else values,
+            Picked(values, places),
             Picked(sources, places),
             any(run.has_headers for run in runs),
         )

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from operator import attrgetter
-from typing import Final, NamedTuple, Protocol, overload
+from typing import Final, NamedTuple, Protocol, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.codec import Headers
 from stream.core.nouns import Record, Topic
+
+T = TypeVar("T")
 
 _TOPICS: Final = tuple(Topic)
 _TOPIC, _PARTITION, _TIMESTAMP = attrgetter("topic"), attrgetter("partition"), attrgetter("timestamp")
@@ -127,27 +130,48 @@ def _length(parts: Iterable[bytes | None]) -> int:
     return sum(map(len, filter(None, parts)))
 
 
-class Picked(Sequence[Source]):
-    """The sources at *places* among *sources*, of which few are ever asked for."""
+class Picked(Sequence[T]):
+    """The *items* at *places*, shape (n,), which are picked when they are asked for: few ever are, or all."""
 
-    __slots__ = ("_places", "_sources")
+    __slots__ = ("_items", "_places")
 
-    def __init__(self, sources: Sequence[Source], places: NDArray[np.intp]) -> None:
-        self._sources = sources
+    def __init__(self, items: Sequence[T], places: NDArray[np.intp]) -> None:
+        self._items = items
         self._places = places
 
     def __len__(self) -> int:
         return len(self._places)
 
     @overload
-    def __getitem__(self, index: int) -> Source: ...
+    def __getitem__(self, index: int) -> T: ...
     @overload
-    def __getitem__(self, index: slice) -> Picked: ...
-    def __getitem__(self, index: int | slice) -> Source | Picked:
+    def __getitem__(self, index: slice) -> Picked[T]: ...
+    def __getitem__(self, index: int | slice) -> T | Picked[T]:
         """Give one, or a part of them."""
         if isinstance(index, slice):
-            return Picked(self._sources, self._places[index])
-        return self._sources[int(self._places[index])]
+            return Picked(self._items, self._places[index])
+        return self._items[int(self._places[index])]
+
+    def __iter__(self) -> Iterator[T]:
+        """Give them one by one."""
+        return map(self._items.__getitem__, self._places.tolist())
+
+    def only(self, which: NDArray[np.bool_]) -> Sequence[T]:
+        """Give those where a mask holds; where they stand side by side, that is quick."""
+        places = self._places[which]
+        if not len(places):
+            return []
+        first, stop = int(places[0]), int(places[-1]) + 1
+        if stop - first == len(places) and np.array_equal(places, np.arange(first, stop)):
+            return self._items[first:stop]
+        return list(map(self._items.__getitem__, places.tolist()))
+
+
+def only(items: Sequence[T], which: NDArray[np.bool_]) -> Sequence[T]:
+    """Give those of *items* where a mask, shape (n,), holds."""
+    if isinstance(items, Picked):
+        return items.only(which)
+    return list(compress(items, which.tolist()))
 
 
 class Numbered(Sequence[Source]):

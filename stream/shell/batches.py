@@ -35,6 +35,13 @@ UNFOLDED_AT_ONCE: Final = 32 * 1024 * 1024
 """Records of one partition, and bytes of what was compressed, after which the rest waits for its turn."""
 
 
+class Reached(NamedTuple):
+    """The offset behind what was read of a partition, and how many bytes that had, about."""
+
+    stop: int
+    size: int
+
+
 class Refused(NamedTuple):
     """What stands for a batch that is not read; its headers say why."""
 
@@ -48,15 +55,15 @@ class Refused(NamedTuple):
 
 async def drain(
     fetcher: Fetcher, partitions: set[TP], max_records: int | None
-) -> tuple[RecordMap, Mapping[TP, int]]:
+) -> tuple[RecordMap, Mapping[TP, Reached]]:
     """Give what *fetcher* has of *partitions*, at least *max_records* of each where there are as many.
 
-    Give too the offset behind it of each partition, markers of transactions and what was taken back included.
+    Give too what was reached of each partition, markers of transactions and what was taken back included.
     A Kafka batch is given whole, unless it has more than :data:`AT_ONCE` records; for one that unfolds too
     far, and for what is behind a record that cannot be read, stands a single record that says so. Raises
     CorruptRecordException where one was damaged on its way.
     """
-    ends: dict[TP, int] = {}
+    ends: dict[TP, Reached] = {}
     for result in fetcher._records.values():
         if isinstance(result, FetchResult):
             result.getall = partial(_whole_batches, result, max_records, ends)
@@ -65,7 +72,7 @@ async def drain(
 
 
 def _whole_batches(
-    result: FetchResult, at_least: int | None, ends: dict[TP, int], _max_records: int | None
+    result: FetchResult, at_least: int | None, ends: dict[TP, Reached], _max_records: int | None
 ) -> list[Any]:
     """Give the records of as many Kafka batches as make *at_least* records, as aiokafka parses them.
 
@@ -75,7 +82,7 @@ def _whole_batches(
     if not result.check_assignment(result._topic_partition) or unread is None:
         return []
     records: list[Any] = []
-    unfolded = 0
+    size = unfolded = 0
     is_used_up = False
     tp = TP(*result._topic_partition)
     while (at_least is None or len(records) < at_least) and unfolded < UNFOLDED_AT_ONCE:
@@ -91,18 +98,19 @@ def _whole_batches(
             first = taken[-1].offset + 1 if taken else unread.next_fetch_offset
             taken.append(_unread(unread, opened, first, error))
             is_all = True
-        unread.opened = None if is_all else opened
+        unread.opened = None if is_all else opened._replace(size=0)
         if taken and taken[0].offset < unread.next_fetch_offset:
             taken = [record for record in taken if record.offset >= unread.next_fetch_offset]
         if opened.is_compressed:
             unfolded += bytes_of(taken, map(_VALUE, taken))
+        size += opened.size
         records += taken
         if is_all:
             unread.next_fetch_offset = opened.stop
         elif taken:
             unread.next_fetch_offset = taken[-1].offset + 1
     result._update_position()
-    ends[tp] = unread.next_fetch_offset
+    ends[tp] = Reached(unread.next_fetch_offset, size + unfolded)
     if is_used_up:
         unread._records_iterator = None  # it holds what was fetched until garbage is collected
         result._partition_records = None
@@ -110,12 +118,13 @@ def _whole_batches(
 
 
 class _Opened(NamedTuple):
-    """A batch whose records are being read, its last timestamp, and the offset behind it."""
+    """A batch whose records are being read, the offset behind it, its last timestamp, its bytes on the wire."""
 
     rest: Iterator[Any]
     stop: int
     timestamp: int
     is_compressed: bool
+    size: int
 
 
 def _open(unread: PartitionRecords) -> _Opened | None:
@@ -128,6 +137,7 @@ def _open(unread: PartitionRecords) -> _Opened | None:
         batch.next_offset,
         getattr(batch, "max_timestamp", 0),
         bool(getattr(batch, "compression_type", 0)),
+        unread._records.last_size,
     )
     first = max(getattr(batch, "base_offset", 0), unread.next_fetch_offset)
     try:

@@ -17,7 +17,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from stream.shell.asking import HOLD_BACK_MS, Asking
-from stream.shell.batches import RecordMap, drain
+from stream.shell.batches import Reached, RecordMap, drain
 from stream.shell.fencing import READ_COMMITTED
 from stream.shell.frames import ANSWER_MAX_BYTES
 from stream.shell.runs import Reader
@@ -30,8 +30,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     logger = logging.getLogger("faust.consumer")
 
-    read_up_to: Mapping[TP, int] = MappingProxyType({})
-    """The offset behind what the last fetch has given of each partition, markers of transactions included."""
+    reached: Mapping[TP, Reached] = MappingProxyType({})
+    """How far the last fetch has read each partition, markers of transactions included."""
 
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
@@ -78,7 +78,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def _drain(self, fetcher: Fetcher, partitions: set[TP], max_records: int | None) -> RecordMap:
         """Give what is there; its topics are asked for what else there was."""
-        records, self.read_up_to = await drain(fetcher, partitions, max_records)
+        records, self.reached = await drain(fetcher, partitions, max_records)
         self._asking.came(records)
         return records
 

@@ -26,7 +26,7 @@ LARGE_BYTES: Final = 256 * 1024
 ANSWER_MAX_BYTES: Final = 16 * 1024 * 1024
 """What is asked for in one answer; a single batch that is larger comes whole all the same."""
 
-BUFFERS_KEPT: Final = 2
+BUFFERS_KEPT: Final = 3
 """One that is read, and one that is filled meanwhile."""
 
 KEPT_MAX_BYTES: Final = ANSWER_MAX_BYTES + 2 * 1024 * 1024
@@ -154,6 +154,11 @@ class Batches:
     def size_in_bytes(self) -> int:
         """Give how many bytes there were, those of a batch that is cut off included."""
         return self._size
+
+    @property
+    def last_size(self) -> int:
+        """Give how many bytes the batch has that was given last."""
+        return len(self._last)
 
     def has_next(self) -> bool:
         """Tell whether there is another whole batch."""

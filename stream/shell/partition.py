@@ -97,10 +97,12 @@ class Partition:
         records: Sequence[Fetched],
         arrived: float,
         stop: int | None = None,
+        size: int | None = None,
     ) -> None:
         """Take a run of records; raises NotContiguousError where it does not follow the one before."""
         try:
-            self.merge.offer(topic, start, Records.fetched(topic, self.number, records), arrived, stop)
+            columns = Records.fetched(topic, self.number, records)
+            self.merge.offer(topic, start, columns, arrived, stop, size)
         except NotContiguousError:
             self._gaps.pop(topic, None)  # it is found again with what stands before it
             raise

@@ -27,13 +27,14 @@ class Run(NamedTuple):
     """Records that stand in the log from offset *start* to before *stop*, as aiokafka parses them.
 
     Between the last record and *stop* there is none. *arrived* is when they were fetched, in seconds since
-    the epoch.
+    the epoch; *size* is about how many bytes they have.
     """
 
     start: int
     stop: int
     records: Sequence[Any]
     arrived: float
+    size: int
 
 
 Runs = Mapping[TP, Run]

@@ -30,7 +30,7 @@ from yarl import URL
 
 from stream.core.lost import Gap
 from stream.core.merge import BEHIND
-from stream.shell.batches import RecordMap
+from stream.shell.batches import Reached, RecordMap
 from stream.shell.fetching import ConsumerThread
 from stream.shell.runs import LogShrunkError, Reader, Run, Runs, shrunk
 
@@ -218,8 +218,9 @@ class Consumer(driver.Consumer):
             records = [record for record in records if record.offset >= expected.offset]
             if not records:
                 return None
-        stop = max(records[-1].offset + 1, self._read_up_to.get(tp, 0))
-        run = Run(expected.offset, stop, records, self._fetched_at(tp))
+        reached = self._reached_by_thread.get(tp, Reached(0, 0))
+        stop = max(records[-1].offset + 1, reached.stop)
+        run = Run(expected.offset, stop, records, self._fetched_at(tp), reached.size)
         self._expected[tp] = _Expected(stop)
         return run
 
@@ -251,9 +252,9 @@ class Consumer(driver.Consumer):
         return None if state is None else state.highwater
 
     @property
-    def _read_up_to(self) -> Mapping[TP, int]:
+    def _reached_by_thread(self) -> Mapping[TP, Reached]:
         assert isinstance(self._thread, ConsumerThread)  # noqa: S101 - what _new_consumer_thread makes
-        return self._thread.read_up_to
+        return self._thread.reached
 
     def _fetched_at(self, tp: TP) -> float:
         state = self._state(tp)

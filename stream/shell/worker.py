@@ -254,7 +254,7 @@ class Worker:
     def _take(self, partition: Partition, tp: TP, run: Run) -> None:
         topic = self._inputs[tp.topic]
         try:
-            partition.offer(topic, run.start, run.records, run.arrived, run.stop)
+            partition.offer(topic, run.start, run.records, run.arrived, run.stop, run.size)
         except NotContiguousError as error:
             expected = partition.merge.expected(topic)
             if run.start > expected:  # what starts earlier was read again needlessly
