@@ -33,6 +33,9 @@ OFFSET: Final = CHUNK_PLACES - 1
 
 _TAKEN: Final = "/taken"
 
+_WHOLE: Final = np.dtype(f"V{ENTRY_BYTES}")
+"""An entry as bytes that are moved together."""
+
 
 _Part = tuple[Chunk, NDArray[np.int64], NDArray[np.intp]]
 
@@ -77,8 +80,9 @@ class Slots:
             each = [chunks[slot].data[start : start + ENTRY_BYTES] for slot, start in starts]
             return np.frombuffer(b"".join(each), dtype=ENTRY)
         entries = np.empty(len(places), dtype=ENTRY)
+        whole = entries.view(_WHOLE)  # field by field it would take five times as long
         for chunk, offsets, which in parts:
-            entries[which] = chunk.entries[offsets]
+            whole[which] = chunk.entries.view(_WHOLE).take(offsets)
         return entries
 
     def take(self, places: Places) -> None:

@@ -242,7 +242,7 @@ class Chunk:
             there = chunk.live_offsets()
             of_chunk = chunk.ids()
             ids += [of_chunk[offset] for offset in there.tolist()]
-            entries.append(self._adopt(chunk, chunk.entries[there]))
+            entries.append(self._adopt(chunk, chunk.entries.take(there)))
         self._hold(np.concatenate(entries))
         self._open = PackedIds(ids)
         self.size = self.live = len(ids)
