@@ -55,7 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     checkpoint_seconds: Seconds = 5.0
     max_idle_seconds: Seconds = 1.0
-    max_poll_records: Count = 5_000
+    max_poll_records: Count = 10_000
     max_models: Count = 1_000
     batch_bytes: Annotated[int, msgspec.Meta(ge=1_048_576)] = 32 * 1024 * 1024
     metric_models: Count = 100

@@ -25,6 +25,10 @@ BEHIND_PATIENCE: Final = 30.0
 TURN_RECORDS: Final = 15_000
 """Records whose turn comes at once: more in one step is no faster, and keeps all else waiting."""
 
+ENOUGH_RECORDS: Final = TURN_RECORDS // 2
+ENOUGH_BYTES: Final = 4 * 1024 * 1024
+"""Records of one topic, or bytes of them, that are enough for a step: there is a label for a prediction."""
+
 ROOM_RECORDS: Final = 20_000
 ROOM_BYTES: Final = 32 * 1024 * 1024
 """Records of one topic, and bytes of them, that may wait before no more of it should be fetched."""
@@ -65,6 +69,11 @@ class Merge:
         """Tell whether enough records of *topic* wait for their turn."""
         runs = self._runs[topic]
         return self._waiting(topic) >= ROOM_RECORDS or sum(run.size for run in runs) >= ROOM_BYTES
+
+    def has_enough(self, topic: Topic) -> bool:
+        """Tell whether as many records of *topic* wait as there need be for a step."""
+        size = sum(run.size for run in self._runs[topic])
+        return self._waiting(topic) >= ENOUGH_RECORDS or size >= ENOUGH_BYTES
 
     def is_drained(self, topic: Topic) -> bool:
         """Tell whether no record of *topic* waits: all before the offset expected had its turn."""

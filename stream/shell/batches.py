@@ -118,7 +118,10 @@ def _whole_batches(
 
 
 class _Opened(NamedTuple):
-    """A batch whose records are being read, the offset behind it, its last timestamp, its bytes on the wire."""
+    """A batch whose records are being read, and the offset behind it.
+
+    Its last timestamp too, and how many bytes it has on the wire, 0 where they have been counted.
+    """
 
     rest: Iterator[Any]
     stop: int

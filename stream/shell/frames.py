@@ -8,7 +8,6 @@ records are views of them, and their checksums are worked out by the processor's
 from __future__ import annotations
 
 import struct
-import time
 from asyncio import IncompleteReadError, StreamReader
 from typing import Any, Final
 from weakref import ReferenceType
@@ -20,6 +19,8 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.legacy_records import LegacyRecordBatch
 
+from stream.shell import clock
+
 LARGE_BYTES: Final = 256 * 1024
 """An answer of this size on is read in place."""
 
@@ -27,7 +28,10 @@ ANSWER_MAX_BYTES: Final = 16 * 1024 * 1024
 """What is asked for in one answer; a single batch that is larger comes whole all the same."""
 
 BUFFERS_KEPT: Final = 3
-"""One that is read, and one that is filled meanwhile."""
+"""Two that are read, of topics that are not equally far, and one that is filled meanwhile."""
+
+SMALL_ANSWERS: Final = 100
+"""Small answers, one after the other, after which a worker has caught up."""
 
 KEPT_MAX_BYTES: Final = ANSWER_MAX_BYTES + 2 * 1024 * 1024
 """Larger ones are not kept."""
@@ -51,9 +55,17 @@ class Buffers:
 
     def __init__(self) -> None:
         self._kept: list[bytearray] = []
+        self._rested = 0
+
+    def rest(self) -> None:
+        """Take note that an answer needed none; after many such the buffers are let go."""
+        self._rested += 1
+        if self._rested >= SMALL_ANSWERS:
+            self._kept = []
 
     def room(self, size: int) -> memoryview:
         """Give room for *size* bytes, which is taken for as long as there is a view of it."""
+        self._rested = 0
         for buffer in self._kept:
             if len(buffer) >= size and _is_free(buffer):
                 return memoryview(buffer)[:size]
@@ -90,7 +102,7 @@ class Frame:
         return part if len(part) >= LARGE_BYTES else bytes(part)
 
 
-class Connection(conn.AIOKafkaConnection):
+class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no annotations
     """A connection that receives large answers in place."""
 
     @staticmethod
@@ -104,7 +116,11 @@ class Connection(conn.AIOKafkaConnection):
         buffers = Buffers()
         while True:
             (size,) = _SIZE.unpack(await reader.readexactly(_SIZE.size))
-            answer = await (reader.readexactly(size) if size < LARGE_BYTES else _received(reader, size, buffers))
+            if size < LARGE_BYTES:
+                buffers.rest()
+                answer: bytes | memoryview = await reader.readexactly(size)
+            else:
+                answer = await _received(reader, size, buffers)
             connection = self_ref()
             if connection is None:
                 return
@@ -123,7 +139,7 @@ class Connection(conn.AIOKafkaConnection):
             return
         if not waiter.done():
             waiter.set_result(request.RESPONSE_TYPE.decode(frame))
-        self._last_action = time.monotonic()
+        self._last_action = clock.steady()
         self._requests.popleft()
 
 
@@ -165,7 +181,7 @@ class Batches:
         return self._next is not None
 
     def next_batch(self) -> Any | None:  # noqa: ANN401 - aiokafka has no annotations
-        """Give the next batch; None at the end. Raises CorruptRecordException where it is too short for one."""
+        """Give the next batch; None at the end. Raises CorruptRecordException where it is too short."""
         if self._next is None:
             return None
         self._last = self._next

@@ -241,6 +241,12 @@ class Consumer(driver.Consumer):
             return BEHIND
         return float(seen) / 1000.0
 
+    def unread(self, tp: TP, taken: int) -> int:
+        """Give how many records *tp* has from offset *taken* on; 0 where none of them has been fetched."""
+        fetched = self._thread._ensure_consumer()._fetcher._records
+        end = self.end_of(tp) if TopicPartition(tp.topic, tp.partition) in fetched else None
+        return 0 if end is None else max(0, end - taken)
+
     def last_fetch(self) -> float | None:
         """Give when the broker last answered a fetch, in seconds; None where it never has."""
         times = [state.timestamp for tp in self._expected if (state := self._state(tp)) is not None]

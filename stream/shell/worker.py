@@ -22,6 +22,7 @@ from stream.shell import clock
 from stream.shell.aside import Aside
 from stream.shell.connection import Connection
 from stream.shell.fencing import Transactions
+from stream.shell.fuller import Fuller
 from stream.shell.metrics import Metrics
 from stream.shell.noted import Noted
 from stream.shell.outputs import Outputs
@@ -102,6 +103,7 @@ class Worker:
             options.publish_timeout_seconds,
         )
         self._aside = Aside()
+        self._fuller = Fuller(self._inputs, lambda: self._consumer, self._news)
         self._store = StateStore(connection, topics.full(STATE), producers)
         self.app = self._make_app()
 
@@ -272,6 +274,8 @@ class Worker:
             for number in [number for number, saving in self._saving.items() if saving.done()]:
                 self._saving.pop(number).result()
             for partition in list(self._partitions.values()):
+                if not self._fuller.is_due(partition):
+                    continue
                 if await partition.advance(self._empty_at(partition)):
                     self._news.set()  # there may be more
                     self.room.set()

@@ -11,7 +11,6 @@ from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
 from faust.types import TP
 from hypothesis import given, settings
@@ -21,6 +20,7 @@ from schemas.alerts import RejectReason
 from stream.config import Settings
 from stream.core.nouns import Record, Topic
 from stream.shell import batches
+from stream.shell.frames import Batches
 from stream.shell.unfolding import Unfolding, UnfoldsTooFarError, unfold_at_most
 from tests.flow.timeline import watch
 
@@ -58,20 +58,24 @@ class Fetched:
     """What aiokafka keeps of an answer, read bit by bit."""
 
     def __init__(self, *parts: bytes, offset: int = 0) -> None:
-        records = MemoryRecords(b"".join(parts))
+        records = Batches(b"".join(parts))
         unread = PartitionRecords(
             TopicPartition(*HERE), records, [], offset, None, None, check_crcs=True, isolation_level=0
         )
         self.state = SimpleNamespace(paused=False, position=offset, consumed_to=self._consumed_to)
         assignment = SimpleNamespace(active=True, state_value=lambda _tp: self.state)
         self.result = FetchResult(HERE, assignment=assignment, partition_records=unread, backoff=0)
-        self.ends: dict[TP, int] = {}
+        self.reached: dict[TP, batches.Reached] = {}
 
     def _consumed_to(self, offset: int) -> None:
         self.state.position = offset
 
     def next(self, at_least: int | None = None) -> list[Any]:
-        return batches._whole_batches(self.result, at_least, self.ends, None)  # noqa: SLF001 - what drain() calls
+        return batches._whole_batches(self.result, at_least, self.reached, None)  # noqa: SLF001 - what drain() calls
+
+    @property
+    def ends(self) -> dict[TP, int]:
+        return {tp: reached.stop for tp, reached in self.reached.items()}
 
     def offsets(self, at_least: int | None = None) -> list[int]:
         return [record.offset for record in self.next(at_least)]
