@@ -6,7 +6,7 @@ aiokafka's own way asks Python several questions about every single record.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from functools import partial
 from itertools import chain, islice
 from operator import attrgetter
@@ -85,7 +85,7 @@ def _whole_batches(
     size = unfolded = 0
     is_used_up = False
     tp = TP(*result._topic_partition)
-    while (at_least is None or len(records) < at_least) and unfolded < UNFOLDED_AT_ONCE:
+    while _is_more(at_least, records, size, unread._records.left) and unfolded < UNFOLDED_AT_ONCE:
         opened: _Opened | None = getattr(unread, "opened", None) or _open(unread)
         if opened is None:
             is_used_up = True
@@ -115,6 +115,15 @@ def _whole_batches(
         unread._records_iterator = None  # it holds what was fetched until garbage is collected
         result._partition_records = None
     return records
+
+
+def _is_more(at_least: int | None, records: Sized, size: int, left: int) -> bool:
+    """Tell whether to read on: to have enough, and then if no more is left than what was read.
+
+    The broker is asked for more when all is read, and its answer takes a while: till then there is to be
+    something to do.
+    """
+    return at_least is None or len(records) < at_least or left <= size
 
 
 class _Opened(NamedTuple):

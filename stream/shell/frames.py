@@ -7,6 +7,7 @@ records are views of them, and their checksums are worked out by the processor's
 
 from __future__ import annotations
 
+import mmap
 import struct
 from asyncio import IncompleteReadError, StreamReader
 from typing import Any, Final
@@ -30,8 +31,8 @@ ANSWER_MAX_BYTES: Final = 16 * 1024 * 1024
 BUFFERS_KEPT: Final = 3
 """Two that are read, of topics that are not equally far, and one that is filled meanwhile."""
 
-SMALL_ANSWERS: Final = 100
-"""Small answers, one after the other, after which a worker has caught up."""
+KEPT_SECONDS: Final = 10.0
+"""How long after the last large answer: then a worker has caught up."""
 
 KEPT_MAX_BYTES: Final = ANSWER_MAX_BYTES + 2 * 1024 * 1024
 """Larger ones are not kept."""
@@ -54,22 +55,23 @@ class Buffers:
     """Buffers for large answers: one into which nobody looks any more is filled again."""
 
     def __init__(self) -> None:
-        self._kept: list[bytearray] = []
-        self._rested = 0
+        self._kept: list[mmap.mmap] = []
+        self._needed = 0.0
 
     def rest(self) -> None:
-        """Take note that an answer needed none; after many such the buffers are let go."""
-        self._rested += 1
-        if self._rested >= SMALL_ANSWERS:
+        """Take note that an answer needed none; a while after the last that did they are let go."""
+        if self._kept and clock.steady() - self._needed > KEPT_SECONDS:
             self._kept = []
 
     def room(self, size: int) -> memoryview:
         """Give room for *size* bytes, which is taken for as long as there is a view of it."""
-        self._rested = 0
+        self._needed = clock.steady()
         for buffer in self._kept:
             if len(buffer) >= size and _is_free(buffer):
                 return memoryview(buffer)[:size]
-        made = bytearray(-(-size // _STEP_BYTES) * _STEP_BYTES)
+        made = mmap.mmap(-1, -(-size // _STEP_BYTES) * _STEP_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANON)
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            made.madvise(mmap.MADV_HUGEPAGE)
         if len(made) <= KEPT_MAX_BYTES:
             self._kept = [buffer for buffer in self._kept if not _is_free(buffer)]  # they are too small
             if len(self._kept) < BUFFERS_KEPT:
@@ -77,13 +79,14 @@ class Buffers:
         return memoryview(made)[:size]
 
 
-def _is_free(buffer: bytearray) -> bool:
-    """Tell whether there is no view of *buffer*: only then can its size be changed."""
+def _is_free(buffer: mmap.mmap) -> bool:
+    """Tell whether there is no view of *buffer*: only then can its size be changed, even to what it is."""
     try:
-        last = buffer.pop()
+        buffer.resize(len(buffer))
     except BufferError:
         return False
-    buffer.append(last)
+    except SystemError:  # there are systems that cannot, and say so after they have looked for views
+        pass
     return True
 
 
@@ -170,6 +173,11 @@ class Batches:
     def size_in_bytes(self) -> int:
         """Give how many bytes there were, those of a batch that is cut off included."""
         return self._size
+
+    @property
+    def left(self) -> int:
+        """Give how many bytes there are behind the batch that was given last."""
+        return len(self._rest) + (0 if self._next is None else len(self._next))
 
     @property
     def last_size(self) -> int:
