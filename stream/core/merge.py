@@ -22,14 +22,14 @@ BEHIND: Final = -1.0
 BEHIND_PATIENCE: Final = 30.0
 """Seconds for which a topic that is behind is waited for without anything coming."""
 
-TURN_RECORDS: Final = 15_000
+TURN_RECORDS: Final = 25_000
 """Records whose turn comes at once: more in one step is no faster, and keeps all else waiting."""
 
 ENOUGH_RECORDS: Final = TURN_RECORDS // 2
 ENOUGH_BYTES: Final = 4 * 1024 * 1024
 """Records of one topic, or bytes of them, that are enough for a step: there is a label for a prediction."""
 
-ROOM_RECORDS: Final = 20_000
+ROOM_RECORDS: Final = 30_000
 ROOM_BYTES: Final = 32 * 1024 * 1024
 """Records of one topic, and bytes of them, that may wait before no more of it should be fetched."""
 
