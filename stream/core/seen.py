@@ -80,12 +80,6 @@ class SeenIds:
 
     def append(self, ids: Sequence[str], hashes: Hashes) -> None:
         """Remember *ids*, whose chunks the index knows already; *hashes* are theirs, shape (n,)."""
-        if len(self._open) + len(ids) < CHUNK_IDS:
-            self._open.extend(ids)
-            self._open_hashes.frombytes(hashes.tobytes())
-            self._open_changed = True
-            self._live += len(ids)
-            return
         start = 0
         while start < len(ids):
             stop = start + CHUNK_IDS - len(self._open)

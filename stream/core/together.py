@@ -119,12 +119,11 @@ def _clocks(parts: Sequence[Joined]) -> NDArray[np.float64]:
     return clocks
 
 
-def _let_wait(
-    parts: Sequence[Joined], predictions: _Row, standing: Standing, tally: Tally
-) -> tuple[NDArray[np.bool_], Added]:
-    """Let predictions wait; give those, and of which parts none does, as they are to be matched alone."""
+def _make_ready(
+    parts: Sequence[Joined], predictions: _Row, standing: Standing
+) -> tuple[NDArray[np.bool_], list[bool]]:
+    """Make what is to take predictions ready; tell which parts are to be matched alone, which have room."""
     is_alone = np.zeros(len(parts), dtype=np.bool_)
-    bounds = predictions.bounds()
     has_room: list[bool] = []
     if standing.fresh.is_full:
         standing.fresh.file()
@@ -134,6 +133,14 @@ def _let_wait(
         is_alone[at] = join.is_crowded(events, own)
         if not has_room[at]:
             join.pending.file()
+    return is_alone, has_room
+
+
+def _let_wait(
+    parts: Sequence[Joined], predictions: _Row, standing: Standing, tally: Tally
+) -> tuple[NDArray[np.bool_], Added]:
+    """Let predictions wait; give those, and of which parts none does, as they are to be matched alone."""
+    is_alone, has_room = _make_ready(parts, predictions, standing)
     if not len(predictions.rows):
         return is_alone, Added(np.empty(0, dtype=np.int64), predictions.places)
     slots = standing.index.claim(predictions.keys[~is_alone[predictions.of_each]])
@@ -141,6 +148,7 @@ def _let_wait(
         is_alone[predictions.of_each[repeated(predictions.keys)]] = True
         is_alone[predictions.of_each[standing.index.find(predictions.keys) >= 0]] = True
         slots = standing.index.claim(predictions.keys[~is_alone[predictions.of_each]])
+    bounds = predictions.bounds()
     told = predictions.predicted()
     new = Newcomers(
         parts[0].events.batch.ids(Topic.PREDICTIONS, predictions.rows),

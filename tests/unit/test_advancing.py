@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from stream.core.merge import Merge
 from stream.core.nouns import Topic
+from stream.shell.fuller import Fuller
 from stream.shell.noted import Noted
 from stream.shell.worker import Worker
 
@@ -19,6 +21,7 @@ class Steps:
 
     def __init__(self, number: int, *, is_due: bool) -> None:
         self.number = number
+        self.merge = Merge({}, max_idle=0.0)
         self.is_due = is_due
         self.steps = 0
         self.stepped = asyncio.Event()
@@ -52,6 +55,7 @@ def a_worker(*partitions: Steps) -> Any:  # noqa: ANN401 - its private parts are
     worker._saving, worker._inputs = {}, {}
     worker._news, worker.room = asyncio.Event(), asyncio.Event()
     worker._options = SimpleNamespace(checkpoint_seconds=5.0)
+    worker._fuller = Fuller({}, lambda: worker, worker._news)
     worker._noted = Noted(lambda _offsets: asyncio.sleep(0, result=True))
     worker._empty_at = lambda _partition: {}
     worker._news.set()
