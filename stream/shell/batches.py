@@ -6,7 +6,7 @@ aiokafka's own way asks Python several questions about every single record.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import chain, islice
 from operator import attrgetter
@@ -85,7 +85,7 @@ def _whole_batches(
     size = unfolded = 0
     is_used_up = False
     tp = TP(*result._topic_partition)
-    while _is_more(at_least, records, size, unread._records.left) and unfolded < UNFOLDED_AT_ONCE:
+    while unfolded < UNFOLDED_AT_ONCE and _goes_on(unread, at_least, len(records), size):
         opened: _Opened | None = getattr(unread, "opened", None) or _open(unread)
         if opened is None:
             is_used_up = True
@@ -117,13 +117,15 @@ def _whole_batches(
     return records
 
 
-def _is_more(at_least: int | None, records: Sized, size: int, left: int) -> bool:
-    """Tell whether to read on: to have enough, and then if no more is left than what was read.
+def _goes_on(unread: PartitionRecords, at_least: int | None, number: int, size: int) -> bool:
+    """Tell whether to read on, with a *number* of records read that have that *size*, in bytes.
 
-    The broker is asked for more when all is read, and its answer takes a while: till then there is to be
-    something to do.
+    That is to have enough, and then if no more is left than what was read: the broker is asked for more when
+    all is read, and its answer takes a while, for which there is to be something to do.
     """
-    return at_least is None or len(records) < at_least or left <= size
+    if at_least is None or number < at_least:
+        return True
+    return getattr(unread, "opened", None) is None and bool(unread._records.left <= size)
 
 
 class _Opened(NamedTuple):

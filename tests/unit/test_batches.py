@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -223,3 +224,38 @@ def test_what_is_large_outside_of_values_counts_too(monkeypatch: pytest.MonkeyPa
 
 def test_a_batch_is_read_on_from_an_offset_within_it() -> None:
     assert Fetched(a_batch(GZIP, 0, *[b"x"] * 5), offset=3).offsets() == [3, 4]
+
+
+def test_it_says_about_how_many_bytes_were_read() -> None:
+    plain, packed = a_batch(PLAIN, 0, b"a", b"b"), a_batch(GZIP, 2, b"x" * 5_000, bytes(5_000))
+    fetched = Fetched(plain, packed)
+    fetched.next(1)
+    assert len(packed) > len(plain)
+    assert fetched.reached == {HERE: batches.Reached(2, len(plain))}
+    fetched.next(1)
+    assert fetched.reached == {HERE: batches.Reached(4, len(packed) + 10_000)}
+
+
+def test_a_batch_that_is_read_in_parts_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "AT_ONCE", 2)
+    whole = a_batch(PLAIN, 0, *[b"a"] * 5)
+    fetched = Fetched(whole, a_batch(PLAIN, 5, *[b"z" * 1_000] * 5))
+    sizes = []
+    for at_least in (2, 2, 1):
+        fetched.next(at_least)
+        sizes.append(fetched.reached[HERE].size)
+    assert sizes == [len(whole), 0, 0]
+
+
+def test_what_is_left_is_read_too_where_it_is_no_more_than_what_was() -> None:
+    fetched = Fetched(*(a_batch(PLAIN, first, b"a") for first in range(5)))
+    assert fetched.offsets(2) == [0, 1]
+    assert fetched.offsets(2) == [2, 3, 4]
+    assert not fetched.result.has_more()
+
+
+def test_what_was_fetched_is_let_go_when_it_is_read() -> None:
+    fetched = Fetched(a_batch(PLAIN, 0, b"a"))
+    kept = weakref.ref(fetched.result._partition_records)  # noqa: SLF001 - that it is gone is asked
+    fetched.next()
+    assert kept() is None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from schemas.codec import Headers
 from stream.core.merge import Merge
 from stream.core.nouns import Record, Topic
-from stream.core.records import Records
+from stream.core.records import Picked, Records, only
 
 
 def a_record(offset: int, topic: Topic = Topic.PREDICTIONS, headers: Headers = ()) -> Record:
@@ -60,3 +61,32 @@ def test_what_is_merged_of_two_topics_and_cut_is_still_the_same() -> None:
     assert list(taken) == both
     assert list(taken[3:9]) == both[3:9]
     assert taken[3:9][2] == both[5]
+
+
+def test_what_is_picked_is_given_in_its_order() -> None:
+    picked = Picked("abcdef", np.array([3, 0, 1, 2, 5]))
+    assert (len(picked), picked[0], picked[-1]) == (5, "d", "f")
+    assert list(picked) == list("dabcf")
+    assert list(picked[1:4]) == list("abc")
+
+
+@pytest.mark.parametrize("mask", ["00000", "01110", "01010", "11111", "10001", "00001"])
+def test_those_where_a_mask_holds_are_given_wherever_they_stand(mask: str) -> None:
+    which = np.array([one == "1" for one in mask])
+    picked = Picked("abcdef", np.array([3, 0, 1, 2, 5]))
+    expected = [value for value, is_it in zip("dabcf", which, strict=True) if is_it]
+    assert list(only(picked, which)) == expected
+    assert list(only(list(picked), which)) == expected
+
+
+def test_of_what_is_merged_the_values_of_a_topic_stand_side_by_side() -> None:
+    merge = Merge({}, max_idle=0.0)
+    labels = [a_record(offset, Topic.FEEDBACK) for offset in range(7)]
+    merge.offer(Topic.PREDICTIONS, 0, RECORDS[:3], 1.0)
+    merge.offer(Topic.PREDICTIONS, 3, RECORDS[3:], 1.0)
+    merge.offer(Topic.FEEDBACK, 0, labels, 1.0)
+    taken = merge.take(dict.fromkeys(Topic, 2.0), 2.0)
+    assert isinstance(taken, Records)
+    for topic, records in ((Topic.PREDICTIONS, RECORDS), (Topic.FEEDBACK, labels)):
+        assert list(only(taken.values, taken.topics == topic)) == [record.value for record in records]
+    assert list(only(taken.values, taken.topics == Topic.COMMANDS)) == []
