@@ -40,3 +40,8 @@ _.probabilities  # msgspec, which checks them though nobody reads them; so are t
 _.safety
 _.subject
 _.variant
+_._records_iterator  # aiokafka, of what it has fetched; so are the next four
+_._fetch_max_bytes
+_._last_action
+_.size_in_bytes
+_.MemoryRecords
