@@ -20,7 +20,8 @@ from stream.shell.unfolding import unfold_at_most
 from tests.fuzz.holding import check_log
 from tests.fuzz.rows import check_rows, row_damages
 from tests.fuzz.strategies import logs, sizes
-from tests.unit.test_batches import CODECS, PLAIN, changes, check_hurt
+from tests.unit.test_batches import changes, check_hurt
+from tests.unit.wire import CODECS, PLAIN
 
 EXAMPLES = 200
 """Logs that are drawn between two looks at the clock."""

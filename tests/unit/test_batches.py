@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,9 +24,8 @@ from stream.shell import batches
 from stream.shell.frames import Batches
 from stream.shell.unfolding import Unfolding, UnfoldsTooFarError, unfold_at_most
 from tests.flow.timeline import watch
+from tests.unit.wire import CODECS, GZIP, LZ4, PLAIN, ZSTD, a_batch
 
-GZIP, SNAPPY, LZ4, ZSTD = CODECS = (1, 2, 3, 4)
-PLAIN = 0
 LIMIT = 1_000_000
 HEAD_BYTES = 61
 """What stands before the records of a batch; a broker writes some of it anew."""
@@ -39,20 +38,6 @@ def a_limit() -> Iterator[None]:
     unfold_at_most(LIMIT)
     yield
     unfold_at_most(Settings().batch_bytes)
-
-
-def a_batch(codec: int, first: int, *values: bytes, names: Mapping[int, str] | None = None) -> bytes:
-    """Write a batch as a broker would hand it over: its first record at offset *first*.
-
-    *names* are those of a header, by the number of the record that has it.
-    """
-    builder = DefaultRecordBatchBuilder(2, codec, 0, -1, -1, -1, 2**30)
-    for n, value in enumerate(values):
-        headers = [(names[n], b"")] if names and n in names else []
-        builder.append(n, 1_000 + n, None, value, headers)
-    batch = bytearray(builder.build())
-    batch[:8] = first.to_bytes(8, "big")
-    return bytes(batch)
 
 
 class Fetched:

@@ -7,6 +7,7 @@ import struct
 import weakref
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,23 +15,14 @@ import pytest
 from aiokafka import conn
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
 from stream.shell import clock, frames
 from stream.shell.frames import BUFFERS_KEPT, KEPT_SECONDS, LARGE_BYTES, Batches, Buffers, Connection, Frame
+from tests.unit.wire import PLAIN, a_batch
 
 MEBIBYTE = 1024 * 1024
-
-
-def a_batch(first: int, *values: bytes) -> bytes:
-    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 2**30)
-    for number, value in enumerate(values):
-        builder.append(number, 1_000 + number, b"key", value, [])
-    batch = bytearray(builder.build())
-    batch[:8] = first.to_bytes(8, "big")
-    return bytes(batch)
 
 
 def an_old_batch(magic: int, *values: bytes) -> bytes:
@@ -122,16 +114,16 @@ class TestFrame:
 
 class TestBatches:
     def test_they_are_those_that_aiokafka_finds(self) -> None:
-        raw = a_batch(0, b"a", b"b") + a_batch(7, b"c") + a_batch(8, b"cut off")[:-1]
+        raw = a_batch(PLAIN, 0, b"a", b"b") + a_batch(PLAIN, 7, b"c") + a_batch(PLAIN, 8, b"cut off")[:-1]
         for given in (raw, memoryview(bytearray(raw)).toreadonly()):
             assert read(Batches(given)) == read(MemoryRecords(raw))
             assert Batches(given).size_in_bytes() == len(raw)
 
     def test_those_of_older_formats_are_read_among_them(self) -> None:
-        raw = an_old_batch(0, b"x") + a_batch(3, b"a", b"b") + an_old_batch(1, b"y")
+        raw = an_old_batch(0, b"x") + a_batch(PLAIN, 3, b"a", b"b") + an_old_batch(1, b"y")
         assert read(Batches(raw)) == [(0, b"x"), (3, b"a"), (4, b"b"), (0, b"y")]
 
-    @pytest.mark.parametrize("raw", [b"", b"\0" * 11, a_batch(0, b"a")[:-1]])
+    @pytest.mark.parametrize("raw", [b"", b"\0" * 11, a_batch(PLAIN, 0, b"a")[:-1]])
     def test_where_there_is_no_whole_batch_there_is_none(self, raw: bytes) -> None:
         batches = Batches(raw)
         assert (batches.has_next(), batches.next_batch()) == (False, None)
@@ -143,19 +135,19 @@ class TestBatches:
             batches.next_batch()
 
     @pytest.mark.parametrize("is_fast", [True, False])
-    @pytest.mark.parametrize("make", [a_batch, lambda _first, *values: an_old_batch(1, *values)])
+    @pytest.mark.parametrize("make", [partial(a_batch, PLAIN, 0), partial(an_old_batch, 1)])
     def test_a_checksum_that_is_wrong_is_seen(
         self, *, is_fast: bool, make: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(frames, "_IS_FAST", is_fast)
-        right = make(0, b"abcdefgh")
+        right = make(b"abcdefgh")
         wrong = right.replace(b"abcdefgh", b"abcdefgi")
         for raw, is_intact in ((right, True), (wrong, False)):
             batches = Batches(raw)
             assert batches.is_intact(batches.next_batch()) is is_intact
 
     def test_it_says_how_large_the_last_one_was_and_what_is_left(self) -> None:
-        first, second = a_batch(0, b"a", b"b"), a_batch(2, b"c" * 100)
+        first, second = a_batch(PLAIN, 0, b"a", b"b"), a_batch(PLAIN, 2, b"c" * 100)
         batches = Batches(first + second + b"rest")
         seen = [(batches.last_size, batches.left)]
         while batches.has_next():

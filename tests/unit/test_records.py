@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,6 +20,16 @@ def a_record(offset: int, topic: Topic = Topic.PREDICTIONS, headers: Headers = (
 
 
 RECORDS = [a_record(offset) for offset in range(7)]
+LABELS = [a_record(offset, Topic.FEEDBACK) for offset in range(7)]
+
+
+def merged(cut: int) -> Sequence[Record]:
+    """Merge the records, which come in two runs, and the labels."""
+    merge = Merge({}, max_idle=0.0)
+    merge.offer(Topic.PREDICTIONS, 0, RECORDS[:cut], 1.0)
+    merge.offer(Topic.PREDICTIONS, cut, RECORDS[cut:], 1.0)
+    merge.offer(Topic.FEEDBACK, 0, LABELS, 1.0)
+    return merge.take(dict.fromkeys(Topic, 2.0), 2.0)
 
 
 def test_they_are_given_one_by_one_in_pieces_and_all() -> None:
@@ -51,13 +62,8 @@ def test_one_header_is_seen_wherever_it_stands(marked: int) -> None:
 
 
 def test_what_is_merged_of_two_topics_and_cut_is_still_the_same() -> None:
-    merge = Merge({}, max_idle=0.0)
-    labels = [a_record(offset, Topic.FEEDBACK) for offset in range(7)]
-    merge.offer(Topic.PREDICTIONS, 0, RECORDS[:2], 1.0)
-    merge.offer(Topic.PREDICTIONS, 2, RECORDS[2:], 1.0)
-    merge.offer(Topic.FEEDBACK, 0, labels, 1.0)
-    taken = merge.take(dict.fromkeys(Topic, 2.0), 2.0)
-    both = [record for pair in zip(RECORDS, labels, strict=True) for record in pair]
+    taken = merged(2)
+    both = [record for pair in zip(RECORDS, LABELS, strict=True) for record in pair]
     assert list(taken) == both
     assert list(taken[3:9]) == both[3:9]
     assert taken[3:9][2] == both[5]
@@ -80,13 +86,8 @@ def test_those_where_a_mask_holds_are_given_wherever_they_stand(mask: str) -> No
 
 
 def test_of_what_is_merged_the_values_of_a_topic_stand_side_by_side() -> None:
-    merge = Merge({}, max_idle=0.0)
-    labels = [a_record(offset, Topic.FEEDBACK) for offset in range(7)]
-    merge.offer(Topic.PREDICTIONS, 0, RECORDS[:3], 1.0)
-    merge.offer(Topic.PREDICTIONS, 3, RECORDS[3:], 1.0)
-    merge.offer(Topic.FEEDBACK, 0, labels, 1.0)
-    taken = merge.take(dict.fromkeys(Topic, 2.0), 2.0)
+    taken = merged(3)
     assert isinstance(taken, Records)
-    for topic, records in ((Topic.PREDICTIONS, RECORDS), (Topic.FEEDBACK, labels)):
+    for topic, records in ((Topic.PREDICTIONS, RECORDS), (Topic.FEEDBACK, LABELS)):
         assert list(only(taken.values, taken.topics == topic)) == [record.value for record in records]
     assert list(only(taken.values, taken.topics == Topic.COMMANDS)) == []
