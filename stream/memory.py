@@ -8,7 +8,7 @@ import os
 from contextlib import suppress
 from typing import Final
 
-GC_THRESHOLD: Final = (100_000, 50, 100)
+GC_THRESHOLD: Final = (250_000, 50, 100)
 """Python's own (700, 10, 10) looks through the events of a batch again and again: a quarter of the time."""
 
 KEPT_BYTES: Final = 16 * 1024 * 1024

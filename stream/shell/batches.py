@@ -155,7 +155,7 @@ def _open(unread: PartitionRecords) -> _Opened | None:
     )
     first = max(getattr(batch, "base_offset", 0), unread.next_fetch_offset)
     try:
-        rest = iter(iter(batch).__next__, None)  # aiokafka's own may be asked for once
+        rest = filter(None, batch)  # all of them; aiokafka's own iterator may be asked for once
         first_ones = list(islice(rest, 1))  # it is unfolded now
     except (UnfoldsTooFarError, *_UNREADABLE) as error:
         return opened._replace(rest=iter([_unread(unread, opened, first, error)]), is_compressed=True)

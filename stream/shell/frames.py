@@ -1,15 +1,15 @@
 """What a broker answers, read where it stands: a fetch of megabytes is neither copied nor given new memory.
 
 aiokafka copies an answer twice when it is there, each time into memory that it has not had before, and of
-which every page is a fault. Here large answers are received into buffers that are used again, batches of
-records are views of them, and their checksums are worked out by the processor's own instruction.
+which every page is a fault; on its way from the kernel it was copied three times by then. Here large answers
+are received into buffers that are used again, from the kernel without a copy between; batches of records are
+views of them, and their checksums are worked out by the processor's own instruction.
 """
 
 from __future__ import annotations
 
 import mmap
 import struct
-from asyncio import IncompleteReadError, StreamReader
 from typing import Any, Final
 from weakref import ReferenceType
 
@@ -21,6 +21,7 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.legacy_records import LegacyRecordBatch
 
 from stream.shell import clock
+from stream.shell.receiving import fill
 
 LARGE_BYTES: Final = 256 * 1024
 """An answer of this size on is read in place."""
@@ -37,7 +38,6 @@ KEPT_SECONDS: Final = 10.0
 KEPT_MAX_BYTES: Final = ANSWER_MAX_BYTES + 2 * 1024 * 1024
 """Larger ones are not kept."""
 
-_CHUNK_BYTES: Final = 256 * 1024
 _STEP_BYTES: Final = 1024 * 1024
 _SIZE: Final = struct.Struct(">i")
 _OVERHEAD: Final = 12
@@ -114,7 +114,7 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has
         connection = self_ref()
         if connection is None:
             return
-        reader: StreamReader = connection._reader
+        reader, writer = connection._reader, connection._writer
         del connection
         buffers = Buffers()
         while True:
@@ -123,7 +123,10 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has
                 buffers.rest()
                 answer: bytes | memoryview = await reader.readexactly(size)
             else:
-                answer = await _received(reader, size, buffers)
+                room = buffers.room(size)
+                await fill(room, reader, writer)
+                answer = room.toreadonly()
+                del room
             connection = self_ref()
             if connection is None:
                 return
@@ -144,18 +147,6 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has
             waiter.set_result(request.RESPONSE_TYPE.decode(frame))
         self._last_action = clock.steady()
         self._requests.popleft()
-
-
-async def _received(reader: StreamReader, size: int, buffers: Buffers) -> memoryview:
-    room = buffers.room(size)
-    at = 0
-    while at < size:
-        chunk = await reader.read(min(size - at, _CHUNK_BYTES))
-        if not chunk:
-            raise IncompleteReadError(b"", size - at)
-        room[at : at + len(chunk)] = chunk
-        at += len(chunk)
-    return room.toreadonly()
 
 
 class Batches:

@@ -25,6 +25,9 @@ _._prefetch_backoff  # aiokafka's fetcher
 _._send_produce_req  # aiokafka's producer
 _._fetch_records  # Faust, in the consumer's thread
 _.getall  # aiokafka's fetcher
+_.get_buffer  # asyncio's transport
+_.buffer_updated
+sizehint
 _.create_consumer  # Faust, of a transport
 _._create_directories  # Faust, when an app starts
 OneEach  # the checks, which hold our banks to river's own detectors; a new detector's line in the registry

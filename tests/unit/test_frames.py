@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import struct
 import weakref
 from collections import deque
@@ -173,15 +174,24 @@ class Asking:
 
     RESPONSE_TYPE = Answer
 
-    def __init__(self) -> None:
-        self.reader = asyncio.StreamReader(limit=2**16)
-        self.connection: Any = object.__new__(Connection)
-        self.connection._reader = self.reader
-        self.connection._requests = deque()
-        self.connection._host, self.connection._port = "here", 1
-        self.closed: list[Any] = []
-        self.connection.close = lambda **why: self.closed.append(why)
-        self.reading = asyncio.create_task(Connection._read(weakref.ref(self.connection)))
+    @classmethod
+    async def begin(cls) -> Asking:
+        """Connect, and begin to read."""
+        asking, (own, other) = cls(), socket.socketpair()
+        asking.connection = object.__new__(Connection)
+        asking.connection._reader, asking.connection._writer = await asyncio.open_connection(sock=own)
+        asking.connection._requests = deque()
+        asking.connection._host, asking.connection._port = "here", 1
+        asking.closed = []
+        asking.connection.close = lambda **why: asking.closed.append(why)
+        _, asking.other = await asyncio.open_connection(sock=other)
+        asking.reading = asyncio.create_task(Connection._read(weakref.ref(asking.connection)))
+        return asking
+
+    connection: Any
+    other: asyncio.StreamWriter
+    closed: list[Any]
+    reading: asyncio.Task[None]
 
     @staticmethod
     def parse_response_header(data: Any) -> Any:  # noqa: ANN401 - see above
@@ -192,15 +202,19 @@ class Asking:
         self.connection._requests.append((number, self, waiter))
         return waiter
 
-    def end(self) -> None:
+    async def end(self) -> None:
+        """Close both sides."""
         self.reading.cancel()
+        self.other.close()
+        self.connection._writer.close()
         self.connection._reader = None  # as one that was closed has it
+        await asyncio.gather(self.reading, self.other.wait_closed(), return_exceptions=True)
 
     async def answer(self, number: int, text: bytes, chunk: int = 100_000) -> None:
         raw = struct.pack(">ii", len(text) + 4, number) + text
         for start in range(0, len(raw), chunk):
-            self.reader.feed_data(raw[start : start + chunk])
-            await asyncio.sleep(0)
+            self.other.write(raw[start : start + chunk])
+            await self.other.drain()
 
 
 LARGE = bytes(range(256)) * (3 * MEBIBYTE // 256)
@@ -208,7 +222,7 @@ LARGE = bytes(range(256)) * (3 * MEBIBYTE // 256)
 
 class TestConnection:
     async def test_answers_small_and_large_come_to_who_asked(self) -> None:
-        asking = Asking()
+        asking = await Asking.begin()
         texts = [b"small", LARGE, b"", LARGE[::-1], LARGE[: LARGE_BYTES - 4], b"x" * (LARGE_BYTES - 5)]
         waiters = [asking.ask(number) for number in range(len(texts))]
         for number, text in enumerate(texts):
@@ -217,43 +231,46 @@ class TestConnection:
         assert [bytes(answer.text) for answer in answers] == texts
         assert [isinstance(one.text, memoryview) for one in answers] == [n in {1, 3} for n in range(6)]
         assert asking.closed == []
-        asking.end()
+        await asking.end()
 
     async def test_one_for_which_nobody_waits_any_more_is_passed(self) -> None:
-        asking = Asking()
+        asking = await Asking.begin()
         asking.ask(0).cancel()
         waiter = asking.ask(1)
         await asking.answer(0, LARGE)
         await asking.answer(1, b"next")
         assert (await asyncio.wait_for(waiter, 10.0)).text == b"next"
-        asking.end()
+        await asking.end()
 
     async def test_one_that_was_not_asked_for_closes_the_connection(self) -> None:
-        asking = Asking()
+        asking = await Asking.begin()
         waiter = asking.ask(5)
         await asking.answer(6, LARGE)
         with pytest.raises(Exception, match="sent 5, recv 6"):
             await asyncio.wait_for(waiter, 10.0)
         assert [why["reason"] for why in asking.closed] == [conn.CloseReason.OUT_OF_SYNC]
-        asking.end()
+        await asking.end()
 
     async def test_one_that_ends_too_soon_ends_the_reading(self) -> None:
-        asking = Asking()
+        asking = await Asking.begin()
         asking.ask(0)
-        asking.reader.feed_data(struct.pack(">ii", 2 * LARGE_BYTES, 0) + bytes(LARGE_BYTES))
-        asking.reader.feed_eof()
+        asking.other.write(struct.pack(">ii", 2 * LARGE_BYTES, 0) + bytes(LARGE_BYTES))
+        asking.other.write_eof()
         with pytest.raises(asyncio.IncompleteReadError):
             await asyncio.wait_for(asking.reading, 10.0)
-        asking.end()
+        await asking.end()
 
     async def test_it_reads_no_more_when_the_connection_is_gone(self) -> None:
-        asking = Asking()
+        asking = await Asking.begin()
         asking.ask(0)
         await asyncio.sleep(0)
+        writer = asking.connection._writer
         asking.connection._reader = None  # as one that was closed has it
         del asking.connection
         await asking.answer(0, LARGE)
         await asyncio.wait_for(asking.reading, 10.0)
+        writer.close()
+        asking.other.close()
 
 
 def test_aiokafka_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
