@@ -20,6 +20,10 @@ from tests.integration.apache_kafka import ApacheKafka
 
 Broker: TypeAlias = EmbeddedBroker | ApacheKafka
 
+_AS_KAFKA_HAS_IT: Final = {"group.initial.rebalance.delay.ms": "3000"}
+"""A new group waits so long for more members: else the first of two processes begins with all partitions, and
+has to give half of them away at once. The tests do not wait."""
+
 _BATCH_BYTES: Final = 256 * 1024
 _IN_FLIGHT: Final = 16
 
@@ -36,7 +40,7 @@ def make(name: str, directory: Path) -> Broker:
     if name == "embedded":
         return EmbeddedBroker()
     cache = Path(tempfile.gettempdir()) / "driftline-benchmarks"
-    return ApacheKafka(directory=directory / "kafka", cache=cache)
+    return ApacheKafka(directory=directory / "kafka", cache=cache, properties=_AS_KAFKA_HAS_IT)
 
 
 def worker_settings(
