@@ -36,10 +36,15 @@ UNFOLDED_AT_ONCE: Final = 32 * 1024 * 1024
 
 
 class Reached(NamedTuple):
-    """The offset behind what was read of a partition, and how many bytes that had, about."""
+    """The offset behind what was read of a partition, and about how many bytes that had.
+
+    *at* is when it was fetched, in seconds since the epoch. It is noted when the records are taken: from then
+    on their topic is asked again.
+    """
 
     stop: int
     size: int
+    at: float
 
 
 class Refused(NamedTuple):
@@ -110,7 +115,8 @@ def _whole_batches(
         elif taken:
             unread.next_fetch_offset = taken[-1].offset + 1
     result._update_position()
-    ends[tp] = Reached(unread.next_fetch_offset, size + unfolded)
+    state = result._assignment.state_value(result._topic_partition)
+    ends[tp] = Reached(unread.next_fetch_offset, size + unfolded, (state.timestamp or 0) / 1000.0)
     if is_used_up:
         unread._records_iterator = None  # it holds what was fetched until garbage is collected
         result._partition_records = None

@@ -218,9 +218,9 @@ class Consumer(driver.Consumer):
             records = [record for record in records if record.offset >= expected.offset]
             if not records:
                 return None
-        reached = self._reached_by_thread.get(tp, Reached(0, 0))
-        stop = max(records[-1].offset + 1, reached.stop)
-        run = Run(expected.offset, stop, records, self._fetched_at(tp), reached.size)
+        drained = self._drained[tp]
+        stop = max(records[-1].offset + 1, drained.stop)
+        run = Run(expected.offset, stop, records, drained.at, drained.size)
         self._expected[tp] = _Expected(stop)
         return run
 
@@ -258,13 +258,9 @@ class Consumer(driver.Consumer):
         return None if state is None else state.highwater
 
     @property
-    def _reached_by_thread(self) -> Mapping[TP, Reached]:
+    def _drained(self) -> Mapping[TP, Reached]:
         assert isinstance(self._thread, ConsumerThread)  # noqa: S101 - what _new_consumer_thread makes
         return self._thread.reached
-
-    def _fetched_at(self, tp: TP) -> float:
-        state = self._state(tp)
-        return float(state.timestamp or 0) / 1000.0 if state is not None else 0.0
 
     def _state(self, tp: TP) -> Any:  # noqa: ANN401 - aiokafka has no annotations
         subscription = self._thread._ensure_consumer()._subscription.subscription

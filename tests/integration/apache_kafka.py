@@ -23,8 +23,8 @@ START_TIMEOUT_S: Final = 60.0
 STOP_GRACE_S: Final = 20.0
 
 _INDEX_BYTES: Final = 1024 * 1024
-"""Each partition has two such files, and the kernel zeroes what it reads ahead of them: a fifth of a core with
-Kafka's own ten mebibytes and some dozens of new partitions. One is enough for segments of half a gigabyte."""
+"""Each partition has two such files, and the kernel zeroes what it reads ahead of them: a fifth of a core,
+with Kafka's own ten mebibytes and dozens of new partitions. One is enough for segments of half a gigabyte."""
 
 _JVM: Final = (
     "-Xmx512m",

@@ -13,6 +13,9 @@ from faust.types import TP
 
 from stream.shell import clock, transport
 from stream.shell.asking import HOLD_BACK_MS, HURRY_MS, PATIENCE_MS, UNREAD_MS, Asking
+from stream.shell.batches import Reached
+from stream.shell.fetching import ConsumerThread
+from stream.shell.runs import Run
 from stream.shell.transport import Consumer
 
 PREDICTIONS, COMMANDS = (TopicPartition(name, 0) for name in ("predictions", "commands"))
@@ -192,3 +195,14 @@ async def test_who_has_had_enough_is_woken_as_soon_as_there_is_room(
 async def test_topics_that_are_not_full_do_not_wait_for_room_for_ever() -> None:
     consumer, _ = a_consumer(Full("predictions"))
     assert await asyncio.wait_for(consumer._getmany(HERE, 3600.0), 30.0) == {}
+
+
+def test_records_came_with_their_answer_however_late_they_are_handed_over() -> None:
+    here = TP("predictions", 0)
+    consumer, _ = a_consumer(Full())
+    consumer._thread = object.__new__(ConsumerThread)
+    consumer._thread.reached = {here: Reached(stop=3, size=10, at=5.0)}
+    consumer._expected = {here: transport._Expected(0)}
+    consumer._state = lambda _: SimpleNamespace(timestamp=9_000)  # it was asked again meanwhile
+    records = [SimpleNamespace(offset=offset) for offset in range(2)]
+    assert consumer._run(here, records) == Run(0, 3, records, arrived=5.0, size=10)

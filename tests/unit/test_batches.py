@@ -48,7 +48,9 @@ class Fetched:
         unread = PartitionRecords(
             TopicPartition(*HERE), records, [], offset, None, None, check_crcs=True, isolation_level=0
         )
-        self.state = SimpleNamespace(paused=False, position=offset, consumed_to=self._consumed_to)
+        self.state = SimpleNamespace(
+            paused=False, position=offset, consumed_to=self._consumed_to, timestamp=5_000
+        )
         assignment = SimpleNamespace(active=True, state_value=lambda _tp: self.state)
         self.result = FetchResult(HERE, assignment=assignment, partition_records=unread, backoff=0)
         self.reached: dict[TP, batches.Reached] = {}
@@ -216,9 +218,9 @@ def test_it_says_about_how_many_bytes_were_read() -> None:
     fetched = Fetched(plain, packed)
     fetched.next(1)
     assert len(packed) > len(plain)
-    assert fetched.reached == {HERE: batches.Reached(2, len(plain))}
+    assert fetched.reached == {HERE: batches.Reached(2, len(plain), 5.0)}
     fetched.next(1)
-    assert fetched.reached == {HERE: batches.Reached(4, len(packed) + 10_000)}
+    assert fetched.reached == {HERE: batches.Reached(4, len(packed) + 10_000, 5.0)}
 
 
 def test_a_batch_that_is_read_in_parts_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
