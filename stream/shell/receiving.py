@@ -42,7 +42,11 @@ class _Filling(BufferedProtocol):
         transport.set_protocol(self)
 
     def end(self) -> None:
-        """Let the connection's own protocol take what comes from now on."""
+        """Let the connection's own protocol take what comes from now on, and look no more into the buffer.
+
+        What deciphers remembers whom it has given bytes to, until it gives some to another buffer.
+        """
+        self._rest = memoryview(b"")
         if self._transport.get_protocol() is self:
             self._transport.set_protocol(self._own)
 
